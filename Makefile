@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands of a user. Each sets up what it needs and then does its work; what is done
+# already is not done again. Developers may as well use the presets of CMakePresets.json.
+PREFIX ?= /usr/local
+
+.PHONY: all run test lint format bench install clean
+.NOTPARALLEL:
+
+all:
+	@tools/setup.sh run
+	@tools/build.sh release postern
+
+run: all
+	@build/release/postern demo
+
+test:
+	@tools/test.sh
+
+lint:
+	@tools/setup.sh run test lint
+	@tools/lint.sh
+
+format:
+	@tools/setup.sh lint
+	@tools/lint.sh --format
+
+bench:
+	@tools/setup.sh run bench
+	@tools/build.sh release postern_bench
+	@build/release/postern_bench
+
+install: all
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean:
+	@rm -rf build

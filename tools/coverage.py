@@ -1,0 +1,234 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes docs/coverage.md: the rows of the project's tables, read from their sources, and the
+tests whose names speak of them. --check compares instead and fails if the file is out of date.
+
+A test speaks of a row if the words of the row's name stand in its own, in that order
+(ept_violation: EnclaveExit.EptViolationIsMapped). For instructions, whose names are everyday
+words (and, not, in), they must begin the suite's or the test's name. A comment
+"// covers: <title of a table>" before a test gives it the whole table."""
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+root = Path(__file__).resolve().parents[1]
+target = root / "docs" / "coverage.md"
+
+Row = list[str]
+
+
+def sources(pattern: str) -> Iterator[str]:
+    for path in sorted(root.glob(pattern)):
+        text = path.read_text(encoding="utf-8")
+        yield re.sub(r"//.*", "", text)
+
+
+def split_arguments(text: str) -> Row:
+    """The parts of "a, f(b, c), {d, e}" between commas outside of brackets."""
+    parts, depth, part = [], 0, ""
+    for character in text:
+        depth += (character in "({[<") - (character in ")}]>")
+        if character == "," and depth == 0:
+            parts.append(part)
+            part = ""
+        else:
+            part += character
+    return [re.sub(r"\s+", " ", one).strip() for one in [*parts, part] if one.strip()]
+
+
+def bracketed(text: str, start: int) -> str:
+    """What stands between the bracket at `start` and the one that closes it."""
+    depth = 0
+    for end in range(start, len(text)):
+        depth += (text[end] in "({") - (text[end] in ")}")
+        if depth == 0:
+            return text[start + 1:end]
+    return ""
+
+
+def rows_at(pattern: str, opening: str) -> list[Row]:
+    """A row for each match of `opening`, whose last character is the row's bracket. A macro's
+    own definition and undefinition are not rows."""
+    rows = []
+    for text in sources(pattern):
+        for match in re.finditer(opening, text, re.M):
+            rows.append(split_arguments(bracketed(text, match.end() - 1)))
+    return rows
+
+
+def macro_rows(pattern: str, macro: str) -> list[Row]:
+    return rows_at(pattern, rf"^\s*{macro}\(")
+
+
+def brace_rows(pattern: str, first: str) -> list[Row]:
+    """Rows of a constexpr array, "{first, ...}" or "Type{first, ...}"."""
+    return rows_at(pattern, rf"\{{(?=\s*{first})")
+
+
+def short(cell: str) -> str:
+    return re.sub(r"\b\w+::", "", cell)
+
+
+def enumerators(pattern: str, enum: str) -> list[Row]:
+    rows = []
+    for text in sources(pattern):
+        if match := re.search(rf"enum class {enum}\b[^{{]*\{{([^}}]*)\}}", text):
+            rows += [[number.strip(), name] for name, number in
+                     re.findall(r"(\w+)\s*=\s*([^,\n]+)", match[1])]
+    return rows
+
+
+def exit_rows() -> list[Row]:
+    handlers = {short(row[0]): [short(cell) for cell in row[1:]]
+                for row in rows_at("hv/exit/table.h", r"\bExitRow\{")}
+    return [[number, name, *handlers.get(name, ["no row"])]
+            for number, name in macro_rows("arch/vmx/exit_reasons.def", "EXIT_REASON")]
+
+
+def leaf_rows(enum: str) -> list[Row]:
+    """A leaf's handler stands in a table of cpu/sgx/, in a row that begins with the leaf."""
+    handlers = {short(row[0]): " ".join(short(cell) for cell in row[1:])
+                for row in brace_rows("cpu/sgx/**/*.cpp", rf"{enum}::\w+")}
+    return [[number, name, handlers.get(name, "no row")]
+            for number, name in enumerators("arch/sgx/leaf.h", enum)]
+
+
+def instruction_rows() -> list[Row]:
+    rows = macro_rows("cpu/decode/*.def", r"[A-Z_]+")
+    rows += brace_rows("cpu/decode/*.cpp", r"ZYDIS_MNEMONIC_\w+")
+    by_mnemonic: dict[str, list[str]] = {}
+    for row in rows:
+        name = row[0].removeprefix("ZYDIS_MNEMONIC_").lower()
+        form = " ".join(short(cell) for cell in row[1:])
+        by_mnemonic.setdefault(name, []).append(form)
+    return [[name, "; ".join(dict.fromkeys(forms))] for name, forms in sorted(by_mnemonic.items())]
+
+
+@dataclass
+class Table:
+    title: str
+    rows: list[Row]
+    columns: list[str]
+    name_column: int
+    everyday_names: bool = False
+
+
+def tables() -> list[Table]:
+    return [
+        Table("Exit reasons", exit_rows(),
+              ["number", "reason", "normal", "enclave", "delivery", "wanted by L1"], 1),
+        Table("VMCS fields", macro_rows("arch/vmx/vmcs_fields.def", "VMCS_FIELD"),
+              ["encoding", "field", "capability"], 1),
+        Table("ENCLS leaves", leaf_rows("EnclsLeaf"), ["EAX", "leaf", "processor"], 1),
+        Table("ENCLU leaves", leaf_rows("EncluLeaf"), ["EAX", "leaf", "processor"], 1),
+        Table("Instructions", instruction_rows(), ["mnemonic", "forms and handlers"], 0,
+              everyday_names=True),
+    ]
+
+
+def words(name: str) -> list[str]:
+    found = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
+    return [word.lower() for word in found]
+
+
+def stands_in(part: list[str], whole: list[str], only_first: bool) -> bool:
+    last = 0 if only_first else len(whole) - len(part)
+    return any(whole[at:at + len(part)] == part for at in range(last + 1))
+
+
+def speaks_of(test: str, row_name: str, everyday: bool) -> bool:
+    return any(stands_in(words(row_name), words(part), everyday) for part in test.split("."))
+
+
+@dataclass
+class Tests:
+    names: list[str]
+    of_tables: dict[str, list[str]]
+
+
+def read_tests() -> Tests:
+    tests = Tests([], {})
+    macro = re.compile(r"^\s*(?://\s*covers:\s*(.+)|TEST(?:_[FP])?\(\s*(\w+)\s*,\s*(\w+)\s*\))",
+                       re.M)
+    for path in sorted((root / "tests").rglob("*.cpp")):
+        covers = ""
+        for match in macro.finditer(path.read_text(encoding="utf-8")):
+            if match[1]:
+                covers = match[1].strip()
+                continue
+            name = f"{match[2]}.{match[3]}"
+            tests.names.append(name)
+            if covers:
+                tests.of_tables.setdefault(covers, []).append(name)
+            covers = ""
+    tests.names.sort()
+    return tests
+
+
+def tests_cell(names: list[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:2])
+    return shown + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+def escape(cell: str) -> str:
+    return cell.replace("|", "\\|")
+
+
+def section(table: Table, tests: Tests) -> list[str]:
+    lines = [f"## {table.title}", ""]
+    if not table.rows:
+        return [*lines, "No table in the sources yet.", ""]
+    found = {row[table.name_column]: [name for name in tests.names
+                                      if speaks_of(name, row[table.name_column],
+                                                   table.everyday_names)]
+             for row in table.rows}
+    named = sum(1 for names in found.values() if names)
+    lines += [f"{len(table.rows)} rows, {named} of them named by a test.", ""]
+    for name in tests.of_tables.get(table.title, []):
+        lines += [f"The whole table: `{name}`.", ""]
+    lines.append("| " + " | ".join([*table.columns, "tests"]) + " |")
+    lines.append("|" + "---|" * (len(table.columns) + 1))
+    for row in table.rows:
+        cells = (row + [""] * len(table.columns))[:len(table.columns)]
+        cells.append(tests_cell(found[row[table.name_column]]))
+        lines.append("| " + " | ".join(escape(cell) for cell in cells) + " |")
+    return [*lines, ""]
+
+
+def document() -> str:
+    tests = read_tests()
+    lines = ["# Coverage", "",
+             "Generated by `tools/coverage.py` from the tables in the sources and the names of the",
+             "tests; a test fails when it is out of date. An empty last cell means that no test",
+             "names the row, not that none reaches it.", ""]
+    for table in tables():
+        lines += section(table, tests)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    text = document()
+    if not check:
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        return 0
+    committed = target.read_text(encoding="utf-8") if target.exists() else ""
+    if committed == text:
+        print("docs/coverage.md is current")
+        return 0
+    sys.stdout.writelines(list(difflib.unified_diff(
+        committed.splitlines(True), text.splitlines(True), "committed", "generated"))[:60])
+    print("docs/coverage.md is out of date: run tools/coverage.py")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,11 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Everything `make test` does: set up, build, run every suite, print the ledger.
+set -eu
+
+cd "$(dirname "$0")/.."
+start=$(date +%s)
+tools/setup.sh run test
+tools/build.sh release -DPOSTERN_TESTS=ON
+tools/build.sh asan -DPOSTERN_TESTS=ON
+exec python3 tools/run_suites.py --build-seconds $(($(date +%s) - start))
