@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel from its first C++ line to ring 3.
+#include "guests/abi.h"
+#include "guests/kernel/console.h"
+#include "guests/kernel/descriptors.h"
+#include "guests/kernel/paging.h"
+#include "guests/kernel/processor.h"
+#include "guests/kernel/sgx.h"
+#include "guests/kernel/start_info.h"
+
+namespace postern::guests {
+namespace {
+
+extern "C" u8 runtime_image[];
+extern "C" u8 runtime_image_end[];
+
+constexpr u32 ia32_efer = 0xc000'0080;
+constexpr u64 efer_nxe = 1 << 11;
+constexpr u64 cr0_mp = 1 << 1;
+constexpr u64 cr0_em = 1 << 2;
+constexpr u64 cr0_ts = 1 << 3;
+constexpr u64 cr0_ne = 1 << 5;
+constexpr u64 cr0_wp = 1 << 16;
+constexpr u64 cr4_osfxsr = 1 << 9;
+constexpr u64 cr4_osxmmexcpt = 1 << 10;
+
+/// What ENCLU and SSE2 ask for, and no-execute pages.
+void set_control_registers() {
+    write_cr0((read_cr0() | cr0_mp | cr0_ne | cr0_wp) & ~(cr0_em | cr0_ts));
+    write_cr4(read_cr4() | cr4_osfxsr | cr4_osxmmexcpt);
+    wrmsr(ia32_efer, rdmsr(ia32_efer) | efer_nxe);
+}
+
+void map_runtime() {
+    const u64 image = reinterpret_cast<u64>(runtime_image);
+    constexpr u64 size = runtime_code_size + runtime_data_size;
+    if (runtime_image_end - runtime_image != size)
+        fail(Line{} << "the runtime's image is not as large as abi.h says");
+    for (u64 at = 0; at < size; at += 4096)
+        map_page(runtime_base + at, image + at,
+                 at < runtime_code_size ? page_user_code : page_user_data);
+    map_page(doorbell_address, doorbell_physical, page_user_device);
+}
+
+void prepare_rows(const StartInfo& info, const Options& options) {
+    Shared& with = shared();
+    with.rows = options.rows;
+    with.selftest = options.selftest ? 1 : 0;
+    with.data_page = enclave_data_page();
+    with.untrusted_page = find_untouched_page(info);
+    with.kernel_address = reinterpret_cast<u64>(&runtime_image);
+    map_page(untrusted_page_address, with.untrusted_page, page_user_data);
+}
+
+}  // namespace
+
+extern "C" [[noreturn]] void kernel_main(u64 start_info) {
+    start_serial_port();
+    print(Line{} << "first light: a kernel that builds an enclave");
+    load_descriptor_tables();
+    const StartInfo& info = checked_start_info(start_info);
+    const Options options = parse_command_line(reinterpret_cast<const char*>(info.command_line));
+    set_control_registers();
+    map_runtime();
+    if (!options.selftest) {
+        if (!has_sgx()) {
+            print(Line{} << "@sgx=0");
+            fail(Line{} << "this processor has no SGX: nothing to show", ExitCode::no_sgx);
+        }
+        build_enclave();
+    }
+    prepare_rows(info, options);
+    reload_cr3();
+    enter_ring_3(runtime_base);
+}
+
+}  // namespace postern::guests

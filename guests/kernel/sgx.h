@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// ENCLS: finds the EPC, builds the enclave of enclave_layout.h, maps it for ring 3.
+#pragma once
+
+#include "base/types.h"
+
+namespace postern::guests {
+
+bool has_sgx();
+
+/// Ends the machine with one line if the processor does not offer what the enclave needs.
+void build_enclave();
+
+/// Guest-physical, once the enclave is built.
+u64 enclave_data_page();
+
+/// What the kernel is doing, for the line that reports a fault of its own.
+const char* current_step();
+
+}  // namespace postern::guests
