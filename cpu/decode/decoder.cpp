@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: Apache-2.0
+// Decoding: Zydis reads the bytes by Intel's rules, the instruction table names the builder, the
+// builder picks the handler. A block ends at a branch, at a system instruction, at the page's end
+// or at its longest; an instruction that crosses into the next page is a block of its own.
+#include "cpu/decode/decoder.h"
+
+#include <bit>
+#include <cstring>
+
+#include "cpu/decode/instruction_table.h"
+#include "cpu/event/event.h"
+#include "cpu/exec/follow.h"
+#include "cpu/mmu/access.h"
+#include "cpu/model.h"
+
+namespace postern::cpu {
+namespace {
+
+constexpr unsigned longest_instruction = 15;
+
+const ZydisDecoder& decoder() {
+    static const ZydisDecoder instance = [] {
+        ZydisDecoder d;
+        ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        return d;
+    }();
+    return instance;
+}
+
+/// Takes a block's time and goes on to its first instruction, if the block fits into the slice.
+Step enter_block(Cpu& c, const Insn* i) {
+    if (c.budget < i->remaining) [[unlikely]] {
+        c.rip = c.gpr[row_block];
+        return Step::lookup;
+    }
+    c.budget -= i->remaining;
+    NEXT(c, i);
+}
+
+/// After a block's last instruction when that is no branch.
+Step fall_through(Cpu& c, const Insn* i) {
+    Link& link = static_cast<Links*>(const_cast<void*>(i->aux))->not_taken;
+    const Insn* n = follow<true>(c, link, address_of(c, i));
+    TAIL n->run(c, n);
+}
+
+struct IsaFeature {
+    ZydisISASet isa;
+    Feature feature;
+};
+
+/// Whatever Zydis or the host know: what the model lacks is #UD.
+constexpr std::array isa_features{
+    IsaFeature{ZYDIS_ISA_SET_ADOX_ADCX, Feature::adx},
+    IsaFeature{ZYDIS_ISA_SET_BMI1, Feature::bmi1},
+    IsaFeature{ZYDIS_ISA_SET_BMI2, Feature::bmi2},
+    IsaFeature{ZYDIS_ISA_SET_CMPXCHG16B, Feature::cx16},
+    IsaFeature{ZYDIS_ISA_SET_INVPCID, Feature::invpcid},
+    IsaFeature{ZYDIS_ISA_SET_LZCNT, Feature::lzcnt},
+    IsaFeature{ZYDIS_ISA_SET_MOVBE, Feature::movbe},
+    IsaFeature{ZYDIS_ISA_SET_POPCNT, Feature::popcnt},
+    IsaFeature{ZYDIS_ISA_SET_RDRAND, Feature::rdrand},
+    IsaFeature{ZYDIS_ISA_SET_RDSEED, Feature::rdseed},
+    IsaFeature{ZYDIS_ISA_SET_RDTSCP, Feature::rdtscp},
+    IsaFeature{ZYDIS_ISA_SET_RDWRFSGS, Feature::fsgsbase},
+    IsaFeature{ZYDIS_ISA_SET_SGX, Feature::sgx},
+    IsaFeature{ZYDIS_ISA_SET_SMAP, Feature::smap},
+    IsaFeature{ZYDIS_ISA_SET_SSE3, Feature::sse3},
+    IsaFeature{ZYDIS_ISA_SET_SSSE3, Feature::ssse3},
+    IsaFeature{ZYDIS_ISA_SET_SSE4, Feature::sse4_1},
+    IsaFeature{ZYDIS_ISA_SET_SSE42, Feature::sse4_2},
+    IsaFeature{ZYDIS_ISA_SET_VTX, Feature::vmx},
+    IsaFeature{ZYDIS_ISA_SET_XSAVE, Feature::xsave},
+};
+
+bool model_has(const Cpu& c, ZydisISASet isa) {
+    if (c.system->model == nullptr) return true;
+    for (const IsaFeature& row : isa_features)
+        if (row.isa == isa) return has_feature(*c.system->model, row.feature);
+    return true;
+}
+
+bool uses_sse(const ZydisDecodedInstruction& d) {
+    switch (d.meta.isa_ext) {
+        case ZYDIS_ISA_EXT_SSE:
+        case ZYDIS_ISA_EXT_SSE2:
+        case ZYDIS_ISA_EXT_SSE3:
+        case ZYDIS_ISA_EXT_SSSE3:
+        case ZYDIS_ISA_EXT_SSE4: return true;
+        default: return false;
+    }
+}
+
+/// LFENCE, SFENCE, MFENCE, PREFETCHh, PAUSE and CLFLUSH run whatever CR0 and CR4 say.
+bool needs_sse_state(const Decoded& d, const InstructionRow* row) {
+    return uses_sse(d.instruction) && row != nullptr && row->kind == InstructionClass::exact;
+}
+
+Step sse_not_available(Cpu& c, const Insn* i) {
+    (void)raise(c, Vector::device_not_available);
+    return fault_at(c, i);
+}
+
+Step too_long(Cpu& c, const Insn* i) {
+    (void)general_protection(c);
+    return fault_at(c, i);
+}
+
+bool legal_in_enclave(const Cpu& c, const InstructionRow& row) {
+    switch (row.enclave) {
+        case InEnclave::legal: return true;
+        case InEnclave::illegal: return false;
+        case InEnclave::with_sgx2:
+            return c.system->model != nullptr && has_feature(*c.system->model, Feature::sgx2);
+    }
+    return false;
+}
+
+u8 segment_row(ZydisRegister segment) {
+    switch (segment) {
+        case ZYDIS_REGISTER_FS: return row_fs_base;
+        case ZYDIS_REGISTER_GS: return row_gs_base;
+        default: return row_zero;
+    }
+}
+
+u8 base_row(ZydisRegister r) {
+    return r == ZYDIS_REGISTER_NONE ? row_zero : static_cast<u8>(ZydisRegisterGetId(r));
+}
+
+/// The first memory operand, visible or not (the implicit ones of string instructions are taken
+/// from the registers by their handlers; only the segment matters).
+void take_memory_operand(const Decoded& d, Insn& i) {
+    i.base = i.index = i.segment = row_zero;
+    for (unsigned n = 0; n < d.instruction.operand_count; ++n) {
+        if (!d.is_memory(n)) continue;
+        const ZydisDecodedOperandMem& m = d.operand[n].mem;
+        i.segment = segment_row(m.segment);
+        const bool is_visible = n < d.instruction.operand_count_visible;
+        if (!is_visible) {
+            if (i.segment != row_zero) return;
+            continue;
+        }
+        i.form |= form_memory;
+        const bool relative = m.base == ZYDIS_REGISTER_RIP || m.base == ZYDIS_REGISTER_EIP;
+        i.base = relative ? row_block : base_row(m.base);
+        i.index = base_row(m.index);
+        i.scale = m.index == ZYDIS_REGISTER_NONE
+                      ? 0
+                      : static_cast<u8>(std::countr_zero(static_cast<unsigned>(m.scale)));
+        const i64 disp = m.disp.value + (relative ? i.offset + i.length : 0);
+        i.disp = static_cast<i32>(disp);
+        return;
+    }
+}
+
+u8 form_of(const Decoded& d) {
+    u8 form = 0;
+    const unsigned size = d.instruction.operand_count_visible != 0 ? d.size(0) : 0;
+    if (size <= 8) form |= static_cast<u8>(size);
+    if (d.instruction.operand_count_visible == 0)
+        form |= static_cast<u8>(d.instruction.operand_width / 8);
+    // Zydis tells REP from REPE; both are F3H.
+    if (d.has(ZYDIS_ATTRIB_HAS_REP) || d.has(ZYDIS_ATTRIB_HAS_REPE)) form |= form_rep;
+    if (d.has(ZYDIS_ATTRIB_HAS_REPNE)) form |= form_repne;
+    if (d.instruction.address_width == 32) form |= form_address32;
+    return form;
+}
+
+Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
+    const ZydisMnemonic mnemonic = d.instruction.mnemonic;
+    const InstructionRow* row = instruction_row(mnemonic);
+    if (!model_has(c, d.instruction.meta.isa_set)) return undefined_instruction;
+    if (row != nullptr && (d.mode & mode_enclave) != 0 && !legal_in_enclave(c, *row))
+        return undefined_instruction;
+    if (needs_sse_state(d, row)) {
+        if ((d.mode & mode_sse_off) != 0) return undefined_instruction;
+        if ((d.mode & mode_task_switched) != 0) return sse_not_available;
+    }
+    const Handler handler = row == nullptr ? nullptr : row->build(d, i, *c.blocks);
+    if (handler != nullptr) return handler;
+    i.aux = ZydisMnemonicGetString(mnemonic);
+    return not_implemented;
+}
+
+/// Does control never simply go on to the next Insn?
+bool ends_a_block(const Decoded& d, const Insn& i) {
+    if (i.run == undefined_instruction || i.run == not_implemented || i.run == too_long ||
+        i.run == sse_not_available)
+        return true;
+    if (d.instruction.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return true;
+    if (d.instruction.meta.category == ZYDIS_CATEGORY_STRINGOP)
+        return (i.form & (form_rep | form_repne)) != 0;
+    const InstructionRow* row = instruction_row(d.instruction.mnemonic);
+    if (row == nullptr || row->kind == InstructionClass::system) return true;
+    return ends_in_system_form(d);
+}
+
+enum class Decode : u8 { ok, undefined, too_long, need_more };
+
+Decode decode_bytes(const u8* bytes, unsigned count, Decoded& d) {
+    const ZyanStatus status = ZydisDecoderDecodeFull(&decoder(), bytes, count, &d.instruction,
+                                                     d.operand.data());
+    if (ZYAN_SUCCESS(status)) return Decode::ok;
+    if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) return Decode::too_long;
+    if (status == ZYDIS_STATUS_NO_MORE_DATA)
+        return count >= longest_instruction ? Decode::too_long : Decode::need_more;
+    return Decode::undefined;
+}
+
+void fill(Cpu& c, Decode outcome, const Decoded& d, Insn& i) {
+    i.run = outcome == Decode::too_long ? too_long : undefined_instruction;
+    if (outcome != Decode::ok) {
+        i.length = 1;
+        return;
+    }
+    i.length = d.instruction.length;
+    i.form = form_of(d);
+    take_memory_operand(d, i);
+    i.run = pick_handler(c, d, i);
+}
+
+/// Everything a block is built from, before its size is known.
+struct Draft {
+    std::array<Insn, block_max_instructions> insn;
+    unsigned count = 0;
+    bool open = true;    // control may go on after the last instruction
+    u16 bytes = 0;
+    const u8* second_page = nullptr;
+};
+
+/// The instruction at the end of the page whose last bytes lie in the next one.
+Result<> decode_crossing(Cpu& c, Decoded& d, const u8* host, unsigned in_first, Draft& draft) {
+    std::array<u8, longest_instruction> bytes;
+    std::memcpy(bytes.data(), host, in_first);
+    const u64 next = align_up(c.rip + 1, page_size);
+    const u8* more = TRY(code_pointer(c, Gva{next}));
+    std::memcpy(bytes.data() + in_first, more, longest_instruction - in_first);
+    Insn& i = draft.insn[0];
+    i = Insn{};
+    i.offset = 0;
+    const Decode outcome = decode_bytes(bytes.data(), longest_instruction, d);
+    fill(c, outcome, d, i);
+    draft.second_page = more;
+    draft.count = 1;
+    draft.bytes = i.length;
+    draft.open = outcome == Decode::ok && !ends_a_block(d, i);
+    return Done{};
+}
+
+Result<> decode_block(Cpu& c, u32 mode, const u8* host, Draft& draft) {
+    Decoded d;
+    d.mode = mode;
+    d.page_offset = static_cast<u16>(reinterpret_cast<u64>(host) % page_size);
+    const unsigned to_page_end = static_cast<unsigned>(page_size) - d.page_offset;
+    const unsigned limit = (mode & mode_single) != 0 ? 1 : block_max_instructions;
+    while (draft.open && draft.count < limit && draft.bytes < to_page_end) {
+        const unsigned left = to_page_end - draft.bytes;
+        const unsigned count = left < longest_instruction ? left : longest_instruction;
+        const Decode outcome = decode_bytes(host + draft.bytes, count, d);
+        if (outcome == Decode::need_more) {
+            // It crosses: by itself if it comes first, else left to the next block.
+            if (draft.count != 0) break;
+            return decode_crossing(c, d, host, count, draft);
+        }
+        Insn& i = draft.insn[draft.count];
+        i = Insn{};
+        i.offset = draft.bytes;
+        fill(c, outcome, d, i);
+        draft.open = outcome == Decode::ok && !ends_a_block(d, i);
+        draft.bytes = static_cast<u16>(draft.bytes + i.length);
+        ++draft.count;
+    }
+    return Done{};
+}
+
+Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
+    const unsigned extra = draft.open ? 2 : 1;
+    auto* insns = c.blocks->allocate<Insn>(draft.count + extra);
+    insns[0] = Insn{};
+    insns[0].run = enter_block;
+    insns[0].remaining = static_cast<u16>(draft.count);
+    for (unsigned n = 0; n < draft.count; ++n) {
+        insns[n + 1] = draft.insn[n];
+        insns[n + 1].remaining = static_cast<u16>(draft.count - n);
+    }
+    if (draft.open) {
+        auto* links = c.blocks->allocate<Links>(1);
+        *links = {};
+        Insn& last = insns[draft.count + 1];
+        last = Insn{};
+        last.run = fall_through;
+        last.aux = links;
+        last.offset = draft.bytes;
+    }
+    auto* block = c.blocks->allocate<Block>(1);
+    *block = {.host = host,
+              .second_page = draft.second_page,
+              .mode = mode,
+              .count = static_cast<u16>(draft.count),
+              .entry = insns,
+              .next_same_slot = nullptr,
+              .next_same_page = nullptr};
+    c.blocks->insert(c, block);
+    return block;
+}
+
+/// A cached block that runs into a second page is still right only if that page is where it was.
+Result<bool> still_valid(Cpu& c, const Block& block) {
+    if (block.second_page == nullptr) return true;
+    const u64 next = align_up(c.rip + 1, page_size);
+    const u8* more = TRY(code_pointer(c, Gva{next}));
+    return more == block.second_page;
+}
+
+}  // namespace
+
+Step undefined_instruction(Cpu& c, const Insn* i) {
+    (void)invalid_opcode(c);
+    return fault_at(c, i);
+}
+
+Step not_implemented(Cpu& c, const Insn* i) {
+    (void)raise_unimplemented(c, static_cast<const char*>(i->aux));
+    return fault_at(c, i);
+}
+
+Step leave_for_lookup(Cpu&, const Insn*) { return Step::lookup; }
+
+u8 register_row(ZydisRegister r) {
+    const auto id = static_cast<u8>(ZydisRegisterGetId(r));
+    if (ZydisRegisterGetClass(r) != ZYDIS_REGCLASS_GPR8) return id;
+    if (r >= ZYDIS_REGISTER_AH && r <= ZYDIS_REGISTER_BH)
+        return static_cast<u8>(8 * (r - ZYDIS_REGISTER_AH) + 1);
+    if (r >= ZYDIS_REGISTER_AL && r <= ZYDIS_REGISTER_BL)
+        return static_cast<u8>(8 * (r - ZYDIS_REGISTER_AL));
+    return static_cast<u8>(8 * (r - ZYDIS_REGISTER_SPL + 4));
+}
+
+bool ends_in_system_form(const Decoded& d) {
+    for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
+        if (!d.is_register(n)) continue;
+        switch (ZydisRegisterGetClass(d.operand[n].reg.value)) {
+            case ZYDIS_REGCLASS_CONTROL:
+            case ZYDIS_REGCLASS_DEBUG: return true;
+            case ZYDIS_REGCLASS_SEGMENT:
+                // MOV from a segment register goes on; everything else with one does not.
+                return !(d.instruction.mnemonic == ZYDIS_MNEMONIC_MOV && n == 1);
+            default: break;
+        }
+    }
+    return false;
+}
+
+u32 block_mode(const Cpu& c) {
+    u32 mode = c.enclave.active ? u32{mode_enclave} : 0;
+    if (c.cr0.has(Cr0::em) || !c.cr4.has(Cr4::osfxsr)) mode |= mode_sse_off;
+    if (c.cr0.has(Cr0::ts)) mode |= mode_task_switched;
+    return mode;
+}
+
+Block* find_or_decode(Cpu& c, u32 mode) {
+    const Result<const u8*> host = code_pointer(c, Gva{c.rip});
+    if (!host) return nullptr;
+    if (Block* cached = c.blocks->find(host.value(), mode)) {
+        const Result<bool> valid = still_valid(c, *cached);
+        if (!valid) return nullptr;
+        if (valid.value()) return cached;
+        c.blocks->drop_page(c, cached->second_page);
+    }
+    Draft draft;
+    if (!decode_block(c, mode, host.value(), draft)) return nullptr;
+    return finish(c, mode, host.value(), draft);
+}
+
+}  // namespace postern::cpu

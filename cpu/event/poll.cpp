@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Instruction boundaries: what happens there, in which order, and when to look again.
+#include <algorithm>
+
+#include "cpu/event/controls.h"
+#include "cpu/event/deliver.h"
+
+namespace postern::cpu {
+
+namespace {
+
+constexpr u64 pending_bs = u64{1} << static_cast<unsigned>(PendingDebug::bs);
+constexpr u64 dr6_bits = 0x400f;   // BS, B3 to B0
+
+bool shadowed(const Cpu& c) {
+    return c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss});
+}
+
+/// An exit at a boundary that no exception causes.
+Delivery exit_here(Cpu& c, const vmx::Exit& x) {
+    return leave_guest(c, x, {.fault_like = c.flags.has(Rflag::rf)});
+}
+
+Event event_here(const Cpu& c, InterruptionInformation information) {
+    Event e;
+    e.information = information;
+    e.return_rip = c.rip;
+    e.resume_flag = c.flags.has(Rflag::rf);
+    return e;
+}
+
+// Each of the following answers Delivery::nothing if it is not its turn.
+
+/// SDM 3C, "Event Injection". RIP of an injected INT n, INT3 or INT1 is the instruction's.
+Delivery inject(Cpu& c) {
+    const EventInProgress injection = c.event.injection;
+    if (!injection.valid) return Delivery::nothing;
+    c.event.injection = {};
+    const auto information = InterruptionInformation::from_raw(injection.information);
+    if (information.type() == InterruptionType::other_event) {
+        c.event.mtf_pending = true;
+        return Delivery::nothing;
+    }
+    Event e = event_here(c, information);
+    e.injected = true;
+    e.enclave = injection.enclave;
+    e.error_code = injection.error_code;
+    e.address = injection.address;
+    if (information.uses_instruction_length()) {
+        e.instruction_length = injection.instruction_length;
+        e.return_rip += injection.instruction_length;
+    }
+    return deliver(c, e);
+}
+
+Delivery monitor_trap(Cpu& c) {
+    if (!c.event.mtf_pending) return Delivery::nothing;
+    c.event.mtf_pending = false;
+    if (!vmx::in_guest(c)) return Delivery::nothing;
+    return exit_here(c, {.reason = BasicReason::monitor_trap_flag});
+}
+
+/// Single-step traps, and what VM entry loaded as pending. MOV SS delays them by an instruction.
+Delivery debug_trap(Cpu& c) {
+    EventState& s = c.event;
+    if (s.trap_pending) s.pending_debug |= pending_bs;
+    constexpr u64 due = pending_bs | u64{1} << static_cast<unsigned>(
+                                         PendingDebug::enabled_breakpoint);
+    if ((s.pending_debug & due) == 0) return Delivery::nothing;
+    if (s.blocking.has(Interruptibility::mov_ss)) return Delivery::nothing;
+    Event e = event_here(c, InterruptionInformation::hardware_exception(Vector::debug));
+    e.address = s.pending_debug & dr6_bits;
+    s.pending_debug = 0;
+    s.trap_pending = false;
+    return happen(c, e);
+}
+
+/// SDM 3C, "VMX-Preemption Timer".
+Delivery preemption_timer(Cpu& c) {
+    if (!vmx::in_guest(c) || now(c) < c.vmx.preemption_deadline) return Delivery::nothing;
+    if (c.event.activity == ActivityState::wait_for_sipi) return Delivery::nothing;
+    return exit_here(c, {.reason = BasicReason::vmx_preemption_timer_expired});
+}
+
+/// SDM 3C, "NMI-Window Exiting". Blocking by NMI is virtual-NMI blocking here.
+Delivery nmi_window(Cpu& c) {
+    if (!wants(c, PrimaryControl::nmi_window_exiting) || shadowed(c)) return Delivery::nothing;
+    if (c.event.blocking.has(Interruptibility::nmi)) return Delivery::nothing;
+    return exit_here(c, {.reason = BasicReason::nmi_window});
+}
+
+/// With virtual NMIs, blocking by NMI says nothing about physical ones: those always exit.
+Delivery nmi(Cpu& c) {
+    if (!c.event.nmi_pending || shadowed(c)) return Delivery::nothing;
+    const bool blocked = c.event.blocking.has(Interruptibility::nmi) &&
+                         !wants(c, PinControl::virtual_nmis);
+    if (blocked) return Delivery::nothing;
+    c.event.nmi_pending = false;
+    const auto information = InterruptionInformation::nmi();
+    if (!wants(c, PinControl::nmi_exiting)) return happen(c, event_here(c, information));
+    return exit_here(c, {.reason = BasicReason::exception_or_nmi,
+                         .interruption_information = information.to_raw()});
+}
+
+/// SDM 3C, "Interrupt-Window Exiting and Virtual-Interrupt Delivery".
+Delivery interrupt_window(Cpu& c) {
+    if (!wants(c, PrimaryControl::interrupt_window_exiting)) return Delivery::nothing;
+    if (!c.flags.has(Rflag::if_) || shadowed(c)) return Delivery::nothing;
+    return exit_here(c, {.reason = BasicReason::interrupt_window});
+}
+
+Delivery external_interrupt(Cpu& c) {
+    const bool exits = wants(c, PinControl::external_interrupt_exiting);
+    if (c.interrupts == nullptr || shadowed(c)) return Delivery::nothing;
+    if (!exits && !c.flags.has(Rflag::if_)) return Delivery::nothing;
+    const int vector = c.interrupts->pending_vector(now(c));
+    if (vector < 0) return Delivery::nothing;
+    const auto information = InterruptionInformation::external(static_cast<u8>(vector));
+    const bool acknowledges = !exits || wants(c, ExitControl::acknowledge_interrupt_on_exit);
+    if (acknowledges) c.interrupts->acknowledge(static_cast<u8>(vector));
+    if (!exits) return happen(c, event_here(c, information));
+    return exit_here(c, {.reason = BasicReason::external_interrupt,
+                         .interruption_information = acknowledges ? information.to_raw() : 0});
+}
+
+using Source = Delivery (*)(Cpu&);
+
+/// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
+/// expired preemption timer goes before the NMI window, each window before what it waits for.
+constexpr Source sources[] = {inject,     monitor_trap, debug_trap,       preemption_timer,
+                              nmi_window, nmi,          interrupt_window, external_interrupt};
+
+/// SDM 3C, "Guest Non-Register State": what an inactive processor still notices.
+bool noticed(const Cpu& c, Source source) {
+    switch (c.event.activity) {
+        case ActivityState::active:
+        case ActivityState::hlt: return true;
+        case ActivityState::shutdown:
+            return source != interrupt_window && source != external_interrupt &&
+                   source != debug_trap;
+        case ActivityState::wait_for_sipi: return source == inject || source == monitor_trap;
+    }
+    return true;
+}
+
+}  // namespace
+
+Delivery poll(Cpu& c) {
+    c.event.resume_loaded = false;
+    c.event.trap_inhibited = false;
+    for (const Source source : sources) {
+        if (!noticed(c, source)) continue;
+        const Delivery done = source(c);
+        if (done != Delivery::nothing) return done;
+    }
+    return Delivery::nothing;
+}
+
+u64 next_event(const Cpu& c) {
+    const u64 timer = vmx::in_guest(c) ? c.vmx.preemption_deadline : ~u64{0};
+    const u64 interrupt = c.interrupts != nullptr ? c.interrupts->next_event() : ~u64{0};
+    return std::min(timer, interrupt);
+}
+
+bool must_step(const Cpu& c) {
+    return shadowed(c) || c.flags.has(Rflag::tf) || c.flags.has(Rflag::rf) ||
+           wants_monitor_trap(c);
+}
+
+void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_before) {
+    EventState& s = c.event;
+    const InterruptibilityState shadow =
+        blocking_before & InterruptibilityState{Interruptibility::sti, Interruptibility::mov_ss};
+    s.blocking = s.blocking.without(shadow);
+    if (!s.resume_loaded) c.flags.set(Rflag::rf, false);
+    const bool masked = s.trap_inhibited || (c.enclave.active && !c.enclave.debug_opt_in);
+    if (trap_flag_before && !masked) {
+        s.trap_pending = true;
+        s.pending_debug |= pending_bs;
+    }
+    if (wants_monitor_trap(c) && !s.trap_inhibited) s.mtf_pending = true;
+}
+
+}  // namespace postern::cpu

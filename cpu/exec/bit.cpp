@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bit tests and scans, double shifts, and the exchanges that LOCK makes atomic (processors take
+// turns, so every instruction is).
+#include <bit>
+
+#include "cpu/event/event.h"
+#include "cpu/exec/build.h"
+#include "cpu/exec/operand.h"
+#include "cpu/flags.h"
+
+namespace postern::cpu {
+namespace {
+
+enum class BitOp : u8 { test, set, reset, complement };
+
+template <BitOp op>
+u64 changed(u64 value, u64 mask) {
+    switch (op) {
+        case BitOp::test: return value;
+        case BitOp::set: return value | mask;
+        case BitOp::reset: return value & ~mask;
+        case BitOp::complement: return value ^ mask;
+    }
+    return value;
+}
+
+/// The bit offset: an immediate (src = row_zero) or a signed register, which with a memory
+/// operand reaches beyond it. SDM 2A, "BT".
+template <BitOp op>
+Result<> bit_test(Cpu& c, const Insn& i) {
+    const unsigned size = size_of(i);
+    const unsigned bits = 8 * size;
+    const bool immediate = i.src == row_zero;
+    const u64 offset = immediate ? static_cast<u64>(i.imm) : get_sized(c, i.src, size);
+    const u64 mask = u64{1} << (offset % bits);
+
+    if (!has_memory(i)) {
+        const u64 value = get_sized(c, i.dst, size);
+        if (op != BitOp::test) put_sized(c, i.dst, size, changed<op>(value, mask));
+        set_cf(c, (value & mask) != 0);
+        return Done{};
+    }
+    const unsigned unused = 64 - bits;
+    const i64 signed_offset = static_cast<i64>(offset << unused) >> unused;
+    const i64 units = immediate ? 0 : signed_offset >> std::countr_zero(bits);
+    const Gva at = linear_address(c, i) + static_cast<u64>(units * size);
+    if (op != BitOp::test) TRY(probe_write(c, at, size));
+    const u64 value = TRY(load(c, at, size));
+    if (op != BitOp::test) TRY(store(c, at, size, changed<op>(value, mask)));
+    set_cf(c, (value & mask) != 0);
+    return Done{};
+}
+
+/// BSF and BSR of zero leave the destination alone, as Intel's processors do, and only ZF is
+/// defined; the others become those of a comparison of the source with zero.
+template <bool forward>
+Result<> bit_scan(Cpu& c, const Insn& i) {
+    const unsigned size = size_of(i);
+    const u64 value = TRY(read_operand(c, i, i.src));
+    set_logic_flags(c, value);
+    if (value == 0) {
+        if (size == 4) put_sized(c, i.dst, 4, get_sized(c, i.dst, 4));
+        return Done{};
+    }
+    const int index = forward ? std::countr_zero(value) : 63 - std::countl_zero(value);
+    put_sized(c, i.dst, size, static_cast<u64>(index));
+    return Done{};
+}
+
+/// TZCNT, LZCNT: CF = source is zero, ZF = result is zero. SDM 2B.
+template <bool trailing>
+Result<> count_zeros(Cpu& c, const Insn& i) {
+    const unsigned bits = 8 * size_of(i);
+    const u64 value = TRY(read_operand(c, i, i.src));
+    const auto count = trailing
+                           ? (value == 0 ? bits : static_cast<unsigned>(std::countr_zero(value)))
+                           : static_cast<unsigned>(std::countl_zero(value)) - (64 - bits);
+    put_sized(c, i.dst, size_of(i), count);
+    set_logic_flags(c, u64{count});
+    set_cf(c, value == 0);
+    return Done{};
+}
+
+Result<> population_count(Cpu& c, const Insn& i) {
+    const u64 value = TRY(read_operand(c, i, i.src));
+    put_sized(c, i.dst, size_of(i), static_cast<u64>(std::popcount(value)));
+    from_image(c, value == 0 ? 0x40 : 0);   // every flag but ZF is cleared
+    return Done{};
+}
+
+constexpr i64 count_by_cl = 0x100;   // no immediate of 8 bits
+
+/// SHLD and SHRD. Counts above the width of a 16-bit operand are undefined: they are taken modulo
+/// 32 and shift a 48-bit pattern dst:src:dst (docs/model-defined.md).
+template <bool left, class T>
+Result<> double_shift(Cpu& c, const Insn& i) {
+    constexpr unsigned bits = width_of<T>;
+    const u64 amount = i.imm == count_by_cl ? c.gpr[rcx] : static_cast<u64>(i.imm);
+    const unsigned count = static_cast<unsigned>(amount) & (bits == 64 ? 63 : 31);
+    const auto a = static_cast<T>(TRY(read_for_write(c, i, i.dst)));
+    const auto b = get<T>(c, i.src);
+    if (count == 0) return write_operand(c, i, i.dst, a);
+    T r;
+    bool carry;
+    const unsigned n = count % bits == 0 ? bits : count % bits;
+    const T first = count > bits ? b : a;
+    const T second = count > bits ? a : b;
+    if constexpr (left) {
+        r = n == bits ? second : static_cast<T>(first << n | second >> (bits - n));
+        carry = (first >> (bits - n) & 1) != 0;
+    } else {
+        r = n == bits ? second : static_cast<T>(first >> n | second << (bits - n));
+        carry = (first >> (n - 1) & 1) != 0;
+    }
+    TRY(write_operand(c, i, i.dst, r));
+    set_logic_flags(c, r);
+    const bool sign_changed = ((a ^ r) >> (bits - 1) & 1) != 0;
+    set_cf_of(c, carry, sign_changed);
+    return Done{};
+}
+
+template <class T>
+void compare(Cpu& c, T a, T b) {
+    set_sub_flags(c, a, b, static_cast<T>(a - b));
+}
+
+/// The destination is always written (with its old value if unequal). SDM 2A, "CMPXCHG".
+template <class T>
+Result<> cmpxchg(Cpu& c, const Insn& i) {
+    const auto old = static_cast<T>(TRY(read_for_write(c, i, i.dst)));
+    const T wanted = get<T>(c, rax);
+    const bool equal = old == wanted;
+    if (equal) {
+        TRY(write_operand(c, i, i.dst, get<T>(c, i.src)));
+    } else {
+        if (has_memory(i)) TRY(write_operand(c, i, i.dst, old));
+        put<T>(c, rax, old);
+    }
+    compare<T>(c, wanted, old);
+    return Done{};
+}
+
+template <class T>
+Result<> xadd(Cpu& c, const Insn& i) {
+    const auto old = static_cast<T>(TRY(read_for_write(c, i, i.dst)));
+    const T added = get<T>(c, i.src);
+    const T sum = static_cast<T>(old + added);
+    if (has_memory(i)) {
+        TRY(write_operand(c, i, i.dst, sum));
+        put<T>(c, i.src, old);
+    } else {
+        put<T>(c, i.src, old);   // XADD of a register with itself leaves the sum
+        put<T>(c, i.dst, sum);
+    }
+    set_add_flags(c, old, added, sum);
+    return Done{};
+}
+
+/// CMPXCHG8B, CMPXCHG16B: ZF alone changes; 16 bytes must be aligned. SDM 2A.
+template <unsigned half>
+Result<> cmpxchg_wide(Cpu& c, const Insn& i) {
+    const Gva at = linear_address(c, i);
+    if (half == 8 && at.raw() % 16 != 0) return general_protection(c);
+    TRY(probe_write(c, at, 2 * half));
+    const u64 low = TRY(load(c, at, half));
+    const u64 high = TRY(load(c, at + half, half));
+    const bool equal = low == get_sized(c, rax, half) && high == get_sized(c, rdx, half);
+    const u64 flags = materialise(c);
+    TRY(store(c, at, half, equal ? get_sized(c, rbx, half) : low));
+    TRY(store(c, at + half, half, equal ? get_sized(c, rcx, half) : high));
+    if (!equal) {
+        put_sized(c, rax, half, low);
+        put_sized(c, rdx, half, high);
+    }
+    from_image(c, (flags & ~u64{0x40}) | u64{equal} << 6);
+    return Done{};
+}
+
+void take_operands(const Decoded& d, Insn& i) {
+    if (d.is_register(0)) i.dst = register_row(d.operand[0].reg.value);
+    if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
+}
+
+}  // namespace
+
+Handler build_bit_test(const Decoded& d, Insn& i, BlockCache&) {
+    if (d.is_register(0)) i.dst = register_row(d.operand[0].reg.value);
+    i.src = row_zero;
+    if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
+    if (d.is_immediate(1)) i.imm = static_cast<i64>(d.operand[1].imm.value.u & 0xff);
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_BT: return inside_block<bit_test<BitOp::test>>;
+        case ZYDIS_MNEMONIC_BTS: return inside_block<bit_test<BitOp::set>>;
+        case ZYDIS_MNEMONIC_BTR: return inside_block<bit_test<BitOp::reset>>;
+        default: return inside_block<bit_test<BitOp::complement>>;
+    }
+}
+
+Handler build_bit_scan(const Decoded& d, Insn& i, BlockCache&) {
+    take_operands(d, i);
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_BSF: return inside_block<bit_scan<true>>;
+        case ZYDIS_MNEMONIC_BSR: return inside_block<bit_scan<false>>;
+        case ZYDIS_MNEMONIC_TZCNT: return inside_block<count_zeros<true>>;
+        case ZYDIS_MNEMONIC_LZCNT: return inside_block<count_zeros<false>>;
+        default: return inside_block<population_count>;
+    }
+}
+
+Handler build_double_shift(const Decoded& d, Insn& i, BlockCache&) {
+    take_operands(d, i);
+    const bool left = d.instruction.mnemonic == ZYDIS_MNEMONIC_SHLD;
+    i.imm = d.is_immediate(2) ? static_cast<i64>(d.operand[2].imm.value.u & 0xff) : count_by_cl;
+    return by_size(d.size(0), [&](auto t) -> Handler {
+        using T = decltype(t);
+        if constexpr (sizeof(T) == 1) return nullptr;
+        return left ? inside_block<double_shift<true, T>> : inside_block<double_shift<false, T>>;
+    });
+}
+
+Handler build_exchange(const Decoded& d, Insn& i, BlockCache&) {
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_CMPXCHG8B: return inside_block<cmpxchg_wide<4>>;
+        case ZYDIS_MNEMONIC_CMPXCHG16B: return inside_block<cmpxchg_wide<8>>;
+        default: break;
+    }
+    take_operands(d, i);
+    const bool add = d.instruction.mnemonic == ZYDIS_MNEMONIC_XADD;
+    return by_size(d.size(0), [&](auto t) -> Handler {
+        using T = decltype(t);
+        return add ? inside_block<xadd<T>> : inside_block<cmpxchg<T>>;
+    });
+}
+
+}  // namespace postern::cpu

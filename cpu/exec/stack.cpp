@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// PUSH, POP, LEAVE in 64-bit mode: 8 bytes, or 2 with an operand-size prefix.
+#include "cpu/decode/instruction_table.h"
+#include "cpu/exec/build.h"
+#include "cpu/exec/operand.h"
+#include "cpu/exec/system.h"
+
+namespace postern::cpu {
+namespace {
+
+Step push_reg_slow(Cpu& c, const Insn* i) {
+    const u64 epoch = c.code_epoch;
+    const u64 at = c.gpr[rsp] - 8;
+    if (!slow_store<u64>(c, i, Gva{at}, c.gpr[i->src])) return fault_at(c, i);
+    c.gpr[rsp] = at;
+    NEXT_AFTER_STORE(c, i, epoch);
+}
+// Base RSP, displacement -8: miss() computes the same address.
+Step push_reg(Cpu& c, const Insn* i) {
+    const u64 at = c.gpr[rsp] - 8;
+    u8* p = hit<u64, &TlbEntry::write>(c, at);
+    if (p == nullptr) [[unlikely]] TAIL miss<push_reg_slow, Access::write, 8>(c, i);
+    write_host<u64>(p, c.gpr[i->src]);
+    c.gpr[rsp] = at;
+    NEXT(c, i);
+}
+
+Step pop_reg_slow(Cpu& c, const Insn* i) {
+    const Result<u64> value = slow_load<u64>(c, i, Gva{c.gpr[rsp]});
+    if (!value) return fault_at(c, i);
+    c.gpr[rsp] += 8;
+    c.gpr[i->dst] = value.value();   // POP RSP: the value read wins
+    NEXT(c, i);
+}
+Step pop_reg(Cpu& c, const Insn* i) {
+    const u8* p = hit<u64, &TlbEntry::read>(c, c.gpr[rsp]);
+    if (p == nullptr) [[unlikely]] TAIL miss<pop_reg_slow, Access::read, 8>(c, i);
+    const u64 value = read_host<u64>(p);
+    c.gpr[rsp] += 8;
+    c.gpr[i->dst] = value;
+    NEXT(c, i);
+}
+
+Result<> push_value(Cpu& c, unsigned size, u64 value) {
+    const u64 at = c.gpr[rsp] - size;
+    TRY(store(c, Gva{at}, size, value));
+    c.gpr[rsp] = at;
+    return Done{};
+}
+Result<> push_imm(Cpu& c, const Insn& i) {
+    return push_value(c, size_of(i), static_cast<u64>(i.imm));
+}
+Result<> push_any(Cpu& c, const Insn& i) {
+    return push_value(c, size_of(i), TRY(read_operand(c, i, i.src)));
+}
+/// The address of a memory destination uses RSP as it is after the pop. SDM 2B, "POP".
+Result<> pop_any(Cpu& c, const Insn& i) {
+    const u64 before = c.gpr[rsp];
+    const u64 value = TRY(load(c, Gva{before}, size_of(i)));
+    c.gpr[rsp] = before + size_of(i);
+    if (!has_memory(i)) {
+        put_sized(c, i.dst, size_of(i), value);
+        return Done{};
+    }
+    if (!store(c, linear_address(c, i), size_of(i), value)) {
+        c.gpr[rsp] = before;
+        return Failed{};
+    }
+    return Done{};
+}
+
+Result<> leave(Cpu& c, const Insn& i) {
+    const u64 frame = c.gpr[rbp];
+    const u64 value = TRY(load(c, Gva{frame}, size_of(i)));
+    c.gpr[rsp] = frame + size_of(i);
+    put_sized(c, rbp, size_of(i), value);
+    return Done{};
+}
+
+unsigned set_stack_size(const Decoded& d, Insn& i) {
+    take_stack_size(d, i);
+    return size_of(i);
+}
+
+void address_stack(Insn& i, i32 disp) {
+    i.base = rsp;
+    i.index = row_zero;
+    i.scale = 0;
+    i.segment = row_zero;
+    i.disp = disp;
+}
+
+}  // namespace
+
+Handler build_push(const Decoded& d, Insn& i, BlockCache&) {
+    const unsigned size = set_stack_size(d, i);
+    if (d.is_immediate(0)) {
+        i.imm = d.operand[0].imm.value.s;
+        return inside_block<push_imm>;
+    }
+    if (!d.is_register(0)) return inside_block<push_any>;
+    if (d.operand[0].reg.value == ZYDIS_REGISTER_FS) return ends_block<exec_push_fs>;
+    if (d.operand[0].reg.value == ZYDIS_REGISTER_GS) return ends_block<exec_push_gs>;
+    i.src = register_row(d.operand[0].reg.value);
+    if (size != 8) return inside_block<push_any>;
+    address_stack(i, -8);
+    return push_reg;
+}
+
+Handler build_pop(const Decoded& d, Insn& i, BlockCache&) {
+    const unsigned size = set_stack_size(d, i);
+    if (!d.is_register(0)) return inside_block<pop_any>;
+    const bool segment =
+        ZydisRegisterGetClass(d.operand[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
+    if (segment && (d.mode & mode_enclave) != 0) return undefined_instruction;
+    if (d.operand[0].reg.value == ZYDIS_REGISTER_FS) return ends_block<exec_pop_fs>;
+    if (d.operand[0].reg.value == ZYDIS_REGISTER_GS) return ends_block<exec_pop_gs>;
+    i.dst = register_row(d.operand[0].reg.value);
+    if (size != 8) return inside_block<pop_any>;
+    address_stack(i, 0);
+    return pop_reg;
+}
+
+Handler build_leave(const Decoded& d, Insn& i, BlockCache&) {
+    set_stack_size(d, i);
+    return inside_block<leave>;
+}
+
+}  // namespace postern::cpu

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// What most system instructions begin with, and how they report their operands to a hypervisor.
+#pragma once
+
+#include "arch/vmx/instruction_information.h"
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/event/controls.h"
+#include "cpu/event/event.h"
+#include "cpu/exec/address.h"
+#include "cpu/exec/system.h"
+#include "cpu/model.h"
+#include "cpu/vmx/vmx.h"
+
+namespace postern::cpu {
+
+/// #UD, if the model lacks the instruction.
+inline Result<> require(Cpu& c, Feature feature) {
+    if (!has_feature(*c.system->model, feature)) return invalid_opcode(c);
+    return Done{};
+}
+
+/// #UD inside an enclave, before any VM exit. SDM 3D, "Illegal Instructions".
+inline Result<> refuse_in_enclave(Cpu& c) {
+    if (c.enclave.active) return invalid_opcode(c);
+    return Done{};
+}
+
+/// #GP(0) but at CPL 0.
+inline Result<> require_supervisor(Cpu& c) {
+    if (c.cpl != 0) return general_protection(c);
+    return Done{};
+}
+
+inline unsigned operand_size(const Insn& i) { return i.form & form_size_mask; }
+inline bool is_memory(const Insn& i) { return (i.form & form_memory) != 0; }
+
+/// A result of 2, 4 or 8 bytes: 2 keep the rest of the register, 4 clear the upper half.
+inline void put_register(Cpu& c, unsigned row, unsigned size, u64 value) {
+    if (size == 2) c.gpr[row] = (c.gpr[row] & ~u64{0xffff}) | (value & 0xffff);
+    else if (size == 4) c.gpr[row] = static_cast<u32>(value);
+    else c.gpr[row] = value;
+}
+
+/// The segment of a memory operand, as instruction information names it.
+inline SegmentIndex operand_segment(const Insn& i) {
+    if (i.segment == row_fs_base) return fs;
+    if (i.segment == row_gs_base) return gs;
+    return i.base == rsp || i.base == rbp ? ss : ds;
+}
+
+inline MemoryOperandInformation memory_information(const Insn& i) {
+    const bool has_index = i.index < gpr_count;
+    const bool has_base = i.base < gpr_count;
+    return MemoryOperandInformation::of_memory(
+        {.address_size = (i.form & form_address32) != 0 ? AddressSize::bits32
+                                                        : AddressSize::bits64,
+         .segment = operand_segment(i),
+         .scaling = i.scale,
+         .has_index = has_index,
+         .index = has_index ? static_cast<Gpr>(i.index) : rax,
+         .has_base = has_base,
+         .base = has_base ? static_cast<Gpr>(i.base) : rax});
+}
+
+/// The exit qualification of a memory operand: its displacement; relative to RIP, the address.
+inline u64 displacement(const Cpu& c, const Insn& i) {
+    const u64 relative_to = i.base == row_block ? c.gpr[row_block] : 0;
+    return relative_to + static_cast<u64>(i64{i.disp});
+}
+
+/// All of RFLAGS but ZF stays.
+void set_zf(Cpu& c, bool on);
+
+/// Pushes `value` as `size` bytes; RSP moves only if the store succeeds.
+Result<> push_value(Cpu& c, u64 value, unsigned size);
+
+/// The top of the stack, which stays where it is.
+Result<u64> peek_stack(Cpu& c, unsigned size, u64 offset = 0);
+
+}  // namespace postern::cpu

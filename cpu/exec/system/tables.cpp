@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// GDTR, IDTR, LDTR and TR.
+#include <cstring>
+
+#include "cpu/exec/system/common.h"
+#include "cpu/exec/system/descriptor.h"
+#include "cpu/mmu/access.h"
+
+namespace postern::cpu {
+
+namespace {
+
+enum class Access46 : u8 { sgdt, sidt, lgdt, lidt };
+enum class Access47 : u8 { sldt, str, lldt, ltr };
+
+/// SDM 3C, table "Format of the VM-Exit Instruction-Information Field as Used for LIDT, LGDT,
+/// SIDT, or SGDT".
+Result<> consult_hypervisor(Cpu& c, const Insn& i, Access46 access) {
+    if (!wants(c, SecondaryControl::descriptor_table_exiting)) return Done{};
+    const auto information = memory_information(i)
+                                 .with_operand_32_bit()
+                                 .with_table_instruction(static_cast<unsigned>(access));
+    return vmx::raise_exit(c, BasicReason::access_to_gdtr_or_idtr, displacement(c, i),
+                           information.to_raw());
+}
+
+Result<> consult_hypervisor(Cpu& c, const Insn& i, Access47 access) {
+    if (!wants(c, SecondaryControl::descriptor_table_exiting)) return Done{};
+    const bool stores = access == Access47::sldt || access == Access47::str;
+    const auto row = static_cast<Gpr>(stores ? i.dst : i.src);
+    const auto operand = is_memory(i) ? memory_information(i)
+                                      : MemoryOperandInformation::of_register(row);
+    return vmx::raise_exit(c, BasicReason::access_to_ldtr_or_tr,
+                           is_memory(i) ? displacement(c, i) : 0,
+                           operand.with_table_instruction(static_cast<unsigned>(access)).to_raw());
+}
+
+struct Image {
+    u8 bytes[10];
+};
+
+Result<> load_table(Cpu& c, const Insn& i, Access46 access, DescriptorTable& table) {
+    TRY(require_supervisor(c));
+    TRY(consult_hypervisor(c, i, access));
+    Image image;
+    TRY(load_bytes(c, linear_address(c, i), image.bytes, sizeof image));
+    u16 limit = 0;
+    u64 base = 0;
+    std::memcpy(&limit, image.bytes, sizeof limit);
+    std::memcpy(&base, image.bytes + 2, sizeof base);
+    if (!is_canonical(c, base)) return general_protection(c);
+    table = {base, limit};
+    return Done{};
+}
+
+/// #UD in an enclave, #GP(0) by UMIP; neither is a VM exit.
+Result<> check_store(Cpu& c) {
+    TRY(refuse_in_enclave(c));
+    if (c.cr4.has(Cr4::umip) && c.cpl != 0) return general_protection(c);
+    return Done{};
+}
+
+Result<> store_table(Cpu& c, const Insn& i, Access46 access, const DescriptorTable& table) {
+    TRY(check_store(c));
+    TRY(consult_hypervisor(c, i, access));
+    Image image;
+    const u16 limit = static_cast<u16>(table.limit);
+    std::memcpy(image.bytes, &limit, sizeof limit);
+    std::memcpy(image.bytes + 2, &table.base, sizeof table.base);
+    return store_bytes(c, linear_address(c, i), image.bytes, sizeof image);
+}
+
+Result<> store_selector(Cpu& c, const Insn& i, Access47 access, SegmentIndex index) {
+    TRY(check_store(c));
+    TRY(consult_hypervisor(c, i, access));
+    const u16 selector = c.segment[index].selector;
+    if (is_memory(i)) return store(c, linear_address(c, i), 2, selector);
+    put_register(c, i.dst, operand_size(i), selector);
+    return Done{};
+}
+
+Result<u64> selector_operand(Cpu& c, const Insn& i) {
+    if (is_memory(i)) return load(c, linear_address(c, i), 2);
+    return c.gpr[i.src] & 0xffff;
+}
+
+/// A 16-byte descriptor of the GDT that must be present and of `type`.
+Result<> read_system_segment(Cpu& c, u16 selector, SystemType type, Segment& segment) {
+    const u32 error = selector_error(selector);
+    if (selects_ldt(selector)) return general_protection(c, error);
+    const Gva address = TRY(find_descriptor(c, selector, 16));
+    const u64 low = TRY(load(c, address, 8, Accessor::supervisor));
+    const u64 high = TRY(load(c, address + 8, 8, Accessor::supervisor));
+    segment = segment_from_system_descriptor(selector, low, high);
+    if (segment.is_code_or_data() || segment.type() != static_cast<unsigned>(type))
+        return general_protection(c, error);
+    if (bits<44, 40>(high) != 0) return general_protection(c, error);
+    if (!segment.present()) return raise(c, Vector::segment_not_present, error);
+    if (!is_canonical(c, segment.base)) return general_protection(c, error);
+    return Done{};
+}
+
+}  // namespace
+
+/// SDM 2A, "LGDT/LIDT".
+Result<> exec_lgdt(Cpu& c, const Insn& i) { return load_table(c, i, Access46::lgdt, c.gdtr); }
+Result<> exec_lidt(Cpu& c, const Insn& i) { return load_table(c, i, Access46::lidt, c.idtr); }
+
+/// SDM 2B, "SGDT", "SIDT".
+Result<> exec_sgdt(Cpu& c, const Insn& i) { return store_table(c, i, Access46::sgdt, c.gdtr); }
+Result<> exec_sidt(Cpu& c, const Insn& i) { return store_table(c, i, Access46::sidt, c.idtr); }
+
+/// SDM 2B, "SLDT", "STR".
+Result<> exec_sldt(Cpu& c, const Insn& i) { return store_selector(c, i, Access47::sldt, ldtr); }
+Result<> exec_str(Cpu& c, const Insn& i) { return store_selector(c, i, Access47::str, tr); }
+
+/// SDM 2A, "LLDT".
+Result<> exec_lldt(Cpu& c, const Insn& i) {
+    TRY(require_supervisor(c));
+    TRY(consult_hypervisor(c, i, Access47::lldt));
+    const auto selector = static_cast<u16>(TRY(selector_operand(c, i)));
+    Segment segment = null_segment(selector);
+    if (!is_null_selector(selector))
+        TRY(read_system_segment(c, selector, SystemType::ldt, segment));
+    c.segment[ldtr] = segment;
+    return Done{};
+}
+
+/// SDM 2A, "LTR": the descriptor becomes busy, in memory and in TR.
+Result<> exec_ltr(Cpu& c, const Insn& i) {
+    TRY(require_supervisor(c));
+    TRY(consult_hypervisor(c, i, Access47::ltr));
+    const auto selector = static_cast<u16>(TRY(selector_operand(c, i)));
+    if (is_null_selector(selector)) return general_protection(c);
+    Segment segment;
+    TRY(read_system_segment(c, selector, SystemType::tss_available, segment));
+    segment.access_rights |= access_rights_busy_tss;
+    const Gva address = TRY(find_descriptor(c, selector, 16));
+    TRY(store(c, address + 5, 1, segment.access_rights & 0xff, Accessor::supervisor));
+    c.segment[tr] = segment;
+    return Done{};
+}
+
+}  // namespace postern::cpu

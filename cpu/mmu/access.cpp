@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loads and stores once the TLB has missed: translation, the enclave check, then RAM, EPC or a
+// device. All pages of an access are checked before its first byte moves.
+#include "cpu/mmu/access.h"
+
+#include <array>
+#include <cstring>
+
+#include "cpu/decode/block_cache.h"
+#include "cpu/event/event.h"
+#include "cpu/exec/address.h"
+#include "cpu/sgx/sgx.h"
+
+namespace postern::cpu {
+namespace {
+
+constexpr u64 all_ones = ~u64{0};
+
+/// What EPC looks like from outside, as an instruction fetch sees it.
+const std::array<u8, page_size> abort_page_code = [] {
+    std::array<u8, page_size> bytes;
+    bytes.fill(0xff);
+    return bytes;
+}();
+
+/// The end of a translation: memory, the abort page, or a device.
+struct Place {
+    u8* bytes = nullptr;    // of the access itself
+    bool abort = false;
+    Hpa address;
+};
+
+Failed raise_epcm_fault(Cpu& c, Gva linear, Access access) {
+    const u32 code = 1u | u32{access == Access::write} << 1 | 4u |
+                     u32{access == Access::execute} << 4 | 1u << 15;
+    return raise_page_fault(c, linear.raw(), code);
+}
+
+Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
+    place.address = TRY(translate(c, linear, access, as));
+    const PhysicalMemory& memory = c.system->memory;
+    const bool epc = memory.is_epc(place.address);
+    if (as == Accessor::current && (epc || c.enclave.active)) {
+        const sgx::AccessCheck check = sgx::check_access(c, linear, place.address, access);
+        switch (check.verdict) {
+            case sgx::Verdict::page_fault: return raise_epcm_fault(c, linear, access);
+            case sgx::Verdict::enclave_page:
+                place.bytes = check.page + linear.offset();
+                return Done{};
+            case sgx::Verdict::abort_page:
+            case sgx::Verdict::ordinary: break;
+        }
+    }
+    place.abort = epc;
+    place.bytes = epc ? nullptr : memory.pointer(place.address);
+    return Done{};
+}
+
+u64 page_of(const u8* bytes) { return reinterpret_cast<u64>(bytes) & ~(page_size - 1); }
+
+u64 read_place(Cpu& c, const Place& place, unsigned size) {
+    u64 value = 0;
+    if (place.bytes != nullptr) {
+        std::memcpy(&value, place.bytes, size);
+        return value;
+    }
+    const u64 mask = all_ones >> (64 - 8 * size);
+    return (place.abort ? all_ones : c.system->bus->read(place.address, size)) & mask;
+}
+
+void write_place(Cpu& c, const Place& place, unsigned size, u64 value) {
+    if (place.bytes != nullptr) {
+        c.blocks->about_to_write(c, place.bytes);
+        std::memcpy(place.bytes, &value, size);
+    } else if (!place.abort) {
+        c.system->bus->write(place.address, size, value);
+    }
+}
+
+/// The two halves of an access that crosses a page.
+struct Split {
+    Place low, high;
+    unsigned low_size, high_size;
+};
+
+Result<> locate_split(Cpu& c, Gva linear, unsigned size, Access access, Accessor as, Split& s) {
+    s.low_size = static_cast<unsigned>(page_size - linear.offset());
+    s.high_size = size - s.low_size;
+    TRY(locate(c, linear, access, as, s.low));
+    TRY(locate(c, linear + s.low_size, access, as, s.high));
+    return Done{};
+}
+
+bool crosses(Gva linear, unsigned size) { return linear.offset() + size > page_size; }
+
+/// Devices see single bytes here: no device of a PC has registers that straddle a page.
+u64 read_bytewise(Cpu& c, Place place, unsigned count) {
+    if (place.bytes != nullptr) return read_place(c, place, count);
+    u64 value = 0;
+    for (unsigned n = 0; n < count; ++n) {
+        value |= read_place(c, place, 1) << (8 * n);
+        place.address = place.address + 1;
+    }
+    return value;
+}
+
+void write_bytewise(Cpu& c, Place place, unsigned count, u64 value) {
+    if (place.bytes != nullptr) return write_place(c, place, count, value);
+    for (unsigned n = 0; n < count; ++n) {
+        write_place(c, place, 1, value >> (8 * n) & 0xff);
+        place.address = place.address + 1;
+    }
+}
+
+u64* tag_of(TlbEntry& e, Access access) {
+    switch (access) {
+        case Access::read: return &e.read;
+        case Access::write: return &e.write;
+        case Access::execute: return &e.exec;
+    }
+    return nullptr;
+}
+
+u8* hit(Cpu& c, Gva linear, Access access, unsigned size) {
+    TlbEntry& e = c.tlb->entry[Tlb::slot_of(linear.raw())];
+    const u64 offset = linear.raw() - *tag_of(e, access);
+    return offset <= page_size - size ? reinterpret_cast<u8*>(e.page + offset) : nullptr;
+}
+
+/// With SMAP and AC set, supervisor accesses reach user pages only as long as AC stays set, so
+/// nothing found then may be remembered.
+bool may_remember(const Cpu& c) {
+    return c.cpl == 3 || !c.cr4.has(Cr4::smap) || !c.flags.has(Rflag::ac);
+}
+
+void remember(Cpu& c, Gva linear, Access access, const u8* bytes) {
+    if (!may_remember(c)) return;
+    TlbEntry& e = c.tlb->claim(linear.raw());
+    if (e.page != 0 && e.page != page_of(bytes)) {
+        const u64 none = tlb_no_tag(Tlb::slot_of(linear.raw()));
+        e.read = e.write = e.exec = none;
+    }
+    e.page = page_of(bytes);
+    *tag_of(e, access) = linear.page().raw();
+}
+
+}  // namespace
+
+bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
+    if (crosses(linear, size) || !may_remember(c)) return false;
+    Place place;
+    if (!locate(c, linear, access, Accessor::current, place)) return false;
+    if (place.bytes == nullptr) return false;
+    if (access == Access::write && c.blocks->has_code(place.bytes)) return false;
+    remember(c, linear, access, place.bytes);
+    return true;
+}
+
+Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
+    if (as == Accessor::current) {
+        if (const u8* p = hit(c, linear, Access::read, size)) {
+            u64 value = 0;
+            std::memcpy(&value, p, size);
+            return value;
+        }
+    }
+    if (crosses(linear, size)) {
+        Split s;
+        TRY(locate_split(c, linear, size, Access::read, as, s));
+        const u64 low = read_bytewise(c, s.low, s.low_size);
+        return low | read_bytewise(c, s.high, s.high_size) << (8 * s.low_size);
+    }
+    if (as == Accessor::current && fill_tlb(c, linear, Access::read, size))
+        return load(c, linear, size, as);
+    Place place;
+    TRY(locate(c, linear, Access::read, as, place));
+    return read_place(c, place, size);
+}
+
+Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
+    if (as == Accessor::current) {
+        if (u8* p = hit(c, linear, Access::write, size)) {
+            std::memcpy(p, &value, size);
+            return Done{};
+        }
+    }
+    if (crosses(linear, size)) {
+        Split s;
+        TRY(locate_split(c, linear, size, Access::write, as, s));
+        write_bytewise(c, s.low, s.low_size, value);
+        write_bytewise(c, s.high, s.high_size, value >> (8 * s.low_size));
+        return Done{};
+    }
+    if (as == Accessor::current && fill_tlb(c, linear, Access::write, size))
+        return store(c, linear, size, value, as);
+    Place place;
+    TRY(locate(c, linear, Access::write, as, place));
+    write_place(c, place, size, value);
+    return Done{};
+}
+
+namespace {
+
+/// Both pages of up to 4096 bytes.
+struct Range {
+    std::array<Place, 2> place;
+    std::array<unsigned, 2> count;
+};
+
+Result<> locate_range(Cpu& c, Gva linear, unsigned count, Access access, Accessor as, Range& r) {
+    const auto room = static_cast<unsigned>(page_size - linear.offset());
+    r.count = {count < room ? count : room, count < room ? 0 : count - room};
+    TRY(locate(c, linear, access, as, r.place[0]));
+    if (r.count[1] != 0) TRY(locate(c, linear + room, access, as, r.place[1]));
+    return Done{};
+}
+
+}  // namespace
+
+Result<> load_bytes(Cpu& c, Gva linear, void* to, unsigned count, Accessor as) {
+    if (count == 0) return Done{};
+    Range r;
+    TRY(locate_range(c, linear, count, Access::read, as, r));
+    auto* out = static_cast<u8*>(to);
+    for (unsigned part = 0; part < 2; ++part) {
+        Place place = r.place[part];
+        for (unsigned n = 0; n < r.count[part]; ++n) {
+            *out++ = static_cast<u8>(read_place(c, place, 1));
+            if (place.bytes != nullptr) ++place.bytes;
+            place.address = place.address + 1;
+        }
+    }
+    return Done{};
+}
+
+Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count, Accessor as) {
+    if (count == 0) return Done{};
+    Range r;
+    TRY(locate_range(c, linear, count, Access::write, as, r));
+    const auto* in = static_cast<const u8*>(from);
+    for (unsigned part = 0; part < 2; ++part) {
+        Place place = r.place[part];
+        for (unsigned n = 0; n < r.count[part]; ++n) {
+            write_place(c, place, 1, *in++);
+            if (place.bytes != nullptr) ++place.bytes;
+            place.address = place.address + 1;
+        }
+    }
+    return Done{};
+}
+
+Result<> probe_write(Cpu& c, Gva linear, unsigned count, Accessor as) {
+    if (count == 0) return Done{};
+    Range r;
+    return locate_range(c, linear, count, Access::write, as, r);
+}
+
+Result<const u8*> code_pointer(Cpu& c, Gva linear) {
+    if (const u8* p = hit(c, linear, Access::execute, 1)) return p;
+    if (sgx::fetch_forbidden(c, linear.raw())) return general_protection(c);
+    Place place;
+    TRY(locate(c, linear, Access::execute, Accessor::current, place));
+    if (place.abort) return abort_page_code.data() + linear.offset();
+    if (place.bytes == nullptr) return raise_unimplemented(c, "instruction fetch from a device");
+    remember(c, linear, Access::execute, place.bytes);
+    return const_cast<const u8*>(place.bytes);
+}
+
+u64 read_physical(Cpu& c, Hpa address, unsigned size) {
+    Place place{.address = address};
+    place.abort = c.system->memory.is_epc(address);
+    place.bytes = place.abort ? nullptr : c.system->memory.pointer(address);
+    return read_place(c, place, size);
+}
+
+void write_physical(Cpu& c, Hpa address, unsigned size, u64 value) {
+    Place place{.address = address};
+    place.abort = c.system->memory.is_epc(address);
+    place.bytes = place.abort ? nullptr : c.system->memory.pointer(address);
+    write_place(c, place, size, value);
+}
+
+void select_tlb(Cpu& c) {
+    const TlbContext context =
+        c.enclave.active ? tlb_enclave : (c.cpl == 3 ? tlb_user : tlb_supervisor);
+    c.tlb = &c.tlbs[context];
+    c.context_stamp = (c.tlb_generation + c.code_epoch) << 2 | context;
+}
+
+void flush_translations(Cpu& c) {
+    for (Tlb& tlb : c.tlbs) tlb.flush();
+    ++c.tlb_generation;
+    select_tlb(c);
+}
+
+}  // namespace postern::cpu

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory as instructions reach it: linear to physical (paging, then EPT, then the enclave check),
+// and loads and stores that may cross pages or touch devices. The slow path; the fast one is the
+// TLB compare in cpu/exec/fast.h, which these fill.
+#pragma once
+
+#include "base/address.h"
+#include "base/result.h"
+#include "cpu/cpu.h"
+
+namespace postern::cpu {
+
+enum class Access : u8 { read, write, execute };
+
+/// As whom: the current privilege level, or supervisor whatever CPL is (descriptor tables, TSS,
+/// IDT, the stack of an event's handler). Implicit accesses are never enclave accesses.
+enum class Accessor : u8 { current, supervisor };
+
+/// Where a linear address leads after paging and EPT. Raises #PF, #GP (not canonical) or an EPT
+/// exit. `gpa`, if asked for, gets the guest-physical address. No enclave check.
+Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as = Accessor::current,
+                      Gpa* gpa = nullptr);
+
+/// Guest-physical to physical (EPT, when it is on). `linear` only for the report of an exit.
+Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final);
+
+// Data accesses of 1, 2, 4 or 8 bytes, little-endian; page crossing, devices, EPC, abort page.
+Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as = Accessor::current);
+Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as = Accessor::current);
+
+// Any number of bytes up to 4096, all or nothing: every page is checked before a byte moves.
+Result<> load_bytes(Cpu& c, Gva linear, void* to, unsigned count, Accessor as = Accessor::current);
+Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count,
+                     Accessor as = Accessor::current);
+
+/// Raises the fault that a store to these bytes would raise, and does nothing else (A/D bits and
+/// the TLB aside).
+Result<> probe_write(Cpu& c, Gva linear, unsigned count, Accessor as = Accessor::current);
+
+/// Where the instruction bytes at `linear` lie in host memory, valid to the end of their page.
+/// EPC seen from outside is a page of FFH. Raises #PF, #GP or an EPT exit.
+Result<const u8*> code_pointer(Cpu& c, Gva linear);
+
+/// Fills the TLB for an access within one page of plain memory; false if there is no such
+/// translation, or the page must be reached by load() and store() (device, EPC seen from outside,
+/// cached code). A fault is left pending but not acted on: the slow form finds it again.
+bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size);
+
+// Physical bytes, EPC and devices included; used by page walks, VMCS regions, MSR lists.
+u64 read_physical(Cpu& c, Hpa address, unsigned size);
+void write_physical(Cpu& c, Hpa address, unsigned size, u64 value);
+
+/// After a change of CR0, CR3, CR4, EFER, CPL or enclave mode: forgets what no longer holds and
+/// points Cpu::tlb at the right array.
+void flush_translations(Cpu& c);
+void select_tlb(Cpu& c);
+
+}  // namespace postern::cpu

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The models, and what follows from a feature set.
+#include "cpu/model.h"
+
+namespace postern::cpu {
+
+namespace {
+
+using enum Feature;
+
+/// What every model has: x86-64 with SSE2, and the system features that we compute ourselves.
+/// Only what is implemented stands here.
+constexpr FeatureSet base_features{
+    fpu,      de,       pse,        tsc,      msr,        pae,    mce,     cx8,
+    apic,     sep,      mtrr,       pge,      mca,        cmov,   pat,     pse36,
+    clflush,  mmx,      fxsr,       sse,      sse2,       ss,     cx16,    pcid,
+    x2apic,   vmx,      rdrand,     fsgsbase, tsc_adjust, sgx,    smep,    invpcid,
+    rdseed,   smap,     umip,       rdpid,    sgx_lc,     arat,   sgx1,    lahf_lm,
+    syscall,  nx,       page1gb,    rdtscp,   lm,         tsc_deadline,
+    invariant_tsc,      arch_capabilities};
+
+constexpr u32 ice_lake_sp = 0x000606a6;
+
+constexpr std::array models{
+    Model{"postern-v3", base_features, ice_lake_sp, 46, 48},
+    Model{"postern-v2", base_features, ice_lake_sp, 46, 48},
+};
+
+struct NamedFeature {
+    std::string_view name;
+    Feature feature;
+};
+
+constexpr std::array named_features{
+#define FEATURE(name, word, bit) NamedFeature{#name, name},
+#include "cpu/features.def"
+#undef FEATURE
+};
+
+struct Cr4Row {
+    Cr4 bit;
+    Feature feature;
+};
+
+constexpr std::array cr4_rows{
+    Cr4Row{Cr4::vme, vme},         Cr4Row{Cr4::pvi, vme},   Cr4Row{Cr4::tsd, tsc},
+    Cr4Row{Cr4::de, de},           Cr4Row{Cr4::pse, pse},   Cr4Row{Cr4::pae, pae},
+    Cr4Row{Cr4::mce, mce},         Cr4Row{Cr4::pge, pge},   Cr4Row{Cr4::pce, fpu},
+    Cr4Row{Cr4::osfxsr, fxsr},     Cr4Row{Cr4::osxmmexcpt, sse}, Cr4Row{Cr4::umip, umip},
+    Cr4Row{Cr4::la57, la57},       Cr4Row{Cr4::vmxe, vmx},  Cr4Row{Cr4::smxe, smx},
+    Cr4Row{Cr4::fsgsbase, fsgsbase}, Cr4Row{Cr4::pcide, pcid}, Cr4Row{Cr4::osxsave, xsave},
+    Cr4Row{Cr4::smep, smep},       Cr4Row{Cr4::smap, smap}, Cr4Row{Cr4::pke, pku},
+};
+
+}  // namespace
+
+const Model& default_model() { return models.front(); }
+
+const Model* find_model(std::string_view name) {
+    for (const Model& model : models)
+        if (model.name == name) return &model;
+    return nullptr;
+}
+
+bool find_feature(std::string_view name, Feature& feature) {
+    for (const NamedFeature& row : named_features) {
+        if (row.name != name) continue;
+        feature = row.feature;
+        return true;
+    }
+    return false;
+}
+
+Cr4Word supported_cr4(const Model& model) {
+    Cr4Word word;
+    for (const Cr4Row& row : cr4_rows) word.set(row.bit, has_feature(model, row.feature));
+    return word;
+}
+
+Xcr0Word supported_xcr0(const Model& model) {
+    if (!has_feature(model, xsave)) return {};
+    Xcr0Word word{Xcr0::x87, Xcr0::sse};
+    word.set(Xcr0::avx, has_feature(model, avx));
+    const bool zmm = has_feature(model, avx512f);
+    for (const Xcr0 component : {Xcr0::opmask, Xcr0::zmm_hi256, Xcr0::hi16_zmm})
+        word.set(component, zmm);
+    word.set(Xcr0::pkru, has_feature(model, pku));
+    return word;
+}
+
+}  // namespace postern::cpu

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The register part of a reset. The caches and the machine are cpu/run.h's.
+#pragma once
+
+#include "cpu/cpu.h"
+
+namespace postern::cpu {
+
+/// Power-on values of everything a program can see. `system` and `number` must be set; memory
+/// caches, the clock and the pointers are left alone. SDM 3A, "Processor State After Reset".
+void reset_registers(Cpu& c);
+
+}  // namespace postern::cpu

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// The run loop: at each boundary events, then blocks until something asks for the next boundary.
+#include "cpu/run.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/decode/decoder.h"
+#include "cpu/event/event.h"
+#include "cpu/mmu/access.h"
+#include "cpu/reset.h"
+#include "cpu/simd/host_unit.h"
+
+namespace postern::cpu {
+namespace {
+
+/// No slice is longer, so that a request to leave the loop is seen soon. Slices are invisible:
+/// they end between instructions and nothing happens at their end.
+constexpr u64 longest_slice = 1'000'000;
+
+/// Time until the next boundary at which events may differ, in instructions.
+void set_slice(Cpu& c, u64 until) {
+    const u64 start = now(c);
+    const u64 limit = must_step(c) ? start + 1 : start + longest_slice;
+    const u64 end = std::max(std::min({until, next_event(c), limit}), start + 1);
+    c.horizon = end;
+    c.budget = static_cast<i64>(end - start);
+}
+
+/// Runs one block, and whatever it leads to by itself.
+Step run_block(Cpu& c, const Block& block) {
+    c.gpr[row_block] = c.rip;
+    const Insn* i = block.entry;
+#if POSTERN_LOOP
+    Step step = i->run(c, i);
+    while (step == Step::next) {
+        ++i;
+        step = i->run(c, i);
+    }
+    return step;
+#else
+    return i->run(c, i);
+#endif
+}
+
+/// Puts what was found where the jump that asked for it will look next time. Blocks of one
+/// instruction and those that run into a second page are always found by the loop.
+void remember_way(Cpu& c, const Block& block) {
+    Link* link = std::exchange(c.unresolved, nullptr);
+    if ((block.mode & mode_single) != 0 || block.second_page != nullptr) return;
+    if (link != nullptr)
+        *link = {block.entry, c.unresolved_far ? c.context_stamp : c.code_epoch};
+    c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.context_stamp, block.entry};
+}
+
+/// From one boundary to the next.
+Step run_slice(Cpu& c) {
+    const bool step_one = must_step(c);
+    while (c.budget > 0) {
+        const u64 epoch = c.code_epoch;
+        u32 mode = block_mode(c) | (step_one ? u32{mode_single} : 0);
+        Block* block = find_or_decode(c, mode);
+        if (block != nullptr && block->count > c.budget)
+            block = find_or_decode(c, mode | mode_single);
+        if (block == nullptr) return Step::fault;
+        // Decoding can drop code (a moved page), and with it the link that asked.
+        if (c.code_epoch != epoch) c.unresolved = nullptr;
+        remember_way(c, *block);
+        const Step step = run_block(c, *block);
+        if (step != Step::lookup) return step;
+    }
+    return Step::stop;
+}
+
+/// What the event code says in the loop's terms; `go_on` if the loop does.
+bool must_return(const Cpu& c, Delivery delivery, RunOutcome& outcome) {
+    switch (delivery) {
+        case Delivery::nothing:
+        case Delivery::delivered: return false;
+        case Delivery::vm_exit:
+            outcome = RunOutcome::vm_exit;
+            return c.vmx.hosted;
+        case Delivery::shutdown: outcome = RunOutcome::shutdown; return true;
+        case Delivery::unimplemented: outcome = RunOutcome::unimplemented; return true;
+    }
+    return false;
+}
+
+/// HLT: time passes to the next event without instructions. True: there is none before `until`.
+bool skip_to_event(Cpu& c, u64 until) {
+    const u64 at = std::min(until, next_event(c));
+    c.horizon = std::max(at, now(c));
+    c.budget = 0;
+    return now(c) >= until;
+}
+
+RunOutcome loop(Cpu& c, u64 until) {
+    RunOutcome outcome = RunOutcome::time;
+    for (;;) {
+        if (must_return(c, poll(c), outcome)) return outcome;
+        if (c.system->bus != nullptr && c.system->bus->stop_requested())
+            return RunOutcome::stop_requested;
+        if (now(c) >= until || c.interrupt_run) return RunOutcome::time;
+        if (c.event.activity != ActivityState::active) {
+            if (skip_to_event(c, until)) return RunOutcome::halted;
+            continue;
+        }
+        c.blocks->collect(c);
+        set_slice(c, until);
+        const bool step_one = must_step(c);
+        const bool trap_flag = c.flags.has(Rflag::tf);
+        const InterruptibilityState blocking = c.event.blocking;
+        const Step step = run_slice(c);
+        c.unresolved = nullptr;
+        if (step == Step::fault) {
+            if (must_return(c, take_pending(c), outcome)) return outcome;
+        } else if (step_one) {
+            after_step(c, trap_flag, blocking);
+        }
+    }
+}
+
+}  // namespace
+
+RunOutcome run(Cpu& c, u64 until) {
+    enter_host_unit(c);
+    const RunOutcome outcome = loop(c, until);
+    // Whatever is left of a slice is not time: the horizon is now.
+    c.horizon = now(c);
+    c.budget = 0;
+    leave_host_unit(c);
+    return outcome;
+}
+
+void reset(Cpu& c, System& system, u32 number) {
+    BlockCache* blocks = c.blocks;
+    InterruptController* interrupts = c.interrupts;
+    c = Cpu{};
+    c.blocks = blocks != nullptr ? blocks : new BlockCache;
+    c.interrupts = interrupts;
+    c.system = &system;
+    c.number = number;
+    c.code_epoch = 1;
+    for (Tlb& tlb : c.tlbs) tlb.reset();
+    c.blocks->drop_all(c);
+    reset_registers(c);
+    flush_translations(c);
+}
+
+void destroy(Cpu& c) {
+    delete c.blocks;
+    c.blocks = nullptr;
+}
+
+}  // namespace postern::cpu

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+// ENCLS[EINIT].
+#include <algorithm>
+#include <cstring>
+
+#include "arch/sgx/einittoken.h"
+#include "cpu/event/controls.h"
+#include "cpu/sgx/leaf.h"
+#include "cpu/sgx/operand.h"
+#include "cpu/sgx/signature.h"
+#include "cpu/vmx/vmx.h"
+
+namespace postern::cpu::sgx {
+namespace {
+
+/// Who the enclave turns out to be.
+struct Identity {
+    Digest mrenclave;
+    Digest mrsigner;
+    bool launch_authorised;   // MRSIGNER is IA32_SGXLEPUBKEYHASH
+};
+
+template <size_t size>
+bool is_zero(const std::array<u8, size>& bytes) {
+    return std::ranges::all_of(bytes, [](u8 byte) { return byte == 0; });
+}
+
+/// In VMX non-root operation "external-interrupt exiting" takes interrupts whatever IF says.
+bool takes_interrupts(const Cpu& c) {
+    return c.flags.has(Rflag::if_) || wants(c, PinControl::external_interrupt_exiting);
+}
+
+/// The event window of SDM 3D, "EINIT": an event that would be taken at the next boundary.
+/// Those held back by an interrupt shadow do not count.
+bool has_unmasked_event(const Cpu& c) {
+    if (c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss})) return false;
+    if (c.event.nmi_pending && !c.event.blocking.has(Interruptibility::nmi)) return true;
+    if (vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline) return true;
+    return takes_interrupts(c) && c.interrupts != nullptr &&
+           c.interrupts->pending_vector(now(c)) >= 0;
+}
+
+Identity identity_of(const Cpu& c, const SecsHidden& hidden, const Sigstruct& sigstruct) {
+    Identity identity{finish_measurement(hidden.measurement), mrsigner_of(sigstruct), false};
+    static_assert(sizeof c.msr.sgx_le_pubkey_hash == sizeof(Digest));
+    identity.launch_authorised = std::memcmp(identity.mrsigner.data(),
+                                             c.msr.sgx_le_pubkey_hash.data(), sizeof(Digest)) == 0;
+    return identity;
+}
+
+bool attributes_match(const SgxAttributes& actual, const Sigstruct& s) {
+    const SgxAttributes mask = s.attributemask;
+    return (actual.flags & mask.flags) == (s.attributes.flags & mask.flags) &&
+           (actual.xfrm & mask.xfrm) == (s.attributes.xfrm & mask.xfrm);
+}
+
+/// SIGSTRUCT against the enclave, in the manual's order.
+SgxError compare(const Secs& secs, const Sigstruct& s, const Identity& identity) {
+    if (s.enclavehash != identity.mrenclave) return SgxError::invalid_measurement;
+    if (secs.attributes.flags.has_any(controlled_attributes) && !identity.launch_authorised)
+        return SgxError::invalid_attribute;
+    if (!attributes_match(secs.attributes, s)) return SgxError::invalid_attribute;
+    if ((secs.miscselect & s.miscmask) != (s.miscselect & s.miscmask))
+        return SgxError::invalid_attribute;
+    return SgxError::success;
+}
+
+bool uses_kss(const Sigstruct& s) { return !is_zero(s.isvfamilyid) || !is_zero(s.isvextprodid); }
+
+bool token_reserved_is_zero(const Einittoken& token) {
+    return (token.valid & ~1u) == 0 && is_zero(token.reserved_4) && is_zero(token.reserved_96) &&
+           is_zero(token.reserved_160) && is_zero(token.reserved_212);
+}
+
+/// The launch token's checks up to its CPUSVN and MAC, which need EGETKEY's keys.
+SgxError check_token(const Secs& secs, const Einittoken& token) {
+    const bool debug_launcher = token.maskedattributesle.flags.has(SgxAttribute::debug);
+    if (debug_launcher && !secs.attributes.flags.has(SgxAttribute::debug))
+        return SgxError::invalid_einittoken;
+    return token_reserved_is_zero(token) ? SgxError::success : SgxError::invalid_einittoken;
+}
+
+void initialise(Secs& secs, SecsHidden& hidden, const Sigstruct& s, const Identity& identity) {
+    secs.mrenclave = identity.mrenclave;
+    secs.mrsigner = identity.mrsigner;
+    secs.isvprodid = s.isvprodid;
+    secs.isvsvn = s.isvsvn;
+    hidden.isvfamilyid = s.isvfamilyid;
+    hidden.isvextprodid = s.isvextprodid;
+    secs.attributes.flags.set(SgxAttribute::init);
+}
+
+struct Operands {
+    Sigstruct sigstruct;
+    Einittoken token;
+    u64 secs;   // page in the EPC
+};
+
+Result<> load_operands(Cpu& c, Operands& o) {
+    TRY(require_alignment(c, page_size, c.gpr[rbx], c.gpr[rcx]));
+    TRY(require_alignment(c, einittoken_alignment, c.gpr[rdx]));
+    o.secs = TRY(epc_operand(c, c.gpr[rcx], Access::write)) / page_size;
+    TRY(load_operand(c, c.gpr[rbx], o.sigstruct));
+    return load_operand(c, c.gpr[rdx], o.token);
+}
+
+}  // namespace
+
+/// Ends the building of an enclave. SDM 3D, "EINIT", Operation.
+/// In: RBX = SIGSTRUCT, RCX = the SECS, RDX = EINITTOKEN. Out: RAX.
+Result<> einit(Cpu& c) {
+    Operands o;
+    TRY(load_operands(c, o));
+    if (!is_well_formed(o.sigstruct)) return complete(c, SgxError::invalid_sig_struct);
+    if (has_unmasked_event(c)) return complete(c, SgxError::unmasked_event);
+    if (!is_signed(o.sigstruct)) return complete(c, SgxError::invalid_signature);
+
+    Epc& epc = *c.system->epc;
+    const EpcmEntry& entry = epc.entries[o.secs];
+    if (!entry.valid || entry.page_type != PageType::secs)
+        return raise_epc_fault(c, c.gpr[rcx], Access::write);
+    Secs& secs = epc.secs(o.secs);
+    SecsHidden& hidden = epc.hidden(o.secs);
+    if (uses_kss(o.sigstruct) && !secs.attributes.flags.has(SgxAttribute::kss))
+        return complete(c, SgxError::invalid_sig_struct);
+    if (secs.attributes.flags.has(SgxAttribute::init)) return general_protection(c);
+
+    const Identity identity = identity_of(c, hidden, o.sigstruct);
+    const SgxError mismatch = compare(secs, o.sigstruct, identity);
+    if (mismatch != SgxError::success) return complete(c, mismatch);
+    if ((o.token.valid & 1) == 0) {
+        if (!identity.launch_authorised) return complete(c, SgxError::invalid_einittoken);
+    } else {
+        const SgxError refusal = check_token(secs, o.token);
+        if (refusal != SgxError::success) return complete(c, refusal);
+        return raise_unimplemented(c, "ENCLS[EINIT] with a launch token");
+    }
+
+    // From here on nothing can fail.
+    initialise(secs, hidden, o.sigstruct, identity);
+    return complete(c, SgxError::success);
+}
+
+}  // namespace postern::cpu::sgx

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The leaves of ENCLS and ENCLU. Each runs with the instruction's own checks done, sets what the
+// manual lists and, where execution goes on elsewhere, Cpu::next_rip.
+#pragma once
+
+#include "arch/sgx/leaf.h"
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/model.h"
+
+namespace postern::cpu::sgx {
+
+using LeafHandler = Result<> (*)(Cpu&);
+
+Result<> ecreate(Cpu& c);
+Result<> eadd(Cpu& c);
+Result<> eextend(Cpu& c);
+Result<> einit(Cpu& c);
+Result<> eremove(Cpu& c);
+
+Result<> eenter(Cpu& c);
+Result<> eresume(Cpu& c);
+Result<> eexit(Cpu& c);
+
+/// Instructions are those of 64-bit mode: EFER.LMA and CS.L.
+inline bool in_64bit_mode(const Cpu& c) {
+    return c.efer.has(Efer::lma) && c.segment[cs].is_long();
+}
+
+inline bool has(const Cpu& c, Feature feature) { return has_feature(*c.system->model, feature); }
+
+/// CPUID.(12H,0):EAX.SGX1, and an EPC to use it with.
+inline bool has_sgx(const Cpu& c) { return c.system->epc != nullptr && has(c, Feature::sgx1); }
+
+/// IA32_FEATURE_CONTROL is locked with SGX enabled.
+bool sgx_is_enabled(const Cpu& c);
+
+}  // namespace postern::cpu::sgx

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resolving and reporting, for all leaves alike.
+#include "cpu/sgx/operand.h"
+
+#include "cpu/decode/block_cache.h"
+#include "cpu/flags.h"
+
+namespace postern::cpu::sgx {
+
+Failed raise_epc_fault(Cpu& c, u64 linear, Access access) {
+    PageFaultError error{PageFaultBit::p, PageFaultBit::sgx};
+    error.set(PageFaultBit::wr, access == Access::write);
+    error.set(PageFaultBit::us, c.cpl == 3);
+    return raise_page_fault(c, linear, error.to_raw());
+}
+
+Result<u64> epc_operand(Cpu& c, u64 linear, Access access, Gpa* physical) {
+    const Hpa address = TRY(translate(c, Gva{linear}, access, Accessor::current, physical));
+    const Epc& epc = *c.system->epc;
+    if (!epc.contains(address)) return raise_epc_fault(c, linear, access);
+    return epc.offset_of(address);
+}
+
+void about_to_write_page(Cpu& c, u64 page) {
+    if (c.blocks != nullptr) c.blocks->about_to_write(c, c.system->epc->page(page));
+}
+
+Result<> complete(Cpu& c, SgxError status) {
+    c.gpr[rax] = static_cast<u64>(status);
+    Rflags flags = Rflags::from_raw(rflags(c) & ~rflags_status_mask);
+    flags.set(Rflag::zf, status != SgxError::success);
+    set_rflags(c, flags.to_raw());
+    return Done{};
+}
+
+}  // namespace postern::cpu::sgx

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operands of SGX leaves: those that must lie in the EPC, and those that are ordinary memory.
+#pragma once
+
+#include "arch/sgx/error.h"
+#include "base/address.h"
+#include "base/bits.h"
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/event/event.h"
+#include "cpu/mmu/access.h"
+#include "cpu/sgx/epc.h"
+
+namespace postern::cpu::sgx {
+
+/// #PF with P and SGX set: paging let the access through, SGX does not. SDM 3A, "Interrupt 14:
+/// Page-Fault Exception (#PF)".
+Failed raise_epc_fault(Cpu& c, u64 linear, Access access);
+
+/// The byte offset within the EPC that `linear` leads to; #PF with the SGX bit if elsewhere.
+/// `physical`, if asked for, gets what paging alone made of it.
+Result<u64> epc_operand(Cpu& c, u64 linear, Access access, Gpa* physical = nullptr);
+
+/// #GP(0) unless every address is a multiple of `alignment`.
+template <class... Linear>
+Result<> require_alignment(Cpu& c, u64 alignment, Linear... linear) {
+    if (((linear % alignment != 0) || ...)) return general_protection(c);
+    return Done{};
+}
+
+/// An operand outside the EPC (within, it reads as the abort page does).
+template <class T>
+Result<> load_operand(Cpu& c, u64 linear, T& to) {
+    static_assert(sizeof(T) <= page_size);
+    return load_bytes(c, Gva{linear}, &to, sizeof to);
+}
+
+/// For whoever writes to an EPC page by its host address: code cached from it is out of date.
+void about_to_write_page(Cpu& c, u64 page);
+
+/// What a leaf that reports through RAX leaves: RAX, ZF on an error, the other status flags 0.
+Result<> complete(Cpu& c, SgxError status);
+
+}  // namespace postern::cpu::sgx

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What EENTER and ERESUME share: finding the thread, checking the enclave, caching an SSA frame,
+// going in; and what EEXIT and AEX share: coming out.
+#pragma once
+
+#include "arch/sgx/ssa.h"
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/sgx/epc.h"
+
+namespace postern::cpu::sgx {
+
+/// What the checks have found. Nothing of it is the processor's yet.
+struct Thread {
+    u64 tcs_page;
+    u64 secs_page;
+    u64 ssa_gpr;       // byte offsets into the EPC
+    u64 ssa_xsave[4];
+};
+
+/// The TCS at RBX: in the EPC, a TCS of some enclave at that address, not blocked, pending or
+/// modified, its addresses aligned; and the AEP in RCX canonical.
+Result<> find_thread(Cpu& c, Thread& thread);
+
+/// TCS.FLAGS; the enclave initialised, of this mode, its XFRM usable.
+Result<> check_enclave(Cpu& c, const Thread& thread);
+
+/// The pages of SSA frame `index`: writable by paging, and the enclave's own regular pages.
+Result<> cache_frame(Cpu& c, Thread& thread, u32 index);
+
+/// Where and with which segment bases the enclave begins.
+struct Start {
+    u64 target;
+    u64 fs_base;
+    u64 gs_base;
+    /// The entry swallows the single-step trap and the MTF exit that would follow it.
+    bool masks_traps;
+};
+
+/// All that entries change alike. Cannot fail.
+void enter(Cpu& c, const Thread& thread, const Start& start);
+
+/// All that leaving changes alike: the TCS, FS, GS, XCR0, TF, enclave mode, translations.
+/// Cpu::enclave is empty afterwards.
+void leave(Cpu& c);
+
+/// FS and GS with their bases in Cpu::gpr.
+void load_segments(Cpu& c, const Segment& new_fs, const Segment& new_gs);
+
+}  // namespace postern::cpu::sgx

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making thunks. The guest's instruction is re-encoded by Zydis from what Zydis decoded, so there
+// is no list of opcodes here. Registers in a thunk:
+//   rdi  the Cpu       rsi  the Insn      both as the handler got them, to the very end
+//   r10  the memory operand               r8, r9  where operand 0 and the later register live
+//   xmm1, rax  operand 0                  xmm2, rcx  the later register operand
+//   xmm0, rax, rdx, rcx  what the instruction uses without saying so
+#include "cpu/simd/thunk.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+#include <mutex>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "cpu/event/event.h"
+#include "cpu/exec/fast.h"
+#include "cpu/flags.h"
+#include "cpu/simd/code_arena.h"
+
+namespace postern::cpu {
+namespace {
+
+// What a thunk knows of the structures.
+constexpr i32 vector_offset = offsetof(Cpu, vector) + offsetof(VectorState, zmm);
+constexpr u8 vector_shift = 6;
+static_assert(sizeof(VectorRegister) == 1u << vector_shift && vector_offset % 16 == 0);
+
+// Encoder operands.
+
+ZydisEncoderOperand reg(ZydisRegister r) {
+    ZydisEncoderOperand operand{};
+    operand.type = ZYDIS_OPERAND_TYPE_REGISTER;
+    operand.reg.value = r;
+    return operand;
+}
+ZydisEncoderOperand memory(u16 size, ZydisRegister base, i64 displacement = 0,
+                           ZydisRegister index = ZYDIS_REGISTER_NONE, u8 scale = 0) {
+    ZydisEncoderOperand operand{};
+    operand.type = ZYDIS_OPERAND_TYPE_MEMORY;
+    operand.mem = {base, index, scale, displacement, size};
+    return operand;
+}
+ZydisEncoderOperand immediate(u64 value) {
+    ZydisEncoderOperand operand{};
+    operand.type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
+    operand.imm.u = value;
+    return operand;
+}
+
+// Questions about decoded operands.
+
+ZydisRegisterClass class_of_operand(const ZydisDecodedOperand& o) {
+    return o.type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(o.reg.value)
+                                                 : ZYDIS_REGCLASS_INVALID;
+}
+bool is_xmm(const ZydisDecodedOperand& o) { return class_of_operand(o) == ZYDIS_REGCLASS_XMM; }
+bool is_gpr(const ZydisDecodedOperand& o) {
+    switch (class_of_operand(o)) {
+        case ZYDIS_REGCLASS_GPR8:
+        case ZYDIS_REGCLASS_GPR16:
+        case ZYDIS_REGCLASS_GPR32:
+        case ZYDIS_REGCLASS_GPR64: return true;
+        default: return false;
+    }
+}
+bool is_read(const ZydisDecodedOperand& o) {
+    return (o.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
+}
+bool is_written(const ZydisDecodedOperand& o) {
+    return (o.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+}
+
+std::span<const ZydisDecodedOperand> visible(const Decoded& d) {
+    return {d.operand.data(), d.instruction.operand_count_visible};
+}
+std::span<const ZydisDecodedOperand> hidden(const Decoded& d) {
+    return {d.operand.data() + d.instruction.operand_count_visible,
+            static_cast<size_t>(d.instruction.operand_count -
+                                d.instruction.operand_count_visible)};
+}
+
+bool writes_flags(const Decoded& d) {
+    const ZydisAccessedFlags* flags = d.instruction.cpu_flags;
+    return flags != nullptr && (flags->modified | flags->set_0 | flags->set_1) != 0;
+}
+
+/// Operand `n`'s register in the thunk: that of the same class.
+ZydisRegister stand_in(const ZydisDecodedOperand& o, unsigned n) {
+    const u8 number = n == 0 ? u8{0} : u8{1};   // (R)AX or (R)CX
+    if (is_xmm(o)) return ZydisRegisterEncode(ZYDIS_REGCLASS_XMM, static_cast<u8>(1 + number));
+    return ZydisRegisterEncode(class_of_operand(o), number);
+}
+
+/// Stores around the caches are ordinary ones here: who looks at memory next is the same thread.
+ZydisMnemonic cached_form(ZydisMnemonic mnemonic) {
+    switch (mnemonic) {
+        case ZYDIS_MNEMONIC_MOVNTDQ:
+        case ZYDIS_MNEMONIC_MOVNTDQA: return ZYDIS_MNEMONIC_MOVDQA;
+        case ZYDIS_MNEMONIC_MOVNTI: return ZYDIS_MNEMONIC_MOV;
+        case ZYDIS_MNEMONIC_MOVNTPD: return ZYDIS_MNEMONIC_MOVAPD;
+        case ZYDIS_MNEMONIC_MOVNTPS: return ZYDIS_MNEMONIC_MOVAPS;
+        default: return mnemonic;
+    }
+}
+
+/// Code under construction.
+class Emitter {
+public:
+    void add(ZydisMnemonic mnemonic, std::initializer_list<ZydisEncoderOperand> operands) {
+        ZydisEncoderRequest request{};
+        request.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+        request.mnemonic = mnemonic;
+        request.operand_count = static_cast<u8>(operands.size());
+        std::copy(operands.begin(), operands.end(), request.operands);
+        add(request);
+    }
+    void add(const ZydisEncoderRequest& request) {
+        ZyanUSize length = bytes_.size() - size_;
+        ok_ = ok_ && ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, bytes_.data() + size_,
+                                                                &length));
+        if (ok_) size_ += length;
+    }
+    [[nodiscard]] bool ok() const { return ok_; }
+    [[nodiscard]] std::span<const u8> bytes() const { return {bytes_.data(), size_}; }
+
+private:
+    std::array<u8, 256> bytes_;
+    size_t size_ = 0;
+    bool ok_ = true;
+};
+
+/// The guest's instruction for the thunk's registers.
+bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
+    if (!ZYAN_SUCCESS(ZydisEncoderDecodedInstructionToEncoderRequest(
+            &d.instruction, d.operand.data(), d.instruction.operand_count_visible, &request)))
+        return false;
+    request.prefixes = 0;   // segment overrides, above all
+    request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_NONE;
+    request.mnemonic = cached_form(request.mnemonic);
+    for (unsigned n = 0; n < request.operand_count; ++n) {
+        const ZydisDecodedOperand& o = d.operand[n];
+        ZydisEncoderOperand& to = request.operands[n];
+        if (o.type == ZYDIS_OPERAND_TYPE_MEMORY)
+            to = memory(to.mem.size, ZYDIS_REGISTER_R10);
+        else if (is_xmm(o) || is_gpr(o))
+            to = reg(stand_in(o, n));
+        else if (o.type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
+            return false;
+    }
+    return true;
+}
+
+/// Did the encoder make the instruction that was meant? Operand sizes tell, hidden ones included.
+bool is_faithful(const Decoded& d, std::span<const u8> code) {
+    ZydisDecoder decoder;
+    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    Decoded again{};
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(),
+                                             &again.instruction, again.operand.data())))
+        return false;
+    if (again.instruction.mnemonic != cached_form(d.instruction.mnemonic) ||
+        again.instruction.length != code.size() ||
+        again.instruction.operand_count != d.instruction.operand_count)
+        return false;
+    for (unsigned n = 0; n < d.instruction.operand_count; ++n) {
+        const ZydisDecodedOperand& a = d.operand[n];
+        const ZydisDecodedOperand& b = again.operand[n];
+        if (a.type != b.type || a.size != b.size || a.actions != b.actions ||
+            class_of_operand(a) != class_of_operand(b))
+            return false;
+        if (a.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && a.imm.value.u != b.imm.value.u) return false;
+    }
+    return true;
+}
+
+// The parts of a thunk.
+
+ZydisEncoderOperand vector_slot(ZydisRegister index) {
+    return memory(16, ZYDIS_REGISTER_RDI, vector_offset, index, 1);
+}
+ZydisEncoderOperand gpr_slot(ZydisRegister index) {
+    return memory(8, ZYDIS_REGISTER_RDI, 0, index, 8);
+}
+/// A register whose number is known.
+ZydisEncoderOperand fixed_slot(ZydisRegister r) {
+    const auto number = static_cast<i64>(ZydisRegisterGetId(r));
+    return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_XMM
+               ? memory(16, ZYDIS_REGISTER_RDI, vector_offset + (number << vector_shift))
+               : memory(8, ZYDIS_REGISTER_RDI, 8 * number);
+}
+ZydisRegister full_register(ZydisRegister r) {
+    return ZydisRegisterEncode(ZYDIS_REGCLASS_GPR64, static_cast<u8>(ZydisRegisterGetId(r)));
+}
+
+/// Which register the Insn names, as an index.
+void emit_index(Emitter& e, const ZydisDecodedOperand& o, unsigned n) {
+    const i64 field = n == 0 ? offsetof(Insn, dst) : offsetof(Insn, src);
+    const ZydisRegister index = n == 0 ? ZYDIS_REGISTER_R8D : ZYDIS_REGISTER_R9D;
+    e.add(ZYDIS_MNEMONIC_MOVZX, {reg(index), memory(1, ZYDIS_REGISTER_RSI, field)});
+    if (is_xmm(o)) e.add(ZYDIS_MNEMONIC_SHL, {reg(index), immediate(vector_shift)});
+}
+ZydisRegister index_of(unsigned n) { return n == 0 ? ZYDIS_REGISTER_R8 : ZYDIS_REGISTER_R9; }
+
+/// Vector registers are always loaded: many instructions leave part of their destination alone.
+void emit_load(Emitter& e, const ZydisDecodedOperand& o, unsigned n) {
+    const ZydisRegister to = stand_in(o, n);
+    if (is_xmm(o)) {
+        e.add(ZYDIS_MNEMONIC_MOVAPS, {reg(to), vector_slot(index_of(n))});
+    } else if (class_of_operand(o) == ZYDIS_REGCLASS_GPR8) {
+        // The row is a byte offset.
+        e.add(ZYDIS_MNEMONIC_MOV,
+              {reg(to), memory(1, ZYDIS_REGISTER_RDI, 0, index_of(n), 1)});
+    } else if (is_read(o)) {
+        e.add(ZYDIS_MNEMONIC_MOV, {reg(full_register(to)), gpr_slot(index_of(n))});
+    }
+}
+void emit_store(Emitter& e, const ZydisDecodedOperand& o, unsigned n) {
+    const ZydisRegister from = stand_in(o, n);
+    if (is_xmm(o))
+        e.add(ZYDIS_MNEMONIC_MOVAPS, {vector_slot(index_of(n)), reg(from)});
+    else
+        e.add(ZYDIS_MNEMONIC_MOV, {gpr_slot(index_of(n)), reg(full_register(from))});
+}
+
+void emit_hidden(Emitter& e, const Decoded& d, bool before) {
+    for (const ZydisDecodedOperand& o : hidden(d)) {
+        if (!is_xmm(o) && !is_gpr(o)) continue;
+        if (!(before ? is_read(o) : is_written(o))) continue;
+        const ZydisRegister r = is_xmm(o) ? o.reg.value : full_register(o.reg.value);
+        const ZydisMnemonic move = is_xmm(o) ? ZYDIS_MNEMONIC_MOVAPS : ZYDIS_MNEMONIC_MOV;
+        if (before)
+            e.add(move, {reg(r), fixed_slot(r)});
+        else
+            e.add(move, {fixed_slot(r), reg(r)});
+    }
+}
+
+Step go_on(Cpu& c, const Insn* i) { NEXT(c, i); }
+
+/// From LAHF and SETO. Instructions on vectors leave no flag undefined.
+Step finish_flags(Cpu& c, const Insn* i, u64 ah_al) {
+    constexpr u64 ah_flags = 0xd5;   // SF ZF AF PF CF
+    from_image(c, (ah_al >> 8 & ah_flags) | (ah_al & 1) << 11);
+    return go_on(c, i);
+}
+
+void emit_flags_end(Emitter& e) {
+    const auto target = reinterpret_cast<u64>(&finish_flags);
+    e.add(ZYDIS_MNEMONIC_LAHF, {});
+    e.add(ZYDIS_MNEMONIC_SETO, {reg(ZYDIS_REGISTER_AL)});
+    e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_EDX), reg(ZYDIS_REGISTER_EAX)});
+    e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_RAX), immediate(target)});
+    e.add(ZYDIS_MNEMONIC_JMP, {reg(ZYDIS_REGISTER_RAX)});
+}
+
+/// NEXT, as in cpu/insn.h.
+void emit_end(Emitter& e) {
+    if constexpr (POSTERN_LOOP != 0) {
+        e.add(ZYDIS_MNEMONIC_MOV,
+              {reg(ZYDIS_REGISTER_EAX), immediate(static_cast<u64>(Step::next))});
+        e.add(ZYDIS_MNEMONIC_RET, {});
+    } else {
+        e.add(ZYDIS_MNEMONIC_ADD, {reg(ZYDIS_REGISTER_RSI), immediate(sizeof(Insn))});
+        e.add(ZYDIS_MNEMONIC_JMP, {memory(8, ZYDIS_REGISTER_RSI, offsetof(Insn, run))});
+    }
+}
+
+void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request) {
+    const std::span operands = visible(d);
+    e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_R10), reg(ZYDIS_REGISTER_RDX)});
+    for (unsigned n = 0; n < operands.size(); ++n) {
+        if (!is_xmm(operands[n]) && !is_gpr(operands[n])) continue;
+        emit_index(e, operands[n], n);
+        emit_load(e, operands[n], n);
+    }
+    emit_hidden(e, d, true);
+    e.add(request);
+    emit_hidden(e, d, false);
+    const bool has_result = is_xmm(operands[0]) || is_gpr(operands[0]);
+    if (has_result && is_written(operands[0])) emit_store(e, operands[0], 0);
+    if (writes_flags(d))
+        emit_flags_end(e);
+    else
+        emit_end(e);
+}
+
+/// Shapes that the scheme above has registers for.
+bool is_supported(const Decoded& d) {
+    if (d.instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
+    if (d.instruction.operand_count_visible == 0) return false;
+    unsigned later_registers = 0;
+    for (unsigned n = 1; n < visible(d).size(); ++n) later_registers += d.is_register(n) ? 1 : 0;
+    if (later_registers > 1) return false;
+    const bool gpr_result = is_gpr(d.operand[0]);
+    return std::ranges::none_of(hidden(d), [&](const ZydisDecodedOperand& o) {
+        return o.type == ZYDIS_OPERAND_TYPE_MEMORY || (gpr_result && is_gpr(o)) ||
+               class_of_operand(o) == ZYDIS_REGCLASS_MMX;
+    });
+}
+
+/// All thunks ever made, by the bytes of the re-encoded instruction.
+class ThunkCache {
+public:
+    Thunk find(const Decoded& d) {
+        ZydisEncoderRequest request;
+        Emitter instruction;
+        if (!is_supported(d) || !make_request(d, request)) return nullptr;
+        instruction.add(request);
+        if (!instruction.ok()) return nullptr;
+        const std::span<const u8> bytes = instruction.bytes();
+        const std::lock_guard lock{mutex_};
+        const auto [entry, is_new] = thunks_.try_emplace(std::string(bytes.begin(), bytes.end()));
+        if (is_new && is_faithful(d, bytes)) entry->second = make(d, request);
+        return entry->second;
+    }
+
+private:
+    static Thunk make(const Decoded& d, const ZydisEncoderRequest& request) {
+        Emitter e;
+        emit_thunk(e, d, request);
+        if (!e.ok()) return nullptr;
+        return reinterpret_cast<Thunk>(
+            const_cast<void*>(CodeArena::instance().add(e.bytes())));
+    }
+
+    std::mutex mutex_;
+    std::unordered_map<std::string, Thunk> thunks_;
+};
+
+}  // namespace
+
+Thunk find_thunk(const Decoded& d) {
+    static ThunkCache cache;
+    return cache.find(d);
+}
+
+void take_simd_registers(const Decoded& d, Insn& i) {
+    for (unsigned n = 0; n < visible(d).size(); ++n) {
+        const ZydisDecodedOperand& o = d.operand[n];
+        if (!is_xmm(o) && !is_gpr(o)) continue;
+        const u8 row = is_xmm(o) ? static_cast<u8>(ZydisRegisterGetId(o.reg.value))
+                                 : register_row(o.reg.value);
+        (n == 0 ? i.dst : i.src) = row;
+    }
+}
+
+Step simd_exception(Cpu& c, const Insn* i) {
+    if (c.cr4.has(Cr4::osxmmexcpt))
+        (void)raise(c, Vector::simd_floating_point);
+    else
+        (void)invalid_opcode(c);
+    return fault_at(c, i);
+}
+
+}  // namespace postern::cpu

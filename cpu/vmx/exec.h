@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// The VMX instructions as guest software executes them, as the instruction table names them.
+// Operands of the software that runs in VMX root operation are not fetched yet: refused loudly.
+#pragma once
+
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/insn.h"
+
+namespace postern::cpu::vmx {
+
+Result<> exec_vmcall(Cpu& c, const Insn& i);
+
+/// VMCLEAR, VMLAUNCH, VMPTRLD, VMPTRST, VMREAD, VMRESUME, VMWRITE, VMXOFF, VMXON, INVEPT, INVVPID
+/// and VMFUNC: `imm` is the number of the instruction's own exit reason (BasicReason). Operands as
+/// in cpu/exec/system.h: VMREAD has the encoding's row in src and what it writes in dst or memory,
+/// VMWRITE the encoding's row in dst and the value in src or memory, INVEPT and INVVPID the type's
+/// row in dst.
+Result<> exec_vmx_instruction(Cpu& c, const Insn& i);
+
+/// VM-exit instruction information of an instruction with a memory operand (INVEPT, INVPCID,
+/// LGDT, VMCLEAR, XSAVES, ...), and the exit qualification that goes with it: the displacement;
+/// relative to RIP, the address.
+u32 memory_operand_information(const Insn& i);
+u64 displacement_qualification(const Cpu& c, const Insn& i);
+
+}  // namespace postern::cpu::vmx

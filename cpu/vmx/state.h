@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// VMX operation of one logical processor. The current VMCS is held decoded: one 64-bit slot for
+// each field of the table, written back to its region by VMCLEAR.
+#pragma once
+
+#include <array>
+
+#include "arch/vmx/vmcs_field.h"
+#include "base/address.h"
+#include "base/types.h"
+
+namespace postern::cpu {
+
+struct Vmcs {
+    std::array<u64, vmcs_field_count> slot;
+    bool launched;
+
+    template <VmcsField field>
+    [[nodiscard]] u64 get() const {
+        constexpr size_t index = vmcs_index(field);
+        return slot[index];
+    }
+    template <VmcsField field>
+    void set(u64 value) {
+        constexpr size_t index = vmcs_index(field);
+        slot[index] = value;
+    }
+};
+
+inline constexpr u64 no_vmcs = ~u64{0};
+
+/// Whose translations the software TLB holds between a VM exit and the next VM entry. It tells
+/// more apart than VPID and EPTP: forgetting more than asked is always allowed.
+struct TlbTag {
+    bool valid;
+    u16 vpid;
+    u64 ept_pointer;
+    u64 cr0, cr3, cr4, efer;
+    friend bool operator==(const TlbTag&, const TlbTag&) = default;
+};
+
+struct VmxState {
+    bool on;                   // between VMXON and VMXOFF
+    bool non_root;
+    bool hosted;               // the hypervisor is native code: the run loop returns at a VM exit
+    u64 vmxon_region;
+    u64 current;               // physical address of the current VMCS, or no_vmcs
+    u64 preemption_deadline;   // absolute time; ~0 when the timer is off
+    u16 vpid;                  // of the running guest; 0 in root
+    u64 ept_pointer;           // of the running guest; 0 without EPT
+    u64 tsc_offset;
+    TlbTag tlb_tag;            // hosted only: bare, the root's translations share the TLB
+    u32 abort;                 // VMX-abort indicator: not 0, and the processor is shut down
+    Vmcs vmcs;
+};
+
+}  // namespace postern::cpu

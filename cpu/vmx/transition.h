@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// What VM entries and VM exits have in common: control registers with the bits they keep, host
+// state, and which translations survive.
+#pragma once
+
+#include "cpu/cpu.h"
+
+namespace postern::cpu::vmx {
+
+/// CR0 bits that neither VM entry nor VM exit changes. SDM 3C, "Loading Guest Control Registers,
+/// Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers, MSRs".
+inline constexpr u64 cr0_kept = ~u64{0xffff'ffff} | Cr0Word{Cr0::et, Cr0::nw, Cr0::cd}.to_raw() |
+                                bit_mask(28, 19) | bit_mask(17, 17) | bit_mask(15, 6);
+
+inline Cr0Word merged_cr0(Cr0Word current, u64 loaded) {
+    return Cr0Word::from_raw((current.to_raw() & cr0_kept) | (loaded & ~cr0_kept));
+}
+
+/// A segment register with its mirror in the general registers' array.
+inline void set_segment(Cpu& c, unsigned index, const Segment& segment) {
+    c.segment[index] = segment;
+    if (index == fs) c.gpr[row_fs_base] = segment.base;
+    if (index == gs) c.gpr[row_gs_base] = segment.base;
+}
+
+/// The last steps of a VM exit and of a failed entry: host state, VMX root operation, then the
+/// MSR list of the exit. A VMX abort is left in VmxState::abort and, as not implemented, in
+/// Cpu::pending. SDM 3C, "Loading Host State" and "Loading MSRs".
+void enter_root(Cpu& c);
+
+/// SDM 3C, "VMX Aborts".
+enum class Abort : u32 { saving_guest_msrs = 1, loading_host_msrs = 4 };
+void abort(Cpu& c, Abort indicator);
+
+/// Before guest state changes at an exit, and after it is loaded at an entry. SDM 3C,
+/// "Operations that Invalidate Cached Mappings": without a VPID both transitions do.
+void leave_guest_translations(Cpu& c);
+void enter_guest_translations(Cpu& c);
+
+}  // namespace postern::cpu::vmx
