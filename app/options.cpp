@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Parsing of protections and models.
+#include "app/options.h"
+
+#include <algorithm>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "app/text.h"
+
+namespace postern::app {
+
+std::vector<std::string_view> split(std::string_view words, char separator) {
+    std::vector<std::string_view> parts;
+    for (;;) {
+        const size_t end = words.find(separator);
+        parts.push_back(words.substr(0, end));
+        if (end == std::string_view::npos) return parts;
+        words.remove_prefix(end + 1);
+    }
+}
+
+platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_view words) {
+    std::vector<hv::Protection> protections;
+    for (const std::string_view word : split(words, ',')) {
+        const auto found = std::ranges::find(hv::protection_names, word);
+        if (found == hv::protection_names.end())
+            return platform::error(
+                fmt::format("unknown protection \"{}\"", word), "--without",
+                listed({hv::protection_names.begin(), hv::protection_names.end()}));
+        protections.push_back(
+            static_cast<hv::Protection>(found - hv::protection_names.begin()));
+    }
+    return protections;
+}
+
+platform::Expected<cpu::Model> parse_model(std::string_view words) {
+    const auto parts = split(words, ',');
+    const cpu::Model* const found = cpu::find_model(parts[0]);
+    if (found == nullptr)
+        return platform::error(fmt::format("unknown model \"{}\"", parts[0]), "--cpu",
+                               std::string{cpu::default_model().name});
+    cpu::Model model = *found;
+    for (const std::string_view part : std::span{parts}.subspan(1)) {
+        cpu::Feature feature{};
+        const bool has_sign = part.starts_with('+') || part.starts_with('-');
+        if (!has_sign || !cpu::find_feature(part.substr(1), feature))
+            return platform::error(fmt::format("unknown feature \"{}\"", part), "--cpu",
+                                   "MODEL,+feature,-feature with CPUID names in lower case");
+        model.features.set(feature, part.front() == '+');
+    }
+    return model;
+}
+
+int refuse(Terminal terminal, const platform::Error& error) {
+    terminal.err << line_of(error) << '\n';
+    return 2;
+}
+
+}  // namespace postern::app

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The words that several commands share: protections, processor models, the stream of a serial
+// port.
+#pragma once
+
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cpu/model.h"
+#include "hv/protections.h"
+#include "platform/device/sink.h"
+#include "platform/error.h"
+
+namespace postern::app {
+
+/// Where a command writes. Errors and reports go to `err`.
+struct Terminal {
+    std::ostream& out;
+    std::ostream& err;
+};
+
+class StreamSink final : public platform::Sink {
+public:
+    explicit StreamSink(std::ostream& stream) : stream_{&stream} {}
+    void put(u8 byte) override { stream_->put(static_cast<char>(byte)); }
+    void flush() override { stream_->flush(); }
+
+private:
+    std::ostream* stream_;
+};
+
+/// "guard,capture".
+platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_view words);
+
+/// "MODEL[,+feature,-feature]".
+platform::Expected<cpu::Model> parse_model(std::string_view words);
+
+std::vector<std::string_view> split(std::string_view words, char separator);
+
+/// Prints the one line of an error and gives the status for bad usage.
+int refuse(Terminal terminal, const platform::Error& error);
+
+}  // namespace postern::app

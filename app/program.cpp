@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands and their options. What is planned but not there is refused by name.
+#include "app/program.h"
+
+#include <array>
+#include <list>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "app/decode.h"
+#include "app/demo/demo.h"
+#include "app/run.h"
+#include "app/text.h"
+#include "base/version.h"
+
+namespace postern::app {
+
+namespace {
+
+struct PlannedOption {
+    const char* name;
+    bool takes_value;
+};
+
+constexpr std::array planned_options{
+    PlannedOption{"--bare", false},        PlannedOption{"--sgx-seed", true},
+    PlannedOption{"--drive", true},        PlannedOption{"--save", true},
+    PlannedOption{"--save-at", true},      PlannedOption{"--load", true},
+    PlannedOption{"--trace", true},        PlannedOption{"--gdb", true},
+    PlannedOption{"--log", true},          PlannedOption{"--interrupt-enclave", true},
+    PlannedOption{"--sgx-conflict", true}, PlannedOption{"--sgx-provision", false},
+    PlannedOption{"--choice", true},       PlannedOption{"--test-devices", false},
+};
+
+constexpr std::array planned_commands{"exec", "exits", "matrix"};
+
+/// The command line, as CLI11 fills it in.
+struct CommandLine {
+    CLI::App app{"Postern: a hypervisor that gets exits from SGX enclaves right, and the software "
+                 "PC it runs on"};
+    RunOptions run_options;
+    DemoOptions demo_options;
+    std::string field, value;
+    std::list<std::string> planned_values;
+
+    CLI::App* run = nullptr;
+    CLI::App* demo = nullptr;
+    CLI::App* decoder = nullptr;
+
+    CommandLine() {
+        app.require_subcommand(1, 1);
+        app.set_version_flag("--version", std::string{"postern "} + version);
+        add_run();
+        add_demo();
+        decoder = app.add_subcommand("decode", "A raw word of the architecture in words");
+        decoder->add_option("FIELD", field, "exit-reason, interruptibility, ...")->required();
+        decoder->add_option("VALUE", value, "A number")->required();
+    }
+
+private:
+    void add_run() {
+        RunOptions& o = run_options;
+        run = app.add_subcommand("run", "Run a kernel as a guest");
+        run->add_option("--kernel", o.kernel, "ELF64 executable");
+        run->add_option("--initrd", o.initrd, "A file the kernel finds as a module");
+        run->add_option("--append", o.append, "The kernel's command line");
+        run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
+        run->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
+        run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
+        run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature]")->capture_default_str();
+        run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
+        run->add_option("--boot", o.boot, "auto or elf")->capture_default_str();
+        run->add_option("--enclave-fault", o.enclave_fault,
+                        "What an enclave gets that touches a device: ud, gp or stop")
+            ->capture_default_str();
+        run->add_option("--without", o.without, "Protections to leave out");
+        run->add_option("--max-instructions", o.max_instructions, "Stop after so many");
+        run->add_option("--timeout", o.timeout, "Stop after so many seconds");
+        run->add_flag("--stats", o.stats, "Counters at the end");
+        for (const PlannedOption& option : planned_options) {
+            CLI::Option* const added =
+                option.takes_value
+                    ? run->add_option(option.name, planned_values.emplace_back())
+                    : run->add_flag(option.name);
+            added->group("");
+        }
+    }
+
+    void add_demo() {
+        demo = app.add_subcommand("demo", "Show exits from an enclave, with every check and control");
+        demo->add_option("--row", demo_options.row, "Only this row");
+        demo->add_option("--without", demo_options.without, "Show what goes wrong without these");
+        demo->add_option("--kernel", demo_options.kernel, "Another guest than the one built with us");
+    }
+};
+
+platform::Error error_of(const CLI::ParseError& wrong) {
+    std::string what = wrong.what();
+    while (!what.empty() && (what.back() == '.' || what.back() == '\n')) what.pop_back();
+    return {what, "command line", "see postern --help and postern COMMAND --help"};
+}
+
+int dispatch(const CommandLine& line, const std::string& directory, Terminal terminal) {
+    if (line.decoder->parsed()) {
+        const auto lines = decode_command(line.field, line.value);
+        if (!lines) return refuse(terminal, lines.error());
+        for (const std::string& text : *lines) terminal.out << text << '\n';
+        return 0;
+    }
+    if (line.demo->parsed()) return demo_command(line.demo_options, directory, terminal);
+    for (const PlannedOption& option : planned_options)
+        if (line.run->count(option.name) != 0)
+            return refuse(terminal, {"not implemented yet", option.name, "leave it out"});
+    return run_command(line.run_options, terminal);
+}
+
+}  // namespace
+
+int run_program(const std::vector<std::string>& arguments, const std::string& directory,
+                Terminal terminal) {
+    for (const char* const command : planned_commands)
+        if (!arguments.empty() && arguments[0] == command)
+            return refuse(terminal, {"not implemented yet", command, "run, demo or decode"});
+    CommandLine line;
+    try {
+        // CLI11 takes them last first.
+        line.app.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});
+    } catch (const CLI::ParseError& wrong) {
+        if (wrong.get_exit_code() == 0) return line.app.exit(wrong, terminal.out, terminal.err);
+        return refuse(terminal, error_of(wrong));
+    }
+    return dispatch(line, directory, terminal);
+}
+
+}  // namespace postern::app

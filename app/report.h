@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the hypervisor recorded, as text.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/guest.h"
+#include "hv/watch.h"
+
+namespace postern::app {
+
+std::string_view name_of(hv::ExitKind kind);
+std::string_view name_of(hv::Action action);
+std::string_view name_of(hv::Anomaly anomaly);
+
+/// "0x08000031 ept_misconfiguration, enclave".
+std::string reason_text(u32 raw_reason);
+
+/// Why the guest was stopped, what the exit was, what one can do about it.
+std::vector<std::string> stop_lines(const hv::StopReport& report);
+
+/// How a run ended, if it did not end by the guest's own will; empty otherwise.
+std::vector<std::string> ending_lines(const host::RunResult& result);
+
+/// --stats: exits by reason and kind, then every other counter that is not zero.
+std::vector<std::string> counter_lines(const hv::Counters& counters, u64 instructions);
+
+}  // namespace postern::app

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// `postern run`: one kernel as a hosted guest.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "app/options.h"
+
+namespace postern::app {
+
+/// As given; texts are looked into by run_command.
+struct RunOptions {
+    std::string kernel;
+    std::string initrd;
+    std::string append;
+    std::string memory = "1G";
+    std::string epc = "64M";
+    std::string cpus = "1";
+    std::string cpu = "postern-v3";
+    std::string serial = "stdio";
+    std::string boot = "auto";
+    std::string enclave_fault = "ud";
+    std::string without;
+    std::string max_instructions;
+    std::string timeout;
+    bool stats = false;
+};
+
+/// The program's exit status.
+int run_command(const RunOptions& options, Terminal terminal);
+
+}  // namespace postern::app

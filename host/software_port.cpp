@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// The port's calls, each on the processor's own functions.
+#include "host/software_port.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "arch/regs/xcr0.h"
+#include "arch/vmx/capability.h"
+#include "cpu/cpuid.h"
+#include "cpu/mmu/access.h"
+#include "cpu/model.h"
+#include "cpu/msr.h"
+#include "cpu/run.h"
+#include "cpu/vmx/vmx.h"
+#include "host/decode.h"
+
+namespace postern::host {
+
+namespace {
+
+/// Where a parked processor stands. Nothing is there, and nothing is ever fetched.
+constexpr u64 parking_rip = 0xffff'8000'0000'0000;
+
+constexpr u16 host_code = 0x08;
+constexpr u16 host_data = 0x10;
+constexpr u16 host_tss = 0x18;
+
+constexpr u32 code_rights = 0xa09b;
+constexpr u32 data_rights = 0xc093;
+constexpr u32 tss_rights = 0x008b;
+
+constexpr u64 end_of_time = u64{1} << 62;
+
+constexpr Cr0Word host_cr0{Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
+constexpr Cr4Word host_cr4{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::vmxe};
+constexpr EferWord host_efer{Efer::sce, Efer::lme, Efer::lma, Efer::nxe};
+
+}  // namespace
+
+void SoftwarePort::load_parked_state() {
+    cpu::Cpu& c = *cpu_;
+    c.cr0 = host_cr0;
+    c.cr4 = host_cr4;
+    c.efer = host_efer;
+    c.cr3 = pages_.page_table.raw();
+    c.rip = parking_rip;
+    c.cpl = 0;
+    for (Segment& segment : c.segment) segment = {host_data, 0, data_rights, ~u32{0}, 0, 0};
+    c.segment[cs] = {host_code, 0, code_rights, ~u32{0}, 0, 0};
+    c.segment[tr] = {host_tss, 0, tss_rights, tss64::size - 1, 0, 0};
+    c.segment[ldtr] = {0, 0, access_rights_unusable, 0, 0, 0};
+    c.gdtr = c.idtr = {0, 0xffff};
+    cpu::flush_translations(c);
+    cpu::select_tlb(c);
+}
+
+bool SoftwarePort::start() {
+    load_parked_state();
+    cpu_->vmx.hosted = true;
+    u64 basic = 0;
+    if (!cpu::vmx::read_capability(static_cast<u32>(Msr::vmx_basic), basic)) {
+        fail("the processor has no VMX");
+        return false;
+    }
+    const u32 revision = VmxBasic::from_raw(basic).revision();
+    std::memcpy(page(pages_.vmxon_region), &revision, sizeof revision);
+    if (cpu::vmx::vmxon(*cpu_, pages_.vmxon_region).ok()) return true;
+    fail("VMXON fails");
+    return false;
+}
+
+hv::HostState SoftwarePort::host_state() const {
+    hv::HostState host;
+    host.cr0 = host_cr0.to_raw();
+    host.cr3 = pages_.page_table.raw();
+    host.cr4 = host_cr4.to_raw();
+    host.efer = host_efer.to_raw();
+    host.pat = cpu_->msr.pat;
+    host.rip = parking_rip;
+    host.cs = host_code;
+    host.ss = host_data;
+    host.tr = host_tss;
+    return host;
+}
+
+void SoftwarePort::fail(std::string why) {
+    if (failure_.empty()) failure_ = std::move(why);
+}
+
+void SoftwarePort::note_missing(VmcsField field) {
+    if (std::ranges::find(missing_fields_, field) == missing_fields_.end())
+        missing_fields_.push_back(field);
+}
+
+u64 SoftwarePort::vmread(VmcsField field) {
+    u64 value = 0;
+    if (cpu::vmx::vmread(*cpu_, static_cast<u32>(field), value).ok()) return value;
+    note_missing(field);
+    return 0;
+}
+
+void SoftwarePort::vmwrite(VmcsField field, u64 value) {
+    if (!cpu::vmx::vmwrite(*cpu_, static_cast<u32>(field), value).ok()) note_missing(field);
+}
+
+bool SoftwarePort::vmclear(Hpa region) { return cpu::vmx::vmclear(*cpu_, region).ok(); }
+bool SoftwarePort::vmptrld(Hpa region) { return cpu::vmx::vmptrld(*cpu_, region).ok(); }
+
+hv::EntryOutcome SoftwarePort::enter(hv::GuestRegisters& registers, hv::EntryKind kind) {
+    cpu::Cpu& c = *cpu_;
+    for (unsigned n = 0; n < gpr_count; ++n)
+        if (n != rsp) c.gpr[n] = registers.gpr[n];
+    c.cr2 = registers.cr2;
+    bool entered = false;
+    const auto status = cpu::vmx::enter(c, kind == hv::EntryKind::launch, entered);
+    if (status.kind == cpu::vmx::Status::Kind::fail_invalid)
+        return hv::EntryOutcome::vmfail_invalid;
+    if (!status.ok()) return hv::EntryOutcome::vmfail_valid;
+    const bool exited = !entered || run_guest();
+    for (unsigned n = 0; n < gpr_count; ++n)
+        if (n != rsp) registers.gpr[n] = c.gpr[n];
+    registers.cr2 = c.cr2;
+    return exited ? hv::EntryOutcome::exited : hv::EntryOutcome::vmfail_invalid;
+}
+
+/// To the next VM exit. False: the processor could not go on; failure() says why.
+bool SoftwarePort::run_guest() {
+    const cpu::RunOutcome outcome = cpu::run(*cpu_, end_of_time);
+    switch (outcome) {
+        case cpu::RunOutcome::vm_exit: return true;
+        case cpu::RunOutcome::unimplemented:
+            fail(fmt::format("not implemented: {} at RIP {:#x}{}",
+                             cpu_->pending.what != nullptr ? cpu_->pending.what : "unnamed",
+                             cpu_->rip, cpu_->enclave.active ? " (in an enclave)" : ""));
+            return false;
+        case cpu::RunOutcome::halted: fail("the guest is halted and nothing wakes it"); return false;
+        case cpu::RunOutcome::shutdown: fail("the processor shut down"); return false;
+        case cpu::RunOutcome::time:
+        case cpu::RunOutcome::stop_requested: break;
+    }
+    fail("the processor came back without a VM exit");
+    return false;
+}
+
+void SoftwarePort::invept(u64 ept_pointer) {
+    static_cast<void>(cpu::vmx::invept(*cpu_, static_cast<u64>(InveptType::single_context),
+                                       ept_pointer));
+}
+
+void SoftwarePort::invvpid(u16 vpid) {
+    static_cast<void>(cpu::vmx::invvpid(*cpu_, static_cast<u64>(InvvpidType::single_context), vpid,
+                                        0));
+}
+
+hv::EnclsResult SoftwarePort::encls(EnclsLeaf leaf, u64, u64, u64) {
+    fail(fmt::format("not implemented: ENCLS[{}] by the hypervisor", name_of(leaf)));
+    hv::EnclsResult result;
+    result.faulted = true;
+    result.vector = static_cast<u8>(Vector::invalid_opcode);
+    return result;
+}
+
+hv::CpuidResult SoftwarePort::cpuid(u32 leaf, u32 subleaf) {
+    const auto result = cpu::cpuid(*cpu_, leaf, subleaf);
+    return {result.eax, result.ebx, result.ecx, result.edx};
+}
+
+/// A fault leaves its reason in the processor; the hypervisor only learns that there was one.
+u64 SoftwarePort::rdmsr(u32 msr) {
+    const Result<u64> value = cpu::read_msr(*cpu_, msr);
+    if (value.ok()) return value.value();
+    cpu_->pending = {};
+    return 0;
+}
+
+bool SoftwarePort::wrmsr(u32 msr, u64 value) {
+    if (cpu::write_msr(*cpu_, msr, value).ok()) return true;
+    cpu_->pending = {};
+    return false;
+}
+
+/// SDM 2D, "XSETBV".
+bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
+    const Xcr0Word wanted = Xcr0Word::from_raw(value);
+    const Xcr0Word supported = cpu::supported_xcr0(*cpu_->system->model);
+    if (xcr != 0 || !is_legal_xcr0(wanted, supported)) return false;
+    cpu_->xcr0 = value;
+    return true;
+}
+
+u64 SoftwarePort::tsc() { return cpu::read_tsc(*cpu_); }
+
+u64 SoftwarePort::read_dr(unsigned number) {
+    if (number < 4) return cpu_->dr[number];
+    return number == 6 ? cpu_->dr6 : cpu_->dr7;
+}
+
+void SoftwarePort::write_dr(unsigned number, u64 value) {
+    if (number < 4)
+        cpu_->dr[number] = value;
+    else if (number == 6)
+        cpu_->dr6 = value;
+    else
+        cpu_->dr7 = value;
+}
+
+u8* SoftwarePort::page(Hpa address) {
+    return machine_->system().memory.pointer(address.page());
+}
+
+hv::DecodedAccess SoftwarePort::decode(const u8* bytes, size_t count, hv::CodeSize size) {
+    return decode_access(bytes, count, size);
+}
+
+}  // namespace postern::host

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The hypervisor's port on the software processor. Each call runs the semantic function of the
+// instruction it stands for; a VM entry runs the guest until the next VM exit is complete.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "hv/config.h"
+#include "hv/port.h"
+#include "platform/machine.h"
+
+namespace postern::host {
+
+class SoftwarePort final : public hv::Port {
+public:
+    /// Pages of physical memory that are the host's own.
+    struct Pages {
+        Hpa vmxon_region;
+        Hpa page_table;   // an empty one: the parked processor executes nothing
+    };
+
+    SoftwarePort(platform::Machine& machine, Pages pages)
+        : machine_{&machine}, cpu_{&machine.processor()}, pages_{pages} {}
+
+    /// Puts the processor into 64-bit mode and VMX root operation. False: failure() says why.
+    [[nodiscard]] bool start();
+
+    /// What every VM exit is to load: the state start() made.
+    [[nodiscard]] hv::HostState host_state() const;
+
+    /// Why a guest could not be run any further, from the processor's side; empty: it could.
+    /// enter() reports VMfail then, which is not the reason.
+    [[nodiscard]] const std::string& failure() const { return failure_; }
+
+    /// Fields that were asked for though the processor does not have them.
+    [[nodiscard]] const std::vector<VmcsField>& missing_fields() const { return missing_fields_; }
+
+    u64 vmread(VmcsField field) override;
+    void vmwrite(VmcsField field, u64 value) override;
+    bool vmclear(Hpa region) override;
+    bool vmptrld(Hpa region) override;
+    hv::EntryOutcome enter(hv::GuestRegisters& registers, hv::EntryKind kind) override;
+    void invept(u64 ept_pointer) override;
+    void invvpid(u16 vpid) override;
+    hv::EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) override;
+    hv::CpuidResult cpuid(u32 leaf, u32 subleaf) override;
+    u64 rdmsr(u32 msr) override;
+    bool wrmsr(u32 msr, u64 value) override;
+    bool xsetbv(u32 xcr, u64 value) override;
+    u64 read_dr(unsigned number) override;
+    void write_dr(unsigned number, u64 value) override;
+    u64 tsc() override;
+    u8* page(Hpa address) override;
+    hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override;
+
+private:
+    void load_parked_state();
+    [[nodiscard]] bool run_guest();
+    void fail(std::string why);
+    void note_missing(VmcsField field);
+
+    platform::Machine* machine_;
+    cpu::Cpu* cpu_;
+    Pages pages_;
+    std::string failure_;
+    std::vector<VmcsField> missing_fields_;
+};
+
+}  // namespace postern::host

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything the hypervisor asks of the processor it runs on. host/ answers it on the software
+// processor, tests with a fake, one day metal with the real instructions. hv/ has no other way.
+#pragma once
+
+#include <array>
+
+#include "arch/regs/gpr.h"
+#include "arch/sgx/leaf.h"
+#include "arch/vmx/instruction_error.h"
+#include "arch/vmx/vmcs_field.h"
+#include "base/address.h"
+#include "base/types.h"
+
+namespace postern::hv {
+
+/// What VM entry and exit leave to software. gpr[rsp] is unused: RSP is in the VMCS.
+struct GuestRegisters {
+    std::array<u64, gpr_count> gpr{};
+    u64 cr2 = 0;
+};
+
+enum class EntryKind : u8 { launch, resume };
+
+/// How VMLAUNCH/VMRESUME ended. Only after `exited` (a VM exit, or an entry that failed with
+/// exit-reason bit 31) do the exit-information fields mean anything.
+enum class EntryOutcome : u8 { exited, vmfail_invalid, vmfail_valid };
+
+struct CpuidResult {
+    u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
+};
+
+/// Result of an ENCLS leaf run on behalf of a guest. If `faulted`, vector, error code and the
+/// faulting address are the processor's own; otherwise rax and rflags are what the leaf left.
+struct EnclsResult {
+    bool faulted = false;
+    u8 vector = 0;
+    u32 error_code = 0;
+    u64 address = 0;
+    u64 rax = 0;
+    u64 rflags = 0;
+};
+
+enum class CodeSize : u8 { bits16, bits32, bits64 };
+
+/// One instruction with a memory operand, decoded far enough to be carried out on a device.
+struct DecodedAccess {
+    enum class Kind : u8 {
+        unsupported,            // decodes, but is none of the kinds below
+        undecodable,            // #UD, or more bytes are needed than were given
+        load,                   // register = memory (zero-extended as the operand size demands)
+        load_zero_extended,     // MOVZX
+        load_sign_extended,     // MOVSX, MOVSXD
+        store_register,         // memory = register
+        store_immediate,        // memory = immediate
+    };
+    Kind kind = Kind::undecodable;
+    u8 length = 0;              // bytes of the instruction, 1 to 15
+    u8 memory_size = 0;         // bytes accessed: 1, 2, 4, 8
+    u8 register_size = 0;       // bytes written to or read from the register
+    u8 gpr = 0;                 // row of GuestRegisters::gpr
+    bool high_byte = false;     // AH, CH, DH, BH: gpr is then RAX to RBX
+    u64 immediate = 0;
+};
+
+class Port {
+public:
+    // VMX. Fields are named, so an access cannot fail but for a field the processor lacks,
+    // which reads as 0 and ignores writes; host/ reports that as a bug.
+    virtual u64 vmread(VmcsField field) = 0;
+    virtual void vmwrite(VmcsField field, u64 value) = 0;
+    virtual bool vmclear(Hpa region) = 0;   // false: VMfail
+    virtual bool vmptrld(Hpa region) = 0;
+    virtual EntryOutcome enter(GuestRegisters& registers, EntryKind kind) = 0;
+    virtual void invept(u64 ept_pointer) = 0;   // single-context
+    virtual void invvpid(u16 vpid) = 0;         // single-context
+
+    virtual EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) = 0;
+    virtual CpuidResult cpuid(u32 leaf, u32 subleaf) = 0;
+    virtual u64 rdmsr(u32 msr) = 0;
+    virtual bool wrmsr(u32 msr, u64 value) = 0;   // false: #GP
+    virtual bool xsetbv(u32 xcr, u64 value) = 0;  // false: #GP
+    virtual u64 read_dr(unsigned number) = 0;     // 0 to 3, 6, 7
+    virtual void write_dr(unsigned number, u64 value) = 0;
+    virtual u64 tsc() = 0;
+
+    /// The 4096 bytes of the page of physical memory that holds `address`; null if there is
+    /// no RAM. EPC has no such bytes.
+    virtual u8* page(Hpa address) = 0;
+
+    virtual DecodedAccess decode(const u8* bytes, size_t count, CodeSize size) = 0;
+
+protected:
+    ~Port() = default;
+};
+
+/// The devices of a guest, as the hypervisor reaches them for a normal exit.
+class Devices {
+public:
+    /// False: no device answers there; a read is then all ones. size: 1, 2, 4, 8 (ports: 1, 2, 4).
+    virtual bool mmio_read(Gpa address, unsigned size, u64& value) = 0;
+    virtual bool mmio_write(Gpa address, unsigned size, u64 value) = 0;
+    virtual bool port_read(u16 port, unsigned size, u32& value) = 0;
+    virtual bool port_write(u16 port, unsigned size, u32 value) = 0;
+
+protected:
+    ~Devices() = default;
+};
+
+}  // namespace postern::hv

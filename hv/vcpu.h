@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// One virtual processor: its VMCS, the loop's one step, and everything between an exit and the
+// next entry. Handlers reach it only through the views of exit/exit.h.
+#pragma once
+
+#include "arch/msr.h"
+#include "arch/vmx/controls.h"
+#include "arch/vmx/interruptibility.h"
+#include "hv/config.h"
+#include "hv/exit/capture.h"
+#include "hv/inject.h"
+#include "hv/port.h"
+#include "hv/rip.h"
+#include "hv/vm.h"
+#include "hv/watch.h"
+
+namespace postern::hv {
+
+class Vcpu {
+public:
+    /// The processor behind `port` is in VMX root operation. `vm` has its memory.
+    Vcpu(Port& port, Vm& vm) : port_{port}, vm_{vm} {}
+    Vcpu(const Vcpu&) = delete;
+    Vcpu& operator=(const Vcpu&) = delete;
+
+    /// Builds and loads the VMCS. False: stop_report() says why; the watcher has been told.
+    [[nodiscard]] bool start(const StartState& state);
+
+    /// Runs the guest to its next exit and handles that.
+    [[nodiscard]] Next run_once();
+
+    /// An external interrupt for the guest: delivered as soon as it can take one. False: the
+    /// one before is still waiting.
+    bool queue_interrupt(u8 vector);
+
+    /// Sets the guest's interruptibility state from outside, as a restore does. Blocking by
+    /// MOV SS beside enclave interruption would fail the next entry: refused.
+    bool set_interruptibility(InterruptibilityState state);
+
+    /// The one setter of the guest's RIP: false, and an anomaly, if the last exit was an
+    /// enclave's and `cause` would pass over one of its instructions.
+    bool set_rip(RipCause cause, u64 rip);
+
+    /// Vm::forget, counted.
+    bool forget(Gpa page) {
+        const bool forgotten = vm_.forget(page);
+        if (forgotten) ++counters_.ept_forgets;
+        return forgotten;
+    }
+
+    [[nodiscard]] const Counters& counters() const { return counters_; }
+    [[nodiscard]] const ExitRecord& last_exit() const { return record_; }
+    [[nodiscard]] const StopReport& stop_report() const { return stop_; }
+    [[nodiscard]] GuestRegisters& registers() { return registers_; }
+    [[nodiscard]] const GuestRegisters& registers() const { return registers_; }
+    [[nodiscard]] Vm& vm() { return vm_; }
+
+private:
+    friend class Exit;
+    friend class NormalExit;
+    friend class EnclaveExit;
+    friend class EnclaveDelivery;
+    friend struct MsrAccess;
+
+    struct LastEnclaveExit {
+        u64 aep = 0, tcs = 0, qualification = 0, guest_physical = 0, tsc = 0;
+        u32 raw_reason = 0;
+        u32 repeats = 0;
+    };
+
+    // vmcs.cpp: the state a guest starts with
+    bool load_vmcs();
+    bool write_controls();
+    bool write_control(VmcsField field, u32 wanted, Msr plain, Msr true_msr, const char* what);
+    [[nodiscard]] bool allowed(SecondaryControl control);
+    [[nodiscard]] PrimaryControls primary_wanted() const;
+    [[nodiscard]] SecondaryControls secondary_wanted();
+    bool write_msr_bitmap();
+    void write_host_state();
+    void write_guest_state(const StartState& state);
+    void write_segments(const StartState& state);
+
+    // vcpu.cpp: the step
+    Next handle(const Capture& capture);
+    Next dispatch(const Capture& capture);
+    Next failed_entry(const Capture& capture);
+    void begin_record(const Capture& capture);
+    void end_record();
+    void watch_for_livelock(const Capture& capture);
+    void report(Anomaly anomaly);
+    Next stop(StopReason reason, const char* what = nullptr, u64 detail = 0);
+
+    // inject.cpp
+    Next inject(const Event& event);
+    void take_debug_status(u64 qualification);
+    void requeue(const Capture& capture);
+    void before_entry();
+    void write_entry_event(const Event& event);
+
+    // rip.cpp
+    bool skip(u32 length, RipCause cause);
+
+    // emulate.cpp
+    Next emulate(Gpa address);
+    [[nodiscard]] DecodedAccess fetch_and_decode(u64 rip);
+    [[nodiscard]] Result<> carry_out(const DecodedAccess& access, Gpa address);
+    [[nodiscard]] CodeSize code_size();
+
+    [[nodiscard]] u64 read_gpr(Gpr gpr);
+    void write_gpr(Gpr gpr, u64 value);
+    [[nodiscard]] u32 read32(VmcsField field) { return static_cast<u32>(port_.vmread(field)); }
+    [[nodiscard]] InterruptibilityState interruptibility() {
+        return InterruptibilityState::from_raw(read32(VmcsField::guest_interruptibility_state));
+    }
+    void act(Action action) { record_.action = action; }
+
+    Port& port_;
+    Vm& vm_;
+    GuestRegisters registers_;
+    Counters counters_;
+    ExitRecord record_;
+    StopReport stop_;
+    Event pending_;             // for the next entry
+    Event waiting_interrupt_;   // until the guest can take it
+    LastEnclaveExit last_enclave_exit_;
+    ExitKind current_ = ExitKind::normal;
+    bool launched_ = false;
+    bool injected_on_entry_ = false;
+    bool entry_field_set_ = false;
+    std::array<u64, 4> sgxlepubkeyhash_{};
+};
+
+}  // namespace postern::hv

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registration of device ranges, and the way to a guest's bytes.
+#include "hv/vm.h"
+
+namespace postern::hv {
+
+bool Vm::add_mmio(const MmioRange& range) {
+    if (!map_.add(range)) return false;
+    if (config_.mmio_marking != MmioMarking::misconfiguration) return true;
+    if (range.size > marked_pages_limit * page_size) return true;
+    for (u64 offset = 0; offset < range.size; offset += page_size)
+        if (!ept_.mark_device(range.base + offset)) return false;
+    return true;
+}
+
+const u8* Vm::bytes_at(Gpa address) const {
+    const MemorySlot* const slot = map_.find(address);
+    if (slot == nullptr || slot->kind == SlotKind::epc) return nullptr;
+    const Hpa host = MemoryMap::host_address(*slot, address);
+    const u8* const page = port_.page(host);
+    return page == nullptr ? nullptr : page + host.offset();
+}
+
+}  // namespace postern::hv

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// One guest: its memory, its EPT, its devices, its policies. A Vm is set up by its owner and
+// then given to its Vcpu.
+#pragma once
+
+#include "hv/config.h"
+#include "hv/memory/ept_map.h"
+#include "hv/memory/memory_map.h"
+#include "hv/memory/page_allocator.h"
+#include "hv/port.h"
+#include "hv/watch.h"
+
+namespace postern::hv {
+
+class Vm {
+public:
+    Vm(Port& port, Devices& devices, Watcher& watcher, const Config& config)
+        : port_{port}, devices_{devices}, watcher_{watcher}, config_{config},
+          pages_{port, config.pool}, ept_{port, pages_} {}
+    Vm(const Vm&) = delete;
+    Vm& operator=(const Vm&) = delete;
+
+    /// Vcpu::start does it too. False: the pool has no page.
+    [[nodiscard]] bool create() { return ept_.create().ok(); }
+    /// False: misaligned, overlapping, or no room.
+    [[nodiscard]] bool add_memory(const MemorySlot& slot) { return map_.add(slot); }
+    /// Ranges of up to `marked_pages_limit` pages are marked in EPT as the configuration says;
+    /// larger ones exit by EPT violation. False as above, or the pool is exhausted.
+    [[nodiscard]] bool add_mmio(const MmioRange& range);
+    /// Takes back the EPT entry of a page, so that its next access exits. False: it had none.
+    bool forget(Gpa page) { return ept_.forget(page); }
+
+    [[nodiscard]] const Config& config() const { return config_; }
+    [[nodiscard]] const MemoryMap& memory() const { return map_; }
+    [[nodiscard]] EptMap& ept() { return ept_; }
+    [[nodiscard]] const EptMap& ept() const { return ept_; }
+    [[nodiscard]] PageAllocator& pages() { return pages_; }
+    [[nodiscard]] Devices& devices() { return devices_; }
+    [[nodiscard]] Watcher& watcher() { return watcher_; }
+
+    /// The host's address of guest memory; null if there is no RAM or ROM at `address`.
+    [[nodiscard]] const u8* bytes_at(Gpa address) const;
+
+    static constexpr u64 marked_pages_limit = 256;
+
+private:
+    Port& port_;
+    Devices& devices_;
+    Watcher& watcher_;
+    Config config_;
+    MemoryMap map_;
+    PageAllocator pages_;
+    EptMap ept_;
+};
+
+}  // namespace postern::hv

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+// The VMCS a guest starts with: controls from the processor's capabilities, host state from the
+// configuration, 64-bit guest state.
+#include <array>
+#include <cstring>
+
+#include "arch/regs/cr0.h"
+#include "arch/regs/cr4.h"
+#include "arch/regs/efer.h"
+#include "arch/regs/segment.h"
+#include "arch/vmx/capability.h"
+#include "arch/vmx/msr_bitmap.h"
+#include "hv/msr.h"
+#include "hv/vcpu.h"
+
+namespace postern::hv {
+namespace {
+
+constexpr u32 code_access_rights = 0xa09b;  // 64-bit code, DPL 0, present, accessed
+constexpr u32 data_access_rights = 0xc093;  // read/write, DPL 0, present, accessed, 4 GiB
+constexpr u32 tss_access_rights = 0x008b;   // busy 64-bit TSS
+constexpr u64 dr7_reset = 0x400;
+
+constexpr ExitControls exit_wanted{ExitControl::save_debug_controls,
+                                   ExitControl::host_address_space_size,
+                                   ExitControl::save_ia32_pat, ExitControl::load_ia32_pat,
+                                   ExitControl::save_ia32_efer, ExitControl::load_ia32_efer};
+constexpr EntryControls entry_wanted{EntryControl::load_debug_controls,
+                                     EntryControl::ia32e_mode_guest, EntryControl::load_ia32_pat,
+                                     EntryControl::load_ia32_efer};
+
+struct HostField {
+    VmcsField field;
+    u64 (*value)(const HostState&);
+};
+#define HOST(name) [](const HostState& h) -> u64 { return h.name; }
+constexpr std::array host_fields{
+    HostField{VmcsField::host_cr0, HOST(cr0)},
+    HostField{VmcsField::host_cr3, HOST(cr3)},
+    HostField{VmcsField::host_cr4, HOST(cr4)},
+    HostField{VmcsField::host_rip, HOST(rip)},
+    HostField{VmcsField::host_rsp, HOST(rsp)},
+    HostField{VmcsField::host_ia32_efer, HOST(efer)},
+    HostField{VmcsField::host_ia32_pat, HOST(pat)},
+    HostField{VmcsField::host_cs_selector, HOST(cs)},
+    HostField{VmcsField::host_ss_selector, HOST(ss)},
+    HostField{VmcsField::host_ds_selector, HOST(ds)},
+    HostField{VmcsField::host_es_selector, HOST(es)},
+    HostField{VmcsField::host_fs_selector, HOST(fs)},
+    HostField{VmcsField::host_gs_selector, HOST(gs)},
+    HostField{VmcsField::host_tr_selector, HOST(tr)},
+    HostField{VmcsField::host_fs_base, HOST(fs_base)},
+    HostField{VmcsField::host_gs_base, HOST(gs_base)},
+    HostField{VmcsField::host_tr_base, HOST(tr_base)},
+    HostField{VmcsField::host_gdtr_base, HOST(gdtr_base)},
+    HostField{VmcsField::host_idtr_base, HOST(idtr_base)},
+    HostField{VmcsField::host_ia32_sysenter_cs, HOST(sysenter_cs)},
+    HostField{VmcsField::host_ia32_sysenter_esp, HOST(sysenter_esp)},
+    HostField{VmcsField::host_ia32_sysenter_eip, HOST(sysenter_eip)},
+};
+#undef HOST
+
+/// A new VMCS holds nothing defined: these fields start as 0.
+constexpr std::array zero_fields{
+    VmcsField::tsc_offset, VmcsField::page_fault_error_code_mask,
+    VmcsField::page_fault_error_code_match, VmcsField::cr3_target_count,
+    VmcsField::vm_exit_msr_store_count, VmcsField::vm_exit_msr_load_count,
+    VmcsField::vm_entry_msr_load_count, VmcsField::vm_entry_interruption_information,
+    VmcsField::vm_entry_exception_error_code, VmcsField::vm_entry_instruction_length,
+    VmcsField::guest_interruptibility_state, VmcsField::guest_activity_state,
+    VmcsField::guest_pending_debug_exceptions, VmcsField::guest_ia32_debugctl,
+    VmcsField::guest_ia32_sysenter_cs, VmcsField::guest_ia32_sysenter_esp,
+    VmcsField::guest_ia32_sysenter_eip};
+
+}  // namespace
+
+bool Vcpu::start(const StartState& state) {
+    if (stop_.reason != StopReason::none) return false;
+    if (!vm_.create() || !load_vmcs() || !write_controls()) {
+        if (stop_.reason == StopReason::none) stop(StopReason::out_of_table_pages);
+        vm_.watcher().stopped(stop_);
+        return false;
+    }
+    write_host_state();
+    write_guest_state(state);
+    for (u32 i = 0; i < sgxlepubkeyhash_.size(); ++i)
+        sgxlepubkeyhash_[i] = vm_.config().epc.size == 0
+                                  ? 0
+                                  : port_.rdmsr(static_cast<u32>(Msr::sgxlepubkeyhash0) + i);
+    return true;
+}
+
+/// SDM 3C, "Software Use of Virtual-Machine Control Structures".
+bool Vcpu::load_vmcs() {
+    const Result<Hpa> region = vm_.pages().take();
+    if (!region.ok()) return false;
+    const auto basic = VmxBasic::from_raw(port_.rdmsr(static_cast<u32>(Msr::vmx_basic)));
+    const u32 revision = basic.revision();
+    std::memcpy(port_.page(region.value()), &revision, sizeof revision);
+    if (port_.vmclear(region.value()) && port_.vmptrld(region.value())) return true;
+    stop(StopReason::vmfail, "VMCLEAR or VMPTRLD of a new VMCS");
+    return false;
+}
+
+/// SDM 3D, appendix "VM-Execution Controls": the TRUE MSR decides where there is one.
+bool Vcpu::write_control(VmcsField field, u32 wanted, Msr plain, Msr true_msr, const char* what) {
+    const auto basic = VmxBasic::from_raw(port_.rdmsr(static_cast<u32>(Msr::vmx_basic)));
+    const Msr msr = basic.has_true_controls() ? true_msr : plain;
+    const auto capability = ControlCapability::from_raw(port_.rdmsr(static_cast<u32>(msr)));
+    const u32 value = capability.completed(wanted);
+    if (!capability.accepts(value)) {
+        stop(StopReason::processor_lacks_control, what, static_cast<u32>(msr));
+        return false;
+    }
+    port_.vmwrite(field, value);
+    return true;
+}
+
+bool Vcpu::allowed(SecondaryControl control) {
+    const u64 raw = port_.rdmsr(static_cast<u32>(Msr::vmx_procbased_ctls2));
+    return ControlCapability::from_raw(raw).allows(control);
+}
+
+/// Never PAUSE, RDTSC or MOV-DR exiting of ours: an enclave may execute or meet these, and
+/// nobody could carry them out for it.
+PrimaryControls Vcpu::primary_wanted() const {
+    const PrimaryControls ours{
+        PrimaryControl::hlt_exiting, PrimaryControl::unconditional_io_exiting,
+        PrimaryControl::use_msr_bitmaps, PrimaryControl::activate_secondary_controls};
+    return ours | PrimaryControls::from_raw(vm_.config().forced_primary_controls);
+}
+
+/// RDRAND and RDSEED exit exactly when the guest is not to have them.
+SecondaryControls Vcpu::secondary_wanted() {
+    const HiddenFeatures hidden = vm_.config().hidden;
+    SecondaryControls wanted{SecondaryControl::enable_ept, SecondaryControl::enable_vpid,
+                             SecondaryControl::unrestricted_guest};
+    wanted.set(SecondaryControl::rdrand_exiting, hidden.has(HiddenFeature::rdrand));
+    wanted.set(SecondaryControl::rdseed_exiting, hidden.has(HiddenFeature::rdseed));
+    wanted.set(SecondaryControl::enable_encls_exiting,
+               vm_.config().epc.size == 0 && allowed(SecondaryControl::enable_encls_exiting));
+    const auto offer = [&](SecondaryControl control, HiddenFeature feature) {
+        wanted.set(control, !hidden.has(feature) && allowed(control));
+    };
+    offer(SecondaryControl::enable_rdtscp, HiddenFeature::rdtscp);
+    offer(SecondaryControl::enable_invpcid, HiddenFeature::invpcid);
+    offer(SecondaryControl::enable_xsaves_xrstors, HiddenFeature::xsaves);
+    offer(SecondaryControl::enable_user_wait_and_pause, HiddenFeature::waitpkg);
+    return wanted | SecondaryControls::from_raw(vm_.config().forced_secondary_controls);
+}
+
+bool Vcpu::write_controls() {
+    const bool timer = vm_.config().preemption_timer != 0;
+    PinControls pin{PinControl::external_interrupt_exiting, PinControl::nmi_exiting};
+    pin.set(PinControl::activate_vmx_preemption_timer, timer);
+    const ExitControls exit = exit_wanted.with(ExitControl::save_vmx_preemption_timer_value, timer);
+    const u64 secondary_raw = port_.rdmsr(static_cast<u32>(Msr::vmx_procbased_ctls2));
+    const auto secondary = ControlCapability::from_raw(secondary_raw);
+    const u32 wanted = secondary.completed(secondary_wanted().to_raw());
+    if (!write_control(VmcsField::pin_based_controls, pin.to_raw(), Msr::vmx_pinbased_ctls,
+                       Msr::vmx_true_pinbased_ctls, "pin-based controls") ||
+        !write_control(VmcsField::primary_processor_based_controls, primary_wanted().to_raw(),
+                       Msr::vmx_procbased_ctls, Msr::vmx_true_procbased_ctls,
+                       "primary processor-based controls") ||
+        !write_control(VmcsField::vm_exit_controls, exit.to_raw(), Msr::vmx_exit_ctls,
+                       Msr::vmx_true_exit_ctls, "VM-exit controls") ||
+        !write_control(VmcsField::vm_entry_controls, entry_wanted.to_raw(), Msr::vmx_entry_ctls,
+                       Msr::vmx_true_entry_ctls, "VM-entry controls"))
+        return false;
+    if (!secondary.accepts(wanted)) {
+        stop(StopReason::processor_lacks_control, "secondary processor-based controls",
+             static_cast<u32>(Msr::vmx_procbased_ctls2));
+        return false;
+    }
+    port_.vmwrite(VmcsField::secondary_processor_based_controls, wanted);
+    if (SecondaryControls::from_raw(wanted).has(SecondaryControl::enable_xsaves_xrstors))
+        port_.vmwrite(VmcsField::xss_exiting_bitmap, 0);
+    port_.vmwrite(VmcsField::virtual_processor_identifier, vm_.config().vpid);
+    port_.vmwrite(VmcsField::ept_pointer, vm_.ept().pointer());
+    port_.vmwrite(VmcsField::exception_bitmap, vm_.config().exception_bitmap);
+    if (SecondaryControls::from_raw(wanted).has(SecondaryControl::enable_encls_exiting))
+        port_.vmwrite(VmcsField::encls_exiting_bitmap, ~u64{0});
+    if (timer) port_.vmwrite(VmcsField::vmx_preemption_timer_value, vm_.config().preemption_timer);
+    return write_msr_bitmap();
+}
+
+bool Vcpu::write_msr_bitmap() {
+    const Result<Hpa> page = vm_.pages().take();
+    if (!page.ok()) return false;
+    u8* const bitmap = port_.page(page.value());
+    std::memset(bitmap, 0xff, page_size);
+    const auto clear = [bitmap](BitmapBit where) {
+        bitmap[where.byte] = static_cast<u8>(bitmap[where.byte] & ~(1u << where.bit));
+    };
+    for (u32 i = 0; i < passed_through_msr_count; ++i) {
+        const u32 msr = passed_through_msr(i);
+        clear(msr_bitmap_bit(msr, false));
+        if (static_cast<Msr>(msr) != Msr::tsc) clear(msr_bitmap_bit(msr, true));
+    }
+    port_.vmwrite(VmcsField::msr_bitmap, page.value().raw());
+    return true;
+}
+
+void Vcpu::write_host_state() {
+    for (const HostField& row : host_fields)
+        port_.vmwrite(row.field, row.value(vm_.config().host));
+}
+
+void Vcpu::write_segments(const StartState& state) {
+    for (unsigned i = 0; i < segment_count; ++i) {
+        const auto at = [i](VmcsField of_es) { return segment_field(of_es, i); };
+        const bool is_code = i == cs;
+        const bool is_system = i == ldtr || i == tr;
+        port_.vmwrite(at(VmcsField::guest_es_base), 0);
+        port_.vmwrite(at(VmcsField::guest_es_limit), is_system ? 0xffff : 0xffff'ffff);
+        port_.vmwrite(at(VmcsField::guest_es_selector),
+                      is_code ? state.code_selector : is_system ? 0u : state.data_selector);
+        port_.vmwrite(at(VmcsField::guest_es_access_rights),
+                      is_code ? code_access_rights : data_access_rights);
+    }
+    port_.vmwrite(VmcsField::guest_ldtr_access_rights, access_rights_unusable);
+    port_.vmwrite(VmcsField::guest_tr_access_rights, tss_access_rights);
+    port_.vmwrite(VmcsField::guest_tr_selector, state.tr_selector);
+    port_.vmwrite(VmcsField::guest_gdtr_base, state.gdtr_base);
+    port_.vmwrite(VmcsField::guest_gdtr_limit, state.gdtr_limit);
+    port_.vmwrite(VmcsField::guest_idtr_base, state.idtr_base);
+    port_.vmwrite(VmcsField::guest_idtr_limit, state.idtr_limit);
+}
+
+/// CR0.NE and CR4.VMXE are VMX operation's: the guest reads its own values of them.
+void Vcpu::write_guest_state(const StartState& state) {
+    const u64 seen_cr0 =
+        state.cr0 | Cr0Word{Cr0::pe, Cr0::et, Cr0::ne, Cr0::pg}.to_raw();
+    const u64 seen_cr4 = state.cr4 | Cr4Word{Cr4::pae}.to_raw();
+    const u64 efer = state.efer | EferWord{Efer::lme, Efer::lma}.to_raw();
+    const u64 cr4_fixed = port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0));
+    for (const VmcsField field : zero_fields) port_.vmwrite(field, 0);
+    port_.vmwrite(VmcsField::guest_cr0, seen_cr0);
+    port_.vmwrite(VmcsField::cr0_read_shadow, seen_cr0);
+    port_.vmwrite(VmcsField::cr0_guest_host_mask, Cr0Word{Cr0::ne}.to_raw());
+    port_.vmwrite(VmcsField::guest_cr3, state.cr3);
+    port_.vmwrite(VmcsField::guest_cr4, seen_cr4 | cr4_fixed);
+    port_.vmwrite(VmcsField::cr4_read_shadow, seen_cr4);
+    port_.vmwrite(VmcsField::cr4_guest_host_mask, cr4_fixed);
+    port_.vmwrite(VmcsField::guest_ia32_efer, efer);
+    port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
+    port_.vmwrite(VmcsField::guest_dr7, dr7_reset);
+    port_.vmwrite(VmcsField::vmcs_link_pointer, ~u64{0});
+    port_.vmwrite(VmcsField::guest_rflags, state.rflags | rflags_fixed_one);
+    port_.vmwrite(VmcsField::guest_rsp, state.gpr[rsp]);
+    write_segments(state);
+    registers_.gpr = state.gpr;
+    set_rip(RipCause::entry, state.rip);
+}
+
+}  // namespace postern::hv

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// ELF64 executables: what an image asks to be loaded where, with everything checked that a
+// broken or hostile file could get wrong. Nothing is copied here.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "platform/layout.h"
+
+namespace postern::platform {
+
+struct ElfSegment {
+    u64 physical;      // p_paddr
+    u64 memory_size;   // bytes in memory; those beyond file_size are zero
+    u64 file_offset;
+    u64 file_size;
+};
+
+struct ElfImage {
+    u64 entry;                         // e_entry, within one of the segments
+    std::vector<ElfSegment> segments;  // by rising address, none empty, none overlapping
+};
+
+/// `name` is what errors call the file.
+Expected<ElfImage> parse_elf(std::span<const u8> file, const std::string& name,
+                             const Layout& layout);
+
+}  // namespace postern::platform

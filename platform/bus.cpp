@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Claims, and who answers an access.
+#include "platform/bus.h"
+
+#include <algorithm>
+
+namespace postern::platform {
+
+u32 Device::port_read(u16, unsigned size) { return static_cast<u32>(all_ones(size)); }
+void Device::port_write(u16, unsigned, u32) {}
+u64 Device::mmio_read(u64, unsigned size) { return all_ones(size); }
+void Device::mmio_write(u64, unsigned, u64) {}
+
+const Bus::Claim* Bus::find(const std::vector<Claim>& claims, u64 address) {
+    for (const Claim& claim : claims)
+        if (address - claim.first < claim.size) return &claim;
+    return nullptr;
+}
+
+bool Bus::attach(Device& device) {
+    const auto claimed = [](const std::vector<Claim>& claims, u64 first, u64 size) {
+        return std::ranges::any_of(claims, [&](const Claim& claim) {
+            return first < claim.first + claim.size && claim.first < first + size;
+        });
+    };
+    for (const PortRange& range : device.ports())
+        if (claimed(ports_, range.first, range.count)) return false;
+    for (const MmioRange& range : device.mmio())
+        if (claimed(mmio_, range.first, range.size)) return false;
+    for (const PortRange& range : device.ports())
+        ports_.push_back({range.first, range.count, &device});
+    for (const MmioRange& range : device.mmio())
+        mmio_.push_back({range.first, range.size, &device});
+    return true;
+}
+
+bool Bus::try_read(u64 address, unsigned size, u64& value) {
+    const Claim* const claim = find(mmio_, address);
+    value = claim != nullptr ? claim->device->mmio_read(address - claim->first, size)
+                             : all_ones(size);
+    return claim != nullptr;
+}
+
+bool Bus::try_write(u64 address, unsigned size, u64 value) {
+    const Claim* const claim = find(mmio_, address);
+    if (claim == nullptr) return false;
+    claim->device->mmio_write(address - claim->first, size, value & all_ones(size));
+    return true;
+}
+
+bool Bus::try_in(u16 port, unsigned size, u32& value) {
+    const Claim* const claim = find(ports_, port);
+    value = claim != nullptr
+                ? claim->device->port_read(static_cast<u16>(port - claim->first), size)
+                : static_cast<u32>(all_ones(size));
+    return claim != nullptr;
+}
+
+bool Bus::try_out(u16 port, unsigned size, u32 value) {
+    const Claim* const claim = find(ports_, port);
+    if (claim == nullptr) return false;
+    claim->device->port_write(static_cast<u16>(port - claim->first), size,
+                              value & static_cast<u32>(all_ones(size)));
+    return true;
+}
+
+u64 Bus::read(Hpa address, unsigned size) {
+    u64 value = 0;
+    try_read(address.raw(), size, value);
+    return value;
+}
+
+void Bus::write(Hpa address, unsigned size, u64 value) { try_write(address.raw(), size, value); }
+
+u32 Bus::in(u16 port, unsigned size) {
+    u32 value = 0;
+    try_in(port, size, value);
+    return value;
+}
+
+void Bus::out(u16 port, unsigned size, u32 value) { try_out(port, size, value); }
+
+void Bus::request_stop(StopRequest request) {
+    if (stop_.kind == StopKind::none) stop_ = request;
+}
+
+std::vector<MmioRange> Bus::mmio_ranges() const {
+    std::vector<MmioRange> ranges;
+    for (const Claim& claim : mmio_) ranges.push_back({claim.first, claim.size});
+    return ranges;
+}
+
+}  // namespace postern::platform

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which device answers at which port or physical address. A device claims ranges; the bus finds
+// the claim that holds an access's first byte. Where nobody answers, reads are all ones.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "base/types.h"
+#include "cpu/system.h"
+
+namespace postern::platform {
+
+struct PortRange {
+    u16 first;
+    u16 count;
+};
+
+struct MmioRange {
+    u64 first;
+    u64 size;
+};
+
+/// What a read gives where nothing answers.
+constexpr u64 all_ones(unsigned size) { return ~u64{0} >> (64 - 8 * size); }
+
+/// Offsets are from the beginning of the claimed range.
+class Device {
+public:
+    virtual ~Device() = default;
+    [[nodiscard]] virtual std::span<const PortRange> ports() const { return {}; }
+    [[nodiscard]] virtual std::span<const MmioRange> mmio() const { return {}; }
+
+    virtual u32 port_read(u16 offset, unsigned size);
+    virtual void port_write(u16 offset, unsigned size, u32 value);
+    virtual u64 mmio_read(u64 offset, unsigned size);
+    virtual void mmio_write(u64 offset, unsigned size, u64 value);
+};
+
+/// Why the software asked the machine to stop.
+enum class StopKind : u8 { none, exit_port, reset };
+
+struct StopRequest {
+    StopKind kind = StopKind::none;
+    u32 value = 0;  // written to the exit port
+};
+
+class Bus final : public cpu::Bus {
+public:
+    /// False: one of its ranges overlaps another device's. The device must outlive the bus.
+    [[nodiscard]] bool attach(Device& device);
+
+    u64 read(Hpa address, unsigned size) override;
+    void write(Hpa address, unsigned size, u64 value) override;
+    u32 in(u16 port, unsigned size) override;
+    void out(u16 port, unsigned size, u32 value) override;
+    [[nodiscard]] bool stop_requested() const override { return stop_.kind != StopKind::none; }
+
+    // The same for callers who must know whether anybody answered.
+    bool try_read(u64 address, unsigned size, u64& value);
+    bool try_write(u64 address, unsigned size, u64 value);
+    bool try_in(u16 port, unsigned size, u32& value);
+    bool try_out(u16 port, unsigned size, u32 value);
+
+    /// Only the first request counts.
+    void request_stop(StopRequest request);
+    [[nodiscard]] StopRequest stop_request() const { return stop_; }
+
+    /// Every claimed range of physical addresses.
+    [[nodiscard]] std::vector<MmioRange> mmio_ranges() const;
+
+private:
+    struct Claim {
+        u64 first;
+        u64 size;
+        Device* device;
+    };
+    static const Claim* find(const std::vector<Claim>& claims, u64 address);
+
+    std::vector<Claim> ports_;
+    std::vector<Claim> mmio_;
+    StopRequest stop_;
+};
+
+}  // namespace postern::platform

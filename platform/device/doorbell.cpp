@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// Records, and nothing else.
+#include "platform/device/doorbell.h"
+
+namespace postern::platform {
+
+void Doorbell::record(u64 offset, unsigned size, u64 value, bool write) {
+    if (rings_.size() < kept)
+        rings_.push_back({count_, value, static_cast<u32>(offset), size, write});
+    ++count_;
+}
+
+u64 Doorbell::mmio_read(u64 offset, unsigned size) {
+    const u64 value = (load_value + offset) & all_ones(size);
+    record(offset, size, value, false);
+    return value;
+}
+
+void Doorbell::mmio_write(u64 offset, unsigned size, u64 value) {
+    record(offset, size, value & all_ones(size), true);
+}
+
+}  // namespace postern::platform

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+// The registers of the local APIC. SDM 3A, "Advanced Programmable Interrupt Controller (APIC)".
+#include "platform/device/local_apic.h"
+
+#include <bit>
+
+#include "arch/msr.h"
+
+namespace postern::platform {
+
+namespace {
+
+// Registers by their offset in the xAPIC page, divided by 16; an x2APIC MSR is 800H plus this.
+// SDM 3A, "Local APIC Register Address Map".
+enum Register : u32 {
+    reg_id = 0x02,
+    reg_version = 0x03,
+    reg_task_priority = 0x08,
+    reg_arbitration_priority = 0x09,
+    reg_processor_priority = 0x0a,
+    reg_end_of_interrupt = 0x0b,
+    reg_logical_destination = 0x0d,
+    reg_destination_format = 0x0e,
+    reg_spurious = 0x0f,
+    reg_in_service = 0x10,
+    reg_trigger_mode = 0x18,
+    reg_requested = 0x20,
+    reg_error_status = 0x28,
+    reg_command_low = 0x30,
+    reg_command_high = 0x31,
+    reg_lvt_timer = 0x32,
+    reg_lvt_thermal = 0x33,
+    reg_lvt_performance = 0x34,
+    reg_lvt_lint0 = 0x35,
+    reg_lvt_lint1 = 0x36,
+    reg_lvt_error = 0x37,
+    reg_initial_count = 0x38,
+    reg_current_count = 0x39,
+    reg_divide = 0x3e,
+    reg_self_ipi = 0x3f,
+};
+
+constexpr u32 version = 0x0005'0015;  // version 15H, LVT entries 0 to 5
+constexpr u32 masked = 1u << 16;
+constexpr u32 lvt_writable = 0x0001'f7ff;
+constexpr u32 lvt_timer_writable = 0x0007'00ff;
+constexpr u64 msr_none = ~u64{0};
+
+void assign(LocalApic::Vectors& vectors, unsigned vector, bool on) {
+    const u32 mask = 1u << (vector % 32);
+    vectors[vector / 32] = on ? vectors[vector / 32] | mask : vectors[vector / 32] & ~mask;
+}
+
+int highest(const LocalApic::Vectors& vectors) {
+    for (int word = 7; word >= 0; --word)
+        if (vectors[static_cast<unsigned>(word)] != 0)
+            return word * 32 + 31 - std::countl_zero(vectors[static_cast<unsigned>(word)]);
+    return -1;
+}
+
+/// Bits that a WRMSR may set, or msr_none where the register cannot be written.
+u64 writable_bits(u32 index) {
+    switch (index) {
+        case reg_task_priority: return 0xff;
+        case reg_end_of_interrupt:
+        case reg_error_status: return 0;
+        case reg_spurious: return 0x1fff;
+        case reg_command_low: return 0xffff'ffff'000c'cfff;
+        case reg_lvt_timer: return 0x0007'10ff;
+        case reg_lvt_thermal:
+        case reg_lvt_performance: return 0x0001'17ff;
+        case reg_lvt_lint0:
+        case reg_lvt_lint1: return 0x0001'f7ff;
+        case reg_lvt_error: return 0x0001'10ff;
+        case reg_initial_count: return 0xffff'ffff;
+        case reg_divide: return 0xb;
+        case reg_self_ipi: return 0xff;
+        default: return msr_none;
+    }
+}
+
+bool is_readable(u32 index) {
+    const bool vectors = index >= reg_in_service && index < reg_error_status;
+    const bool local_vectors = index >= reg_lvt_timer && index <= reg_current_count;
+    switch (index) {
+        case reg_id:
+        case reg_version:
+        case reg_task_priority:
+        case reg_processor_priority:
+        case reg_logical_destination:
+        case reg_spurious:
+        case reg_error_status:
+        case reg_command_low:
+        case reg_divide: return true;
+        default: return vectors || local_vectors;
+    }
+}
+
+}  // namespace
+
+LocalApic::LocalApic(const cpu::Cpu& processor) : processor_{&processor} {
+    state_.id = processor.number;
+}
+
+bool LocalApic::globally_enabled() const {
+    return ApicBaseWord::from_raw(processor_->msr.apic_base).has(ApicBase::global_enable);
+}
+
+bool LocalApic::x2apic() const {
+    return ApicBaseWord::from_raw(processor_->msr.apic_base).has(ApicBase::x2apic_enable);
+}
+
+/// SDM 3A, "Task and Processor Priorities".
+u32 LocalApic::processor_priority() const {
+    const int service = highest(state_.in_service);
+    const u32 service_class = service < 0 ? 0 : static_cast<u32>(service) & 0xf0;
+    return (state_.task_priority & 0xf0) >= service_class ? state_.task_priority : service_class;
+}
+
+int LocalApic::pending_vector(u64 now) {
+    catch_up(now);
+    const int vector = highest(state_.requested);
+    if (vector < 0 || !globally_enabled()) return -1;
+    return (static_cast<u32>(vector) & 0xf0) > (processor_priority() & 0xf0) ? vector : -1;
+}
+
+void LocalApic::acknowledge(u8 vector) {
+    assign(state_.requested, vector, false);
+    assign(state_.in_service, vector, true);
+}
+
+void LocalApic::request(u8 vector) {
+    constexpr u32 received_illegal_vector = 1u << 6;
+    if (vector < 16)
+        state_.error_status |= received_illegal_vector;
+    else
+        assign(state_.requested, vector, true);
+}
+
+void LocalApic::end_of_interrupt() {
+    const int vector = highest(state_.in_service);
+    if (vector >= 0) assign(state_.in_service, static_cast<unsigned>(vector), false);
+}
+
+u8 LocalApic::task_priority() const { return static_cast<u8>(state_.task_priority >> 4); }
+void LocalApic::set_task_priority(u8 cr8) { state_.task_priority = (cr8 & 0xfu) << 4; }
+
+LocalApic::TimerMode LocalApic::timer_mode() const {
+    return static_cast<TimerMode>(state_.lvt_timer >> 17 & 3);
+}
+
+/// SDM 3A, "APIC Timer", figure "Divide Configuration Register".
+u64 LocalApic::tick_length() const {
+    const u32 code = (state_.divide & 3) | (state_.divide >> 1 & 4);
+    return tick << (code == 7 ? 0 : code + 1);
+}
+
+/// What the timer did up to `now`.
+void LocalApic::catch_up(u64 now) {
+    if (state_.timer_due > now) return;
+    const bool periodic = timer_mode() == TimerMode::periodic;
+    if ((state_.lvt_timer & masked) == 0) request(static_cast<u8>(state_.lvt_timer));
+    state_.tsc_deadline = 0;
+    if (!periodic || state_.initial_count == 0) {
+        state_.timer_due = never;
+        return;
+    }
+    const u64 period = state_.initial_count * tick_length();
+    state_.timer_due += ((now - state_.timer_due) / period + 1) * period;
+}
+
+u32 LocalApic::current_count(u64 now) const {
+    if (timer_mode() == TimerMode::tsc_deadline || state_.timer_due <= now) return 0;
+    if (state_.timer_due == never) return 0;
+    const u64 length = tick_length();
+    return static_cast<u32>((state_.timer_due - now + length - 1) / length);
+}
+
+void LocalApic::start_timer(u32 count, u64 now) {
+    if (timer_mode() == TimerMode::tsc_deadline) return;
+    state_.initial_count = count;
+    state_.timer_due = count == 0 ? never : now + count * tick_length();
+}
+
+void LocalApic::write_lvt_timer(u32 value) {
+    const TimerMode before = timer_mode();
+    state_.lvt_timer = (value & lvt_timer_writable) | (enabled() ? 0 : masked);
+    // A change to or from TSC-deadline mode disarms the timer. SDM 3A, "TSC-Deadline Mode".
+    const TimerMode after = timer_mode();
+    if (before == after) return;
+    if (before != TimerMode::tsc_deadline && after != TimerMode::tsc_deadline) return;
+    state_.timer_due = never;
+    state_.tsc_deadline = 0;
+    state_.initial_count = 0;
+}
+
+void LocalApic::write_spurious(u32 value) {
+    state_.spurious = value & 0x1fff;
+    if (enabled()) return;
+    for (u32 index = reg_lvt_timer; index <= reg_lvt_error; ++index) *local_vector(index) |= masked;
+}
+
+u32* LocalApic::local_vector(u32 index) {
+    switch (index) {
+        case reg_lvt_timer: return &state_.lvt_timer;
+        case reg_lvt_thermal: return &state_.lvt_thermal;
+        case reg_lvt_performance: return &state_.lvt_performance;
+        case reg_lvt_lint0: return &state_.lvt_lint0;
+        case reg_lvt_lint1: return &state_.lvt_lint1;
+        case reg_lvt_error: return &state_.lvt_error;
+        default: return nullptr;
+    }
+}
+
+/// Fixed IPIs to this very processor. SDM 3A, "Interrupt Command Register (ICR)".
+void LocalApic::send(u64 command) {
+    enum Shorthand : u32 { none, self, all, all_but_self };
+    constexpr u32 fixed = 0;
+    constexpr u32 logical = 1u << 11;
+    state_.interrupt_command = command & ~u64{1u << 12};
+    const auto shorthand = static_cast<u32>(command >> 18 & 3);
+    const auto destination = static_cast<u32>(x2apic() ? command >> 32 : command >> 56);
+    const u32 broadcast = x2apic() ? ~u32{0} : 0xff;
+    const bool physical = (command & logical) == 0;
+    const bool here = shorthand == self || shorthand == all ||
+                      (shorthand == none && physical &&
+                       (destination == state_.id || destination == broadcast));
+    if (here && (command >> 8 & 7) == fixed) request(static_cast<u8>(command));
+}
+
+u32 LocalApic::read_register(u32 index, u64 now) {
+    catch_up(now);
+    if (index >= reg_in_service && index < reg_trigger_mode)
+        return state_.in_service[index - reg_in_service];
+    if (index >= reg_trigger_mode && index < reg_requested)
+        return state_.trigger_mode[index - reg_trigger_mode];
+    if (index >= reg_requested && index < reg_error_status)
+        return state_.requested[index - reg_requested];
+    if (const u32* const entry = local_vector(index)) return *entry;
+    switch (index) {
+        case reg_id: return x2apic() ? state_.id : state_.id << 24;
+        case reg_version: return version;
+        case reg_task_priority: return state_.task_priority;
+        case reg_arbitration_priority:
+        case reg_processor_priority: return processor_priority();
+        case reg_logical_destination:
+            return x2apic() ? (state_.id >> 4) << 16 | 1u << (state_.id & 15)
+                            : state_.logical_destination;
+        case reg_destination_format: return state_.destination_format;
+        case reg_spurious: return state_.spurious;
+        case reg_error_status: return state_.error_status;
+        case reg_command_low: return static_cast<u32>(state_.interrupt_command);
+        case reg_command_high: return static_cast<u32>(state_.interrupt_command >> 32);
+        case reg_initial_count: return state_.initial_count;
+        case reg_current_count: return current_count(now);
+        case reg_divide: return state_.divide;
+        default: return 0;
+    }
+}
+
+void LocalApic::write_register(u32 index, u32 value, u64 now) {
+    catch_up(now);
+    switch (index) {
+        case reg_id: state_.id = value >> 24; return;
+        case reg_task_priority: state_.task_priority = value & 0xff; return;
+        case reg_end_of_interrupt: end_of_interrupt(); return;
+        case reg_logical_destination: state_.logical_destination = value & 0xff00'0000; return;
+        case reg_destination_format: state_.destination_format = value | 0x0fff'ffff; return;
+        case reg_spurious: write_spurious(value); return;
+        case reg_error_status: state_.error_status = 0; return;
+        case reg_command_low:
+            send((state_.interrupt_command & ~u64{0xffff'ffff}) | value);
+            return;
+        case reg_command_high:
+            state_.interrupt_command = (state_.interrupt_command & 0xffff'ffff) | u64{value} << 32;
+            return;
+        case reg_lvt_timer: write_lvt_timer(value); return;
+        case reg_initial_count: start_timer(value, now); return;
+        case reg_divide: state_.divide = value & 0xb; return;
+        default: break;
+    }
+    if (u32* const entry = local_vector(index))
+        *entry = (value & lvt_writable) | (enabled() ? 0 : masked);
+}
+
+u64 LocalApic::mmio_read(u64 offset, unsigned size) {
+    if (x2apic() || !globally_enabled()) return all_ones(size);
+    const u64 whole = read_register(static_cast<u32>(offset >> 4), cpu::now(*processor_));
+    return whole >> (8 * (offset & 3)) & all_ones(size);
+}
+
+void LocalApic::mmio_write(u64 offset, unsigned, u64 value) {
+    if (x2apic() || !globally_enabled() || (offset & 15) != 0) return;
+    write_register(static_cast<u32>(offset >> 4), static_cast<u32>(value), cpu::now(*processor_));
+}
+
+u64 LocalApic::read_msr(u32 msr, u64 now, bool& fault) {
+    fault = false;
+    if (msr == static_cast<u32>(Msr::tsc_deadline)) {
+        catch_up(now);
+        return state_.tsc_deadline;
+    }
+    const u32 index = msr - x2apic_msr_first;
+    fault = !x2apic() || msr > x2apic_msr_last || !is_readable(index);
+    if (fault) return 0;
+    if (index == reg_command_low) return state_.interrupt_command;
+    return read_register(index, now);
+}
+
+bool LocalApic::write_msr(u32 msr, u64 value, u64 now) {
+    if (msr == static_cast<u32>(Msr::tsc_deadline)) {
+        catch_up(now);
+        if (timer_mode() != TimerMode::tsc_deadline) return true;
+        state_.tsc_deadline = value;
+        const u64 adjust = processor_->msr.tsc_adjust;
+        const bool past = value <= now + adjust;
+        state_.timer_due = value == 0 ? never : past ? now : value - adjust;
+        return true;
+    }
+    const u32 index = msr - x2apic_msr_first;
+    if (!x2apic() || msr > x2apic_msr_last) return false;
+    const u64 writable = writable_bits(index);
+    if (writable == msr_none || (value & ~writable) != 0) return false;
+    if (index == reg_command_low)
+        send(value);
+    else if (index == reg_self_ipi)
+        request(static_cast<u8>(value));
+    else
+        write_register(index, static_cast<u32>(value), now);
+    return true;
+}
+
+}  // namespace postern::platform

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Putting a machine together and taking it apart.
+#include "platform/machine.h"
+
+#include <utility>
+
+#include "cpu/run.h"
+
+namespace postern::platform {
+
+Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const cpu::Model* model) {
+    auto ram = HostMemory::map(layout.ram_size());
+    if (!ram) return std::unexpected{ram.error()};
+    HostMemory epc_memory;
+    if (layout.epc_size != 0) {
+        auto mapped = HostMemory::map(layout.epc_size);
+        if (!mapped)
+            return error(mapped.error().what, "--epc", mapped.error().right);
+        epc_memory = std::move(*mapped);
+    }
+    return std::unique_ptr<Machine>{
+        new Machine{layout, std::move(*ram), std::move(epc_memory), model}};
+}
+
+Machine::Machine(const Layout& layout, HostMemory ram, HostMemory epc_memory,
+                 const cpu::Model* model)
+    : layout_{layout}, ram_{std::move(ram)}, epc_memory_{std::move(epc_memory)},
+      processor_{std::make_unique<cpu::Cpu>()} {
+    if (layout.epc_size != 0)
+        epc_ = std::make_unique<cpu::Epc>(layout.epc_base, epc_memory_.data(), layout.epc_size);
+    system_.memory = {ram_.data(), layout.low_size, layout.high_size, layout.epc_base,
+                      layout.epc_size};
+    system_.epc = epc_.get();
+    system_.bus = &bus_;
+    system_.model = model;
+    cpu::reset(*processor_, system_, 0);
+}
+
+Machine::~Machine() { cpu::destroy(*processor_); }
+
+void Machine::attach_local_apic() {
+    local_apic_ = std::make_unique<LocalApic>(*processor_);
+    // Its range is claimed by nobody else on this bus.
+    static_cast<void>(bus_.attach(*local_apic_));
+    processor_->interrupts = local_apic_.get();
+}
+
+}  // namespace postern::platform
