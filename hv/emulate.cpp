@@ -37,8 +37,10 @@ u64 Vcpu::read_gpr(Gpr gpr) {
 }
 
 void Vcpu::write_gpr(Gpr gpr, u64 value) {
-    if (gpr == rsp) port_.vmwrite(VmcsField::guest_rsp, value);
-    else registers_.gpr[gpr] = value;
+    if (gpr == rsp)
+        port_.vmwrite(VmcsField::guest_rsp, value);
+    else
+        registers_.gpr[gpr] = value;
 }
 
 CodeSize Vcpu::code_size() {
@@ -82,8 +84,8 @@ Result<> Vcpu::carry_out(const DecodedAccess& access, Gpa address) {
             value &= size_mask(access.memory_size);
             if (access.kind == Kind::load_sign_extended)
                 value = sign_extend(value, access.memory_size);
-            write_gpr(gpr, merge_register(read_gpr(gpr), value, access.register_size,
-                                          access.high_byte));
+            write_gpr(gpr,
+                      merge_register(read_gpr(gpr), value, access.register_size, access.high_byte));
             return Done{};
         default: return Failed{};
     }

@@ -56,8 +56,9 @@ struct Merged {
 constexpr Merged merge(const Event& first, const Event& second) {
     if (!first.valid()) return {second};
     const bool hardware = first.information.type() == InterruptionType::hardware_exception;
-    if (!hardware) return {second, false, !first.is_exception() &&
-                                              !first.information.uses_instruction_length()};
+    if (!hardware)
+        return {second, false,
+                !first.is_exception() && !first.information.uses_instruction_length()};
     if (!second.is_exception()) return {first};
     switch (combine(static_cast<Vector>(first.information.vector()),
                     static_cast<Vector>(second.information.vector()))) {

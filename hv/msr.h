@@ -17,21 +17,22 @@ struct MsrAccess {
     [[nodiscard]] bool read(u64& value);
     [[nodiscard]] bool write(u64 value);
 
-    bool from_processor(u64& value);
-    bool to_processor(u64 value);
-    bool read_tsc(u64& value);
-    bool read_apic_base(u64& value);
-    bool read_feature_control(u64& value);
-    bool read_launch_key(u64& value);
-    bool write_launch_key(u64 value);
-    bool read_pat(u64& value);
-    bool write_pat(u64 value);
-    bool read_efer(u64& value);
-    bool write_efer(u64 value);
-    bool read_misc_enable(u64& value);
-    bool read_zero(u64& value);
-    bool refuse(u64 value);
-    bool ignore(u64 value);
+    // What the rows of the table do.
+    static bool from_processor(MsrAccess& access, u64& value);
+    static bool to_processor(MsrAccess& access, u64 value);
+    static bool read_tsc(MsrAccess& access, u64& value);
+    static bool read_apic_base(MsrAccess& access, u64& value);
+    static bool read_feature_control(MsrAccess& access, u64& value);
+    static bool read_launch_key(MsrAccess& access, u64& value);
+    static bool write_launch_key(MsrAccess& access, u64 value);
+    static bool read_pat(MsrAccess& access, u64& value);
+    static bool write_pat(MsrAccess& access, u64 value);
+    static bool read_efer(MsrAccess& access, u64& value);
+    static bool write_efer(MsrAccess& access, u64 value);
+    static bool read_misc_enable(MsrAccess& access, u64& value);
+    static bool read_zero(MsrAccess& access, u64& value);
+    static bool refuse(MsrAccess& access, u64 value);
+    static bool ignore(MsrAccess& access, u64 value);
 };
 
 /// MSRs that pass through: the processor's own values are the guest's.

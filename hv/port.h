@@ -46,20 +46,20 @@ enum class CodeSize : u8 { bits16, bits32, bits64 };
 /// One instruction with a memory operand, decoded far enough to be carried out on a device.
 struct DecodedAccess {
     enum class Kind : u8 {
-        unsupported,            // decodes, but is none of the kinds below
-        undecodable,            // #UD, or more bytes are needed than were given
-        load,                   // register = memory (zero-extended as the operand size demands)
-        load_zero_extended,     // MOVZX
-        load_sign_extended,     // MOVSX, MOVSXD
-        store_register,         // memory = register
-        store_immediate,        // memory = immediate
+        unsupported,         // decodes, but is none of the kinds below
+        undecodable,         // #UD, or more bytes are needed than were given
+        load,                // register = memory (zero-extended as the operand size demands)
+        load_zero_extended,  // MOVZX
+        load_sign_extended,  // MOVSX, MOVSXD
+        store_register,      // memory = register
+        store_immediate,     // memory = immediate
     };
     Kind kind = Kind::undecodable;
-    u8 length = 0;              // bytes of the instruction, 1 to 15
-    u8 memory_size = 0;         // bytes accessed: 1, 2, 4, 8
-    u8 register_size = 0;       // bytes written to or read from the register
-    u8 gpr = 0;                 // row of GuestRegisters::gpr
-    bool high_byte = false;     // AH, CH, DH, BH: gpr is then RAX to RBX
+    u8 length = 0;           // bytes of the instruction, 1 to 15
+    u8 memory_size = 0;      // bytes accessed: 1, 2, 4, 8
+    u8 register_size = 0;    // bytes written to or read from the register
+    u8 gpr = 0;              // row of GuestRegisters::gpr
+    bool high_byte = false;  // AH, CH, DH, BH: gpr is then RAX to RBX
     u64 immediate = 0;
 };
 
@@ -69,11 +69,11 @@ public:
     // which reads as 0 and ignores writes; host/ reports that as a bug.
     virtual u64 vmread(VmcsField field) = 0;
     virtual void vmwrite(VmcsField field, u64 value) = 0;
-    virtual bool vmclear(Hpa region) = 0;   // false: VMfail
+    virtual bool vmclear(Hpa region) = 0;  // false: VMfail
     virtual bool vmptrld(Hpa region) = 0;
     virtual EntryOutcome enter(GuestRegisters& registers, EntryKind kind) = 0;
-    virtual void invept(u64 ept_pointer) = 0;   // single-context
-    virtual void invvpid(u16 vpid) = 0;         // single-context
+    virtual void invept(u64 ept_pointer) = 0;  // single-context
+    virtual void invvpid(u16 vpid) = 0;        // single-context
 
     virtual EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) = 0;
     virtual CpuidResult cpuid(u32 leaf, u32 subleaf) = 0;

@@ -26,16 +26,17 @@ bool Vcpu::skip(u32 length, RipCause cause) {
         port_.vmwrite(VmcsField::guest_interruptibility_state, state.without(shadow).to_raw());
     const bool enclave = current_ == ExitKind::enclave || current_ == ExitKind::delivery;
     if (length == 0) {
-        if (enclave) ++counters_.zero_length_skips;
-        else report(Anomaly::zero_length_instruction);
+        if (enclave)
+            ++counters_.zero_length_skips;
+        else
+            report(Anomaly::zero_length_instruction);
         return enclave;
     }
     if (enclave) ++counters_.skip_anomalies;
     u64 rip = port_.vmread(VmcsField::guest_rip) + length;
     if (code_size() != CodeSize::bits64) rip = static_cast<u32>(rip);
     if (!set_rip(cause, rip)) return false;
-    if (enclave) return true;
-    auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
+    const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
     if (flags.has(Rflag::rf))
         port_.vmwrite(VmcsField::guest_rflags, flags.without({Rflag::rf}).to_raw());
     const auto debugctl = DebugctlWord::from_raw(port_.vmread(VmcsField::guest_ia32_debugctl));

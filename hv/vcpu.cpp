@@ -127,8 +127,13 @@ void Vcpu::watch_for_livelock(const Capture& capture) {
                       last.guest_physical == capture.guest_physical &&
                       record_.tsc - last.tsc <= vm_.config().livelock_ticks;
     const u32 repeats = same ? last.repeats + 1 : 0;
-    last = {capture.rip, registers_.gpr[rbx], capture.qualification, capture.guest_physical,
-            record_.tsc, capture.reason.to_vmcs(), repeats};
+    last = {capture.rip,
+            registers_.gpr[rbx],
+            capture.qualification,
+            capture.guest_physical,
+            record_.tsc,
+            capture.reason.to_vmcs(),
+            repeats};
     if (repeats + 1 == vm_.config().livelock_limit) report(Anomaly::livelock);
 }
 

@@ -120,8 +120,8 @@ private:
     Counters counters_;
     ExitRecord record_;
     StopReport stop_;
-    Event pending_;             // for the next entry
-    Event waiting_interrupt_;   // until the guest can take it
+    Event pending_;            // for the next entry
+    Event waiting_interrupt_;  // until the guest can take it
     LastEnclaveExit last_enclave_exit_;
     ExitKind current_ = ExitKind::normal;
     bool launched_ = false;

@@ -21,10 +21,10 @@ constexpr u32 data_access_rights = 0xc093;  // read/write, DPL 0, present, acces
 constexpr u32 tss_access_rights = 0x008b;   // busy 64-bit TSS
 constexpr u64 dr7_reset = 0x400;
 
-constexpr ExitControls exit_wanted{ExitControl::save_debug_controls,
-                                   ExitControl::host_address_space_size,
-                                   ExitControl::save_ia32_pat, ExitControl::load_ia32_pat,
-                                   ExitControl::save_ia32_efer, ExitControl::load_ia32_efer};
+constexpr ExitControls exit_wanted{
+    ExitControl::save_debug_controls, ExitControl::host_address_space_size,
+    ExitControl::save_ia32_pat,       ExitControl::load_ia32_pat,
+    ExitControl::save_ia32_efer,      ExitControl::load_ia32_efer};
 constexpr EntryControls entry_wanted{EntryControl::load_debug_controls,
                                      EntryControl::ia32e_mode_guest, EntryControl::load_ia32_pat,
                                      EntryControl::load_ia32_efer};
@@ -61,16 +61,23 @@ constexpr std::array host_fields{
 #undef HOST
 
 /// A new VMCS holds nothing defined: these fields start as 0.
-constexpr std::array zero_fields{
-    VmcsField::tsc_offset, VmcsField::page_fault_error_code_mask,
-    VmcsField::page_fault_error_code_match, VmcsField::cr3_target_count,
-    VmcsField::vm_exit_msr_store_count, VmcsField::vm_exit_msr_load_count,
-    VmcsField::vm_entry_msr_load_count, VmcsField::vm_entry_interruption_information,
-    VmcsField::vm_entry_exception_error_code, VmcsField::vm_entry_instruction_length,
-    VmcsField::guest_interruptibility_state, VmcsField::guest_activity_state,
-    VmcsField::guest_pending_debug_exceptions, VmcsField::guest_ia32_debugctl,
-    VmcsField::guest_ia32_sysenter_cs, VmcsField::guest_ia32_sysenter_esp,
-    VmcsField::guest_ia32_sysenter_eip};
+constexpr std::array zero_fields{VmcsField::tsc_offset,
+                                 VmcsField::page_fault_error_code_mask,
+                                 VmcsField::page_fault_error_code_match,
+                                 VmcsField::cr3_target_count,
+                                 VmcsField::vm_exit_msr_store_count,
+                                 VmcsField::vm_exit_msr_load_count,
+                                 VmcsField::vm_entry_msr_load_count,
+                                 VmcsField::vm_entry_interruption_information,
+                                 VmcsField::vm_entry_exception_error_code,
+                                 VmcsField::vm_entry_instruction_length,
+                                 VmcsField::guest_interruptibility_state,
+                                 VmcsField::guest_activity_state,
+                                 VmcsField::guest_pending_debug_exceptions,
+                                 VmcsField::guest_ia32_debugctl,
+                                 VmcsField::guest_ia32_sysenter_cs,
+                                 VmcsField::guest_ia32_sysenter_esp,
+                                 VmcsField::guest_ia32_sysenter_eip};
 
 }  // namespace
 
@@ -202,22 +209,20 @@ bool Vcpu::write_msr_bitmap() {
 }
 
 void Vcpu::write_host_state() {
-    for (const HostField& row : host_fields)
-        port_.vmwrite(row.field, row.value(vm_.config().host));
+    for (const HostField& row : host_fields) port_.vmwrite(row.field, row.value(vm_.config().host));
 }
 
 void Vcpu::write_segments(const StartState& state) {
     for (unsigned i = 0; i < segment_count; ++i) {
         const auto at = [i](VmcsField of_es) { return segment_field(of_es, i); };
-        const bool is_code = i == cs;
         const bool is_system = i == ldtr || i == tr;
         port_.vmwrite(at(VmcsField::guest_es_base), 0);
         port_.vmwrite(at(VmcsField::guest_es_limit), is_system ? 0xffff : 0xffff'ffff);
-        port_.vmwrite(at(VmcsField::guest_es_selector),
-                      is_code ? state.code_selector : is_system ? 0u : state.data_selector);
-        port_.vmwrite(at(VmcsField::guest_es_access_rights),
-                      is_code ? code_access_rights : data_access_rights);
+        port_.vmwrite(at(VmcsField::guest_es_selector), is_system ? 0 : state.data_selector);
+        port_.vmwrite(at(VmcsField::guest_es_access_rights), data_access_rights);
     }
+    port_.vmwrite(VmcsField::guest_cs_selector, state.code_selector);
+    port_.vmwrite(VmcsField::guest_cs_access_rights, code_access_rights);
     port_.vmwrite(VmcsField::guest_ldtr_access_rights, access_rights_unusable);
     port_.vmwrite(VmcsField::guest_tr_access_rights, tss_access_rights);
     port_.vmwrite(VmcsField::guest_tr_selector, state.tr_selector);
@@ -229,8 +234,7 @@ void Vcpu::write_segments(const StartState& state) {
 
 /// CR0.NE and CR4.VMXE are VMX operation's: the guest reads its own values of them.
 void Vcpu::write_guest_state(const StartState& state) {
-    const u64 seen_cr0 =
-        state.cr0 | Cr0Word{Cr0::pe, Cr0::et, Cr0::ne, Cr0::pg}.to_raw();
+    const u64 seen_cr0 = state.cr0 | Cr0Word{Cr0::pe, Cr0::et, Cr0::ne, Cr0::pg}.to_raw();
     const u64 seen_cr4 = state.cr4 | Cr4Word{Cr4::pae}.to_raw();
     const u64 efer = state.efer | EferWord{Efer::lme, Efer::lma}.to_raw();
     const u64 cr4_fixed = port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0));

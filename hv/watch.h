@@ -44,8 +44,8 @@ enum class Anomaly : u8 {
     reason_impossible_from_enclave,
     reason_impossible_in_delivery,
     reserved_reason,
-    control_never_set,         // an exit whose control is not ours to set
-    zero_length_instruction,   // a normal exit to skip, with length 0
+    control_never_set,        // an exit whose control is not ours to set
+    zero_length_instruction,  // a normal exit to skip, with length 0
     mov_ss_shadow_refused,
     livelock,
 };
@@ -88,19 +88,19 @@ static_assert(sizeof(ExitRecord) == 136, "a change of the record is a new versio
 
 enum class StopReason : u8 {
     none,
-    unknown_exit_reason,     // the number matches no row
+    unknown_exit_reason,  // the number matches no row
     reserved_exit_reason,
     triple_fault,
-    delivery_onto_device,    // the original event is exit.idt_vectoring
-    delivery_failed,         // no way to finish the delivery of exit.idt_vectoring
-    entry_failed,            // exit-reason bit 31
-    vmfail,                  // detail: the VM-instruction error
+    delivery_onto_device,  // the original event is exit.idt_vectoring
+    delivery_failed,       // no way to finish the delivery of exit.idt_vectoring
+    entry_failed,          // exit-reason bit 31
+    vmfail,                // detail: the VM-instruction error
     out_of_table_pages,
-    no_instruction_length,   // an instruction to pass over, with length 0
-    enclave_fault,           // the policy for faults of the guard is to stop
-    processor_lacks_control, // detail: the capability MSR; what names the control
+    no_instruction_length,    // an instruction to pass over, with length 0
+    enclave_fault,            // the policy for faults of the guard is to stop
+    processor_lacks_control,  // detail: the capability MSR; what names the control
     bad_configuration,
-    not_implemented,         // what names it
+    not_implemented,  // what names it
 };
 
 /// Why a guest cannot go on. `what` has static lifetime, or is null.
@@ -125,13 +125,13 @@ protected:
 struct Counters {
     std::array<std::array<u64, exit_kind_count>, reason_limit> by_reason{};
     std::array<u64, anomaly_count> anomalies{};
-    u64 exits = 0;               // every exit, failed entries included
+    u64 exits = 0;  // every exit, failed entries included
     u64 unknown_reasons = 0;
-    u64 entry_failures = 0;      // exit-reason bit 31
+    u64 entry_failures = 0;  // exit-reason bit 31
     u64 vmfails = 0;
-    u64 bus_locks = 0;           // exit-reason bit 26
+    u64 bus_locks = 0;  // exit-reason bit 26
     u64 guard_hits = 0;
-    u64 injected_ud = 0;         // by us; an intercepted #UD that is re-injected is not counted
+    u64 injected_ud = 0;  // by us; an intercepted #UD that is re-injected is not counted
     u64 injected_gp = 0;
     u64 reinjected = 0;
     u64 redelivered = 0;
@@ -143,7 +143,7 @@ struct Counters {
     u64 triple_faults = 0;
     u64 ept_maps = 0;
     u64 ept_maps_from_enclave = 0;
-    u64 ept_forgets = 0;         // by Vcpu::forget
+    u64 ept_forgets = 0;  // by Vcpu::forget
     u64 emulated_mmio = 0;
     u64 emulated_io = 0;
 

@@ -68,8 +68,9 @@ u32 contradictions(const Capture& capture, const GuestRegisters& registers, bool
     const bool saved = capture.interruptibility.has(Interruptibility::enclave);
     // An exit while an injected event is delivered leaves interruptibility bit 4 as it was.
     const bool comparable = !injected || !capture.delivering();
-    u32 found = mask(Anomaly::enclave_flag_without_interruptibility, comparable && flag && !saved) |
-                mask(Anomaly::interruptibility_without_enclave_flag, comparable && !flag && saved);
+    const u32 found =
+        mask(Anomaly::enclave_flag_without_interruptibility, comparable && flag && !saved) |
+        mask(Anomaly::interruptibility_without_enclave_flag, comparable && !flag && saved);
     if (capture.kind != ExitKind::enclave) return found;
     const u64 address = capture.guest_physical;
     return found | mask(Anomaly::rax_is_not_eresume, registers.gpr[rax] != leaf_eresume) |

@@ -52,7 +52,7 @@ constexpr ExitKind kind_of(ExitReason reason, InterruptionInformation interrupti
     if (!reason.from_enclave() || !protections.has(Protection::guard)) return ExitKind::normal;
     if (!protections.has(Protection::delivery)) return ExitKind::enclave;
     return is_enclave_delivery(reason, interruption, idt_vectoring) ? ExitKind::delivery
-                                                                     : ExitKind::enclave;
+                                                                    : ExitKind::enclave;
 }
 
 /// `outcome` is how the entry ended. If VMLAUNCH or VMRESUME failed, there is no exit reason

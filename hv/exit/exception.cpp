@@ -15,9 +15,7 @@ Next triple_fault(Exit& exit) {
 }  // namespace
 
 /// An NMI is the host's: the processor has taken it. SDM 3C, "Basic VM-Exit Information".
-Next on_exception(NormalExit& exit) {
-    return is_nmi(exit) ? exit.acknowledge() : exit.reinject();
-}
+Next on_exception(NormalExit& exit) { return is_nmi(exit) ? exit.acknowledge() : exit.reinject(); }
 
 Next on_enclave_exception(EnclaveExit& exit) {
     return is_nmi(exit) ? exit.retry() : exit.deliver();

@@ -110,9 +110,7 @@ Next NormalExit::retry() {
 CpuidResult NormalExit::cpuid(u32 leaf, u32 subleaf) const {
     return vcpu_->port_.cpuid(leaf, subleaf);
 }
-bool NormalExit::read_msr(u32 msr, u64& value) const {
-    return MsrAccess{*vcpu_, msr}.read(value);
-}
+bool NormalExit::read_msr(u32 msr, u64& value) const { return MsrAccess{*vcpu_, msr}.read(value); }
 bool NormalExit::write_msr(u32 msr, u64 value) { return MsrAccess{*vcpu_, msr}.write(value); }
 bool NormalExit::set_xcr(u32 xcr, u64 value) { return vcpu_->port_.xsetbv(xcr, value); }
 
@@ -160,8 +158,10 @@ bool NormalExit::write_dr(unsigned number, u64 value) {
     u64 old = 0;
     if (!read_dr(number, old)) return false;
     const unsigned real = number == 4 || number == 5 ? number + 2 : number;
-    if (real == 7) vcpu_->port_.vmwrite(VmcsField::guest_dr7, value);
-    else vcpu_->port_.write_dr(real, value);
+    if (real == 7)
+        vcpu_->port_.vmwrite(VmcsField::guest_dr7, value);
+    else
+        vcpu_->port_.write_dr(real, value);
     return true;
 }
 

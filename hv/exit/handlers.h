@@ -8,9 +8,9 @@ namespace postern::hv {
 
 // Exits outside enclaves.
 Next on_exception(NormalExit&);
-Next on_acknowledged(NormalExit&);           // the host's or the processor's business
+Next on_acknowledged(NormalExit&);  // the host's or the processor's business
 Next on_triple_fault(NormalExit&);
-Next on_window(NormalExit&);                 // interrupt and NMI window
+Next on_window(NormalExit&);  // interrupt and NMI window
 Next on_preemption_timer(NormalExit&);
 Next on_cpuid(NormalExit&);
 Next on_hlt(NormalExit&);
@@ -35,8 +35,8 @@ Next on_enclave_triple_fault(EnclaveExit&);
 Next on_enclave_window(EnclaveExit&);
 Next on_enclave_preemption_timer(EnclaveExit&);
 Next on_enclave_ept(EnclaveExit&);
-Next on_enclave_device(EnclaveExit&);        // the guard
-Next on_enclave_undefined(EnclaveExit&);     // can be met at CPL 3, not offered: #UD
+Next on_enclave_device(EnclaveExit&);     // the guard
+Next on_enclave_undefined(EnclaveExit&);  // can be met at CPL 3, not offered: #UD
 Next on_enclave_mov_dr(EnclaveExit&);
 Next on_enclave_hidden_or_forced(EnclaveExit&);
 Next on_enclave_unimplemented_event(EnclaveExit&);
@@ -49,7 +49,7 @@ Next never_from_enclave_event(EnclaveExit&);
 
 // An event was being delivered.
 Next on_delivery_exception(EnclaveDelivery&);
-Next on_delivery_acknowledged(EnclaveDelivery&);   // the original event once more
+Next on_delivery_acknowledged(EnclaveDelivery&);  // the original event once more
 Next on_delivery_triple_fault(EnclaveDelivery&);
 Next on_delivery_ept(EnclaveDelivery&);
 Next on_delivery_onto_device(EnclaveDelivery&);

@@ -5,6 +5,7 @@
 namespace postern::hv {
 namespace {
 
+constexpr bool is_port_size(unsigned size) { return size == 1 || size == 2 || size == 4; }
 constexpr u64 mask_of(unsigned size) { return size == 4 ? 0xffff'ffff : (u64{1} << 8 * size) - 1; }
 
 Next in(NormalExit& exit, const IoQualification& io) {
@@ -31,6 +32,7 @@ Next out(NormalExit& exit, const IoQualification& io) {
 Next on_io(NormalExit& exit) {
     const auto io = IoQualification::from_raw(exit.qualification());
     if (io.is_string()) return exit.not_implemented("INS and OUTS");
+    if (!is_port_size(io.size())) return exit.not_implemented("port I/O of this size");
     return io.is_in() ? in(exit, io) : out(exit, io);
 }
 

@@ -37,8 +37,10 @@ constexpr bool when_exceptions(const Vmcs12& l1) {
 }
 template <auto control>
 constexpr bool when(const Vmcs12& l1) {
-    if constexpr (std::is_same_v<decltype(control), PrimaryControl>) return l1.primary.has(control);
-    else return l1.secondary.has(control);
+    if constexpr (std::is_same_v<decltype(control), PrimaryControl>)
+        return l1.primary.has(control);
+    else
+        return l1.secondary.has(control);
 }
 template <auto first, auto second>
 constexpr bool when_any(const Vmcs12& l1) {

@@ -27,10 +27,12 @@ struct MmioRange {
 
 class MemoryMap {
 public:
+    /// What four levels of EPT reach.
+    static constexpr u64 address_limit = u64{1} << 48;
     static constexpr size_t slot_limit = 16;
     static constexpr size_t range_limit = 16;
 
-    /// False: not page-aligned, empty, overlapping, or no room.
+    /// False: not page-aligned, empty, overlapping, out of EPT's reach, or no room.
     [[nodiscard]] constexpr bool add(const MemorySlot& slot) {
         if (slot_count_ == slot_limit || !is_free(slot.base.raw(), slot.size)) return false;
         if (!is_aligned(slot.host.raw(), page_size)) return false;
@@ -60,7 +62,7 @@ public:
 
 private:
     [[nodiscard]] constexpr bool is_free(u64 base, u64 size) const {
-        if (size == 0 || base + size < base) return false;
+        if (size == 0 || size > address_limit || base > address_limit - size) return false;
         if (!is_aligned(base, page_size) || !is_aligned(size, page_size)) return false;
         for (size_t i = 0; i < slot_count_; ++i)
             if (overlaps(base, size, slots_[i].base.raw(), slots_[i].size)) return false;

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an L1 is shown of exits from enclaves, and what it may enter with: pure functions.
+#include "hv/nested/reflect.h"
+
+#include <gtest/gtest.h>
+
+#include "hv/exit/table.h"
+
+namespace postern::hv::test {
+namespace {
+
+constexpr auto state(u32 raw) { return InterruptibilityState::from_raw(raw); }
+
+// A reflected exit keeps every flag.
+static_assert(reflected_reason(ExitReason::from_vmcs(0x0c00'0030)).to_vmcs() == 0x0c00'0030);
+static_assert(reflected_reason(ExitReason::from_vmcs(0x0000'0030)).to_vmcs() == 0x30);
+
+// A synthesized one has bit 27 exactly if the state L1 reads has bit 4: the last exit, which a
+// save and restore would lose, has no say.
+static_assert(synthesized_reason(BasicReason::external_interrupt, state(0x10)).to_vmcs() ==
+              0x0800'0001);
+static_assert(synthesized_reason(BasicReason::external_interrupt, state(0x00)).to_vmcs() == 1);
+static_assert(synthesized_reason(BasicReason::exception_or_nmi, state(0x11)).to_vmcs() ==
+              0x0800'0000);
+static_assert(reflected_interruptibility(state(0x18)) == state(0x18));
+
+// The entry checks are made against L1's CPUID.
+static_assert(check_interruptibility(state(0x10), true) == EntryCheck::passed);
+static_assert(check_interruptibility(state(0x10), false) == EntryCheck::enclave_without_sgx);
+static_assert(check_interruptibility(state(0x11), true) == EntryCheck::passed);
+static_assert(check_interruptibility(state(0x12), true) == EntryCheck::enclave_beside_mov_ss);
+static_assert(check_interruptibility(state(0x03), true) == EntryCheck::sti_beside_mov_ss);
+static_assert(check_interruptibility(state(0x20), true) == EntryCheck::reserved_bits);
+static_assert(check_interruptibility(state(0x00), false) == EntryCheck::passed);
+static_assert(failed_entry_reason.to_vmcs() == 0x8000'0021);
+
+TEST(WantedByL1, FollowsL1sControls) {
+    const auto wanted = [](u16 number, const Vmcs12& l1) {
+        return index_exit_rows(exit_rows)[number]->wanted(l1);
+    };
+    const Vmcs12 nothing;
+    Vmcs12 pauses;
+    pauses.primary = {PrimaryControl::pause_exiting};
+    Vmcs12 loops;
+    loops.secondary = {SecondaryControl::pause_loop_exiting};
+    EXPECT_FALSE(wanted(40, nothing));
+    EXPECT_TRUE(wanted(40, pauses));
+    EXPECT_TRUE(wanted(40, loops));
+    EXPECT_TRUE(wanted(10, nothing)) << "CPUID exits always";
+    EXPECT_FALSE(wanted(48, nothing)) << "EPT is ours";
+    EXPECT_FALSE(wanted(60, nothing));
+    Vmcs12 encls;
+    encls.secondary = {SecondaryControl::enable_encls_exiting};
+    EXPECT_TRUE(wanted(60, encls));
+}
+
+}  // namespace
+}  // namespace postern::hv::test
