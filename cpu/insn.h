@@ -64,7 +64,7 @@ enum InsnForm : u8 {
 
 #if POSTERN_LOOP
 #define TAIL return
-#define NEXT(c, i) return ::postern::cpu::Step::next
+#define NEXT(c, i) return ((void)(c), (void)(i), ::postern::cpu::Step::next)
 #elif defined(__clang__)
 #define TAIL [[clang::musttail]] return
 #define NEXT(c, i) TAIL (i)[1].run((c), (i) + 1)

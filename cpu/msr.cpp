@@ -121,7 +121,7 @@ Result<> set_key_hash(Cpu& c, u32 number, u64 value) {
 
 Result<u64> get_vmx_capability(Cpu& c, u32 number) {
     u64 value = 0;
-    if (!vmx::read_capability(number, value)) return general_protection(c);
+    if (!vmx::read_capability(c, number, value)) return general_protection(c);
     return value;
 }
 

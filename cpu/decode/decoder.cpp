@@ -4,6 +4,7 @@
 // or at its longest; an instruction that crosses into the next page is a block of its own.
 #include "cpu/decode/decoder.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -49,35 +50,90 @@ struct IsaFeature {
     Feature feature;
 };
 
-/// Whatever Zydis or the host know: what the model lacks is #UD.
+/// Whatever Zydis or the host know: what the model lacks is #UD. Sets that are in neither list are
+/// in no model.
 constexpr std::array isa_features{
     IsaFeature{ZYDIS_ISA_SET_ADOX_ADCX, Feature::adx},
+    IsaFeature{ZYDIS_ISA_SET_AES, Feature::aes},
+    IsaFeature{ZYDIS_ISA_SET_AVX, Feature::avx},
+    IsaFeature{ZYDIS_ISA_SET_AVX2, Feature::avx2},
+    IsaFeature{ZYDIS_ISA_SET_AVX2GATHER, Feature::avx2},
     IsaFeature{ZYDIS_ISA_SET_BMI1, Feature::bmi1},
     IsaFeature{ZYDIS_ISA_SET_BMI2, Feature::bmi2},
+    IsaFeature{ZYDIS_ISA_SET_CLFLUSHOPT, Feature::clflushopt},
+    IsaFeature{ZYDIS_ISA_SET_CLWB, Feature::clwb},
     IsaFeature{ZYDIS_ISA_SET_CMPXCHG16B, Feature::cx16},
+    IsaFeature{ZYDIS_ISA_SET_F16C, Feature::f16c},
+    IsaFeature{ZYDIS_ISA_SET_FMA, Feature::fma},
+    IsaFeature{ZYDIS_ISA_SET_GFNI, Feature::gfni},
     IsaFeature{ZYDIS_ISA_SET_INVPCID, Feature::invpcid},
     IsaFeature{ZYDIS_ISA_SET_LZCNT, Feature::lzcnt},
+    IsaFeature{ZYDIS_ISA_SET_MONITOR, Feature::monitor},
     IsaFeature{ZYDIS_ISA_SET_MOVBE, Feature::movbe},
+    IsaFeature{ZYDIS_ISA_SET_PCLMULQDQ, Feature::pclmulqdq},
+    IsaFeature{ZYDIS_ISA_SET_PKU, Feature::pku},
     IsaFeature{ZYDIS_ISA_SET_POPCNT, Feature::popcnt},
+    IsaFeature{ZYDIS_ISA_SET_RDPID, Feature::rdpid},
     IsaFeature{ZYDIS_ISA_SET_RDRAND, Feature::rdrand},
     IsaFeature{ZYDIS_ISA_SET_RDSEED, Feature::rdseed},
     IsaFeature{ZYDIS_ISA_SET_RDTSCP, Feature::rdtscp},
     IsaFeature{ZYDIS_ISA_SET_RDWRFSGS, Feature::fsgsbase},
     IsaFeature{ZYDIS_ISA_SET_SGX, Feature::sgx},
+    IsaFeature{ZYDIS_ISA_SET_SHA, Feature::sha},
     IsaFeature{ZYDIS_ISA_SET_SMAP, Feature::smap},
     IsaFeature{ZYDIS_ISA_SET_SSE3, Feature::sse3},
-    IsaFeature{ZYDIS_ISA_SET_SSSE3, Feature::ssse3},
     IsaFeature{ZYDIS_ISA_SET_SSE4, Feature::sse4_1},
     IsaFeature{ZYDIS_ISA_SET_SSE42, Feature::sse4_2},
+    IsaFeature{ZYDIS_ISA_SET_SSSE3, Feature::ssse3},
+    IsaFeature{ZYDIS_ISA_SET_VAES, Feature::vaes},
+    IsaFeature{ZYDIS_ISA_SET_VPCLMULQDQ, Feature::vpclmulqdq},
     IsaFeature{ZYDIS_ISA_SET_VTX, Feature::vmx},
     IsaFeature{ZYDIS_ISA_SET_XSAVE, Feature::xsave},
+    IsaFeature{ZYDIS_ISA_SET_XSAVEC, Feature::xsavec},
+    IsaFeature{ZYDIS_ISA_SET_XSAVEOPT, Feature::xsaveopt},
+};
+
+/// Every model has these, or decides when they execute. Of CET only what is a NOP without it has
+/// rows in the instruction table.
+constexpr std::array baseline{
+    ZYDIS_ISA_SET_CET,
+    ZYDIS_ISA_SET_CLFSH,
+    ZYDIS_ISA_SET_CMOV,
+    ZYDIS_ISA_SET_FAT_NOP,
+    ZYDIS_ISA_SET_FCMOV,
+    ZYDIS_ISA_SET_FXSAVE,
+    ZYDIS_ISA_SET_FXSAVE64,
+    ZYDIS_ISA_SET_I186,
+    ZYDIS_ISA_SET_I286PROTECTED,
+    ZYDIS_ISA_SET_I286REAL,
+    ZYDIS_ISA_SET_I386,
+    ZYDIS_ISA_SET_I486,
+    ZYDIS_ISA_SET_I486REAL,
+    ZYDIS_ISA_SET_I86,
+    ZYDIS_ISA_SET_LAHF,
+    ZYDIS_ISA_SET_LONGMODE,
+    ZYDIS_ISA_SET_PAUSE,
+    ZYDIS_ISA_SET_PENTIUMMMX,
+    ZYDIS_ISA_SET_PENTIUMREAL,
+    ZYDIS_ISA_SET_PPRO,
+    ZYDIS_ISA_SET_PREFETCH_NOP,
+    ZYDIS_ISA_SET_RDPMC,
+    ZYDIS_ISA_SET_SMX,
+    ZYDIS_ISA_SET_SSE,
+    ZYDIS_ISA_SET_SSE2,
+    ZYDIS_ISA_SET_SSE2MMX,
+    ZYDIS_ISA_SET_SSE3X87,
+    ZYDIS_ISA_SET_SSEMXCSR,
+    ZYDIS_ISA_SET_SSE_PREFETCH,
+    ZYDIS_ISA_SET_VMFUNC,
+    ZYDIS_ISA_SET_X87,
 };
 
 bool model_has(const Cpu& c, ZydisISASet isa) {
     if (c.system->model == nullptr) return true;
     for (const IsaFeature& row : isa_features)
         if (row.isa == isa) return has_feature(*c.system->model, row.feature);
-    return true;
+    return std::ranges::find(baseline, isa) != baseline.end();
 }
 
 bool uses_sse(const ZydisDecodedInstruction& d) {
@@ -86,7 +142,11 @@ bool uses_sse(const ZydisDecodedInstruction& d) {
         case ZYDIS_ISA_EXT_SSE2:
         case ZYDIS_ISA_EXT_SSE3:
         case ZYDIS_ISA_EXT_SSSE3:
-        case ZYDIS_ISA_EXT_SSE4: return true;
+        case ZYDIS_ISA_EXT_SSE4:
+        case ZYDIS_ISA_EXT_AES:
+        case ZYDIS_ISA_EXT_PCLMULQDQ:
+        case ZYDIS_ISA_EXT_GFNI:
+        case ZYDIS_ISA_EXT_SHA: return true;
         default: return false;
     }
 }
@@ -128,17 +188,28 @@ u8 base_row(ZydisRegister r) {
     return r == ZYDIS_REGISTER_NONE ? row_zero : static_cast<u8>(ZydisRegisterGetId(r));
 }
 
+/// SIB with mod 0 and base 5 means no base and a displacement, whatever REX.B says (SDM 2A,
+/// "ModR/M and SIB Bytes"). With 32-bit addresses Zydis 4.0 makes R13D of it.
+ZydisDecodedOperandMem without_absent_base(const Decoded& d, ZydisDecodedOperandMem m) {
+    const auto& raw = d.instruction.raw;
+    if (raw.sib.offset == 0 || raw.modrm.mod != 0 || raw.sib.base != 5) return m;
+    m.base = ZYDIS_REGISTER_NONE;
+    m.disp.value = raw.disp.value;
+    return m;
+}
+
 /// The first memory operand, visible or not (the implicit ones of string instructions are taken
-/// from the registers by their handlers; only the segment matters).
-void take_memory_operand(const Decoded& d, Insn& i) {
+/// from the registers by their handlers; only the segment matters). False: a RIP-relative operand
+/// so near the end of its 2 GiB that the distance from the block's start exceeds Insn::disp.
+bool take_memory_operand(const Decoded& d, Insn& i) {
     i.base = i.index = i.segment = row_zero;
     for (unsigned n = 0; n < d.instruction.operand_count; ++n) {
         if (!d.is_memory(n)) continue;
-        const ZydisDecodedOperandMem& m = d.operand[n].mem;
+        const ZydisDecodedOperandMem m = without_absent_base(d, d.operand[n].mem);
         i.segment = segment_row(m.segment);
         const bool is_visible = n < d.instruction.operand_count_visible;
         if (!is_visible) {
-            if (i.segment != row_zero) return;
+            if (i.segment != row_zero) return true;
             continue;
         }
         i.form |= form_memory;
@@ -150,8 +221,9 @@ void take_memory_operand(const Decoded& d, Insn& i) {
                       : static_cast<u8>(std::countr_zero(static_cast<unsigned>(m.scale)));
         const i64 disp = m.disp.value + (relative ? i.offset + i.length : 0);
         i.disp = static_cast<i32>(disp);
-        return;
+        return !relative || disp == i.disp;
     }
+    return true;
 }
 
 u8 form_of(const Decoded& d) {
@@ -179,6 +251,8 @@ Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
     }
     const Handler handler = row == nullptr ? nullptr : row->build(d, i, *c.blocks);
     if (handler != nullptr) return handler;
+    if (row == nullptr && d.instruction.meta.isa_set == ZYDIS_ISA_SET_CET)
+        return undefined_instruction;
     i.aux = ZydisMnemonicGetString(mnemonic);
     return not_implemented;
 }
@@ -216,8 +290,12 @@ void fill(Cpu& c, Decode outcome, const Decoded& d, Insn& i) {
     }
     i.length = d.instruction.length;
     i.form = form_of(d);
-    take_memory_operand(d, i);
-    i.run = pick_handler(c, d, i);
+    if (take_memory_operand(d, i)) {
+        i.run = pick_handler(c, d, i);
+    } else {
+        i.aux = "a RIP-relative operand 2 GiB away";
+        i.run = not_implemented;
+    }
 }
 
 /// Everything a block is built from, before its size is known.

@@ -44,7 +44,7 @@ Event pending_event(const Cpu& c) {
 namespace {
 
 bool exits_by_bitmap(const Cpu& c, const Event& e) {
-    return vmx::in_guest(c) && !e.injected && e.is_exception() &&
+    return vmx::in_guest(c) && e.is_exception() &&
            vmx::exits_on_exception(c, e.vector(), e.error_code);
 }
 
@@ -200,8 +200,7 @@ Delivery leave_guest(Cpu& c, vmx::Exit x, const sgx::ExitCause& cause) {
     }
     vmx::exit(c, x);
     // A VMX abort is told as something that is not implemented.
-    return c.pending.kind == PendingKind::unimplemented ? Delivery::unimplemented
-                                                        : Delivery::vm_exit;
+    return c.vmx.abort != 0 ? Delivery::unimplemented : Delivery::vm_exit;
 }
 
 Delivery deliver(Cpu& c, Event e) {

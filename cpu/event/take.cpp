@@ -6,8 +6,8 @@ namespace postern::cpu {
 
 namespace {
 
-/// Exits that an access causes rather than the instruction: RF is saved as for a fault. Other
-/// exits save RF = 0. SDM 3C, "Saving RIP, RSP, RFLAGS, and SSP".
+/// Exits that an access causes rather than the instruction: RF is saved as for a fault, in the
+/// VMCS as in an enclave's SSA. SDM 3C, "Saving RIP, RSP, RFLAGS, and SSP".
 bool is_access_exit(BasicReason reason) {
     switch (reason) {
         case BasicReason::apic_access:
@@ -37,7 +37,6 @@ Delivery take_exit(Cpu& c) {
                 .instruction_information = p.instruction_information,
                 .sets_rf = access};
     if (p.nmi_unblocked && reports_nmi_unblocking(p.reason)) x.qualification |= u64{1} << 12;
-    if (!access && !c.enclave.active) c.flags.set(Rflag::rf, false);
     return leave_guest(c, x, {.fault_like = access});
 }
 

@@ -43,7 +43,9 @@ Result<> bit_test(Cpu& c, const Insn& i) {
     const unsigned unused = 64 - bits;
     const i64 signed_offset = static_cast<i64>(offset << unused) >> unused;
     const i64 units = immediate ? 0 : signed_offset >> std::countr_zero(bits);
-    const Gva at = linear_address(c, i) + static_cast<u64>(units * size);
+    u64 effective = effective_address(c, i) + static_cast<u64>(units * size);
+    if ((i.form & form_address32) != 0) effective = static_cast<u32>(effective);
+    const Gva at{effective + c.gpr[i.segment]};
     if (op != BitOp::test) TRY(probe_write(c, at, size));
     const u64 value = TRY(load(c, at, size));
     if (op != BitOp::test) TRY(store(c, at, size, changed<op>(value, mask)));
@@ -51,17 +53,15 @@ Result<> bit_test(Cpu& c, const Insn& i) {
     return Done{};
 }
 
-/// BSF and BSR of zero leave the destination alone, as Intel's processors do, and only ZF is
-/// defined; the others become those of a comparison of the source with zero.
+/// BSF and BSR of zero leave all 64 bits of the destination alone (SDM 2A, "BSF": only "some
+/// older processors" clear the upper half), and only ZF is defined; the others become those of a
+/// comparison of the source with zero.
 template <bool forward>
 Result<> bit_scan(Cpu& c, const Insn& i) {
     const unsigned size = size_of(i);
     const u64 value = TRY(read_operand(c, i, i.src));
     set_logic_flags(c, value);
-    if (value == 0) {
-        if (size == 4) put_sized(c, i.dst, 4, get_sized(c, i.dst, 4));
-        return Done{};
-    }
+    if (value == 0) return Done{};
     const int index = forward ? std::countr_zero(value) : 63 - std::countl_zero(value);
     put_sized(c, i.dst, size, static_cast<u64>(index));
     return Done{};

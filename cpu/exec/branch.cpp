@@ -35,10 +35,15 @@ Step jcc(Cpu& c, const Insn* i) {
     TAIL n->run(c, n);
 }
 
+[[gnu::cold]] Step push_fault(Cpu& c, const Insn* i, u64 at) {
+    (void)blame_stack(c, at);
+    return fault_at(c, i);
+}
+
 template <bool far>
 Step call_slow(Cpu& c, const Insn* i) {
     const u64 at = c.gpr[rsp] - 8;
-    if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return fault_at(c, i);
+    if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return push_fault(c, i, at);
     c.gpr[rsp] = at;
     c.rip = target_of(c, i);
     return Step::lookup;
@@ -94,7 +99,7 @@ Step call_indirect(Cpu& c, const Insn* i) {
     }
     if (!reachable(c, target)) return jump_fault(c, i);
     const u64 at = c.gpr[rsp] - 8;
-    if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return fault_at(c, i);
+    if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return push_fault(c, i, at);
     c.gpr[rsp] = at;
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
@@ -147,6 +152,7 @@ bool direct(const Decoded& d, Insn& i, BlockCache& cache) {
     if (!d.is_immediate(0)) return false;
     const i64 disp = d.operand[0].imm.value.s + i.offset + i.length;
     i.disp = static_cast<i32>(disp);
+    if (disp != i.disp) return false;   // 2 GiB away, from the block's start: not implemented
     auto* links = cache.allocate<Links>(1);
     *links = {};
     i.aux = links;

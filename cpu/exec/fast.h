@@ -71,8 +71,16 @@ inline void write_host(u8* p, T value) {
 inline u64 address_of(const Cpu& c, const Insn* i) { return c.gpr[row_block] + i->offset; }
 inline u64 address_after(const Cpu& c, const Insn* i) { return address_of(c, i) + i->length; }
 
+/// An address based on RSP or RBP is one in the stack segment: not canonical, it is #SS(0) and not
+/// #GP(0). SDM 3A, "Interrupt 12: Stack Fault Exception (#SS)". Nothing has been committed, so the
+/// address is still what it was.
+[[gnu::cold, gnu::noinline]] void blame_stack_operand(Cpu& c, const Insn& i);
+/// Likewise for an access at `at` that a stack instruction makes by itself.
+[[gnu::cold, gnu::noinline]] Failed blame_stack(Cpu& c, u64 at);
+
 /// `i` did not retire: Cpu::pending says why.
 [[gnu::cold]] inline Step fault_at(Cpu& c, const Insn* i) {
+    blame_stack_operand(c, *i);
     c.rip = address_of(c, i);
     c.budget += i->remaining;
     return Step::fault;
@@ -141,7 +149,10 @@ Step ends_block(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
     c.next_rip = c.rip + i->length;
     c.budget += i->remaining;
-    if (!exec(c, *i)) [[unlikely]] return Step::fault;
+    if (!exec(c, *i)) [[unlikely]] {
+        blame_stack_operand(c, *i);
+        return Step::fault;
+    }
     c.budget -= 1;
     c.rip = c.next_rip;
     return Step::stop;

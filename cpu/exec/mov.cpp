@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // MOV and its relatives: extensions, LEA, XCHG, BSWAP, sign conversions, flag instructions, NOP.
+#include <algorithm>
+
 #include "cpu/decode/instruction_table.h"
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
@@ -124,7 +126,8 @@ Handler build_extension(const Decoded& d, Insn& i) {
     if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
     return by_size(d.size(0), [&](auto to) -> Handler {
         using To = decltype(to);
-        return by_size(d.size(1), [&](auto from) -> Handler {
+        // MOVSXD r16, r/m16: Zydis says 32 bits of the source. SDM 2A, "MOVSX/MOVSXD".
+        return by_size(std::min(d.size(0), d.size(1)), [&](auto from) -> Handler {
             using From = decltype(from);
             if constexpr (sizeof(From) > sizeof(To) || sizeof(To) == 1) return nullptr;
             if (d.is_register(1)) return extend_reg<To, From, is_signed>;
@@ -214,6 +217,11 @@ Step sahf(Cpu& c, const Insn* i) {
 Step nop(Cpu& c, const Insn* i) {
     NEXT(c, i);
 }
+/// CLFLUSH faults as a load of its byte would; there is no cache to flush. SDM 2A, "CLFLUSH".
+Result<> flush_line(Cpu& c, const Insn& i) {
+    TRY(translate(c, linear_address(c, i), Access::read));
+    return Done{};
+}
 
 }  // namespace
 
@@ -295,6 +303,8 @@ Handler build_ah_flags(const Decoded& d, Insn&, BlockCache&) {
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_LAHF ? lahf : sahf;
 }
 
-Handler build_nop(const Decoded&, Insn&, BlockCache&) { return nop; }
+Handler build_nop(const Decoded& d, Insn&, BlockCache&) {
+    return d.instruction.mnemonic == ZYDIS_MNEMONIC_CLFLUSH ? inside_block<flush_line> : nop;
+}
 
 }  // namespace postern::cpu

@@ -1,11 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
 // PUSH, POP, LEAVE in 64-bit mode: 8 bytes, or 2 with an operand-size prefix.
 #include "cpu/decode/instruction_table.h"
+#include "cpu/event/event.h"
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
 #include "cpu/exec/system.h"
 
 namespace postern::cpu {
+
+namespace {
+
+/// #GP(0) for an address that is not canonical: the last access of 8 bytes or less at `at`.
+bool is_address_fault(const Cpu& c, u64 at) {
+    const Pending& p = c.pending;
+    return p.kind == PendingKind::exception && p.vector == Vector::general_protection &&
+           p.error_code == 0 && !(is_canonical(c, at) && is_canonical(c, at + 7));
+}
+
+}  // namespace
+
+Failed blame_stack(Cpu& c, u64 at) {
+    if (is_address_fault(c, at)) return raise(c, Vector::stack_fault, 0);
+    return Failed{};
+}
+
+void blame_stack_operand(Cpu& c, const Insn& i) {
+    const bool in_stack = i.segment == row_zero && (i.base == rsp || i.base == rbp);
+    if (in_stack) (void)blame_stack(c, linear_address(c, i).raw());
+}
+
 namespace {
 
 Step push_reg_slow(Cpu& c, const Insn* i) {
@@ -43,7 +66,7 @@ Step pop_reg(Cpu& c, const Insn* i) {
 
 Result<> push_value(Cpu& c, unsigned size, u64 value) {
     const u64 at = c.gpr[rsp] - size;
-    TRY(store(c, Gva{at}, size, value));
+    if (!store(c, Gva{at}, size, value)) return blame_stack(c, at);
     c.gpr[rsp] = at;
     return Done{};
 }
@@ -56,13 +79,16 @@ Result<> push_any(Cpu& c, const Insn& i) {
 /// The address of a memory destination uses RSP as it is after the pop. SDM 2B, "POP".
 Result<> pop_any(Cpu& c, const Insn& i) {
     const u64 before = c.gpr[rsp];
-    const u64 value = TRY(load(c, Gva{before}, size_of(i)));
+    const Result<u64> loaded = load(c, Gva{before}, size_of(i));
+    if (!loaded) return blame_stack(c, before);
+    const u64 value = loaded.value();
     c.gpr[rsp] = before + size_of(i);
     if (!has_memory(i)) {
         put_sized(c, i.dst, size_of(i), value);
         return Done{};
     }
     if (!store(c, linear_address(c, i), size_of(i), value)) {
+        blame_stack_operand(c, i);
         c.gpr[rsp] = before;
         return Failed{};
     }
@@ -71,9 +97,10 @@ Result<> pop_any(Cpu& c, const Insn& i) {
 
 Result<> leave(Cpu& c, const Insn& i) {
     const u64 frame = c.gpr[rbp];
-    const u64 value = TRY(load(c, Gva{frame}, size_of(i)));
+    const Result<u64> value = load(c, Gva{frame}, size_of(i));
+    if (!value) return blame_stack(c, frame);
     c.gpr[rsp] = frame + size_of(i);
-    put_sized(c, rbp, size_of(i), value);
+    put_sized(c, rbp, size_of(i), value.value());
     return Done{};
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstring>
 
+#include "arch/exception.h"
 #include "cpu/decode/block_cache.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
@@ -31,9 +32,10 @@ struct Place {
 };
 
 Failed raise_epcm_fault(Cpu& c, Gva linear, Access access) {
-    const u32 code = 1u | u32{access == Access::write} << 1 | 4u |
-                     u32{access == Access::execute} << 4 | 1u << 15;
-    return raise_page_fault(c, linear.raw(), code);
+    PageFaultError code{PageFaultBit::p, PageFaultBit::us, PageFaultBit::sgx};
+    code.set(PageFaultBit::wr, access == Access::write);
+    code.set(PageFaultBit::id, access == Access::execute && reports_fetches(c));
+    return raise_page_fault(c, linear.raw(), code.to_raw());
 }
 
 Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {

@@ -33,13 +33,19 @@ u64 ept_access_bit(Access access) {
     return 0;
 }
 
+/// What the translation must permit, in the qualification's bits 2:0. With accessed and dirty
+/// flags for EPT every access to a paging-structure entry is also a write. SDM 3C, "Exit
+/// Qualification for EPT Violations".
+u64 ept_wanted(Eptp eptp, Access access, bool final) {
+    return ept_access_bit(access) | (!final && eptp.accessed_and_dirty() ? u64{3} : 0);
+}
 
 /// SDM 3C, "EPT Translation Mechanism". `final`: the address is a linear address's translation,
 /// not that of a paging-structure entry.
 Result<Hpa> walk_ept(Cpu& c, Gpa physical, Access access, Gva linear, bool final) {
     const auto eptp = Eptp::from_raw(c.vmx.ept_pointer);
     const EptRules rules{.max_physical_bits = c.system->physical_bits};
-    const u64 wanted = ept_access_bit(access);
+    const u64 wanted = ept_wanted(eptp, access, final);
     std::array<Hpa, top_level + 1> used{};
     u64 table = eptp.root();
     u64 permissions = ept_rwx;
@@ -76,10 +82,13 @@ Result<Hpa> walk_ept(Cpu& c, Gpa physical, Access access, Gva linear, bool final
 bool is_user(const Cpu& c, Accessor as) { return as == Accessor::current && c.cpl == 3; }
 
 u32 page_fault_code(const Cpu& c, Access access, bool user, bool present, bool reserved) {
-    const bool fetch = access == Access::execute &&
-                       (c.efer.has(Efer::nxe) || c.cr4.has(Cr4::smep));
-    return u32{present} | u32{access == Access::write} << 1 | u32{user} << 2 |
-           u32{reserved} << 3 | u32{fetch} << 4;
+    PageFaultError code;
+    code.set(PageFaultBit::p, present);
+    code.set(PageFaultBit::wr, access == Access::write);
+    code.set(PageFaultBit::us, user);
+    code.set(PageFaultBit::rsvd, reserved);
+    code.set(PageFaultBit::id, access == Access::execute && reports_fetches(c));
+    return code.to_raw();
 }
 
 /// What all levels of a walk allow together.

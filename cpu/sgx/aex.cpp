@@ -12,22 +12,7 @@ namespace postern::cpu::sgx {
 namespace {
 
 void save_registers(const Cpu& c, bool fault_like, Gprsgx& to) {
-    to.rax = c.gpr[rax];
-    to.rcx = c.gpr[rcx];
-    to.rdx = c.gpr[rdx];
-    to.rbx = c.gpr[rbx];
-    to.rsp = c.gpr[rsp];
-    to.rbp = c.gpr[rbp];
-    to.rsi = c.gpr[rsi];
-    to.rdi = c.gpr[rdi];
-    to.r8 = c.gpr[r8];
-    to.r9 = c.gpr[r9];
-    to.r10 = c.gpr[r10];
-    to.r11 = c.gpr[r11];
-    to.r12 = c.gpr[r12];
-    to.r13 = c.gpr[r13];
-    to.r14 = c.gpr[r14];
-    to.r15 = c.gpr[r15];
+    for (unsigned n = 0; n < gpr_count; ++n) to.*saved_gpr[n] = c.gpr[n];
     to.rip = c.rip;
     to.fsbase = c.segment[fs].base;
     to.gsbase = c.segment[gs].base;

@@ -4,7 +4,6 @@
 
 #include "arch/msr.h"
 #include "base/table.h"
-#include "cpu/event/controls.h"
 #include "cpu/event/event.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/sgx.h"
@@ -25,8 +24,8 @@ constexpr std::array leaves{
     LeafRow{EnclsLeaf::eadd, "ENCLS[EADD]", Feature::sgx1, eadd},
     LeafRow{EnclsLeaf::einit, "ENCLS[EINIT]", Feature::sgx1, einit},
     LeafRow{EnclsLeaf::eremove, "ENCLS[EREMOVE]", Feature::sgx1, eremove},
-    LeafRow{EnclsLeaf::edbgrd, "ENCLS[EDBGRD]", Feature::sgx1, nullptr},
-    LeafRow{EnclsLeaf::edbgwr, "ENCLS[EDBGWR]", Feature::sgx1, nullptr},
+    LeafRow{EnclsLeaf::edbgrd, "ENCLS[EDBGRD]", Feature::sgx1, edbgrd},
+    LeafRow{EnclsLeaf::edbgwr, "ENCLS[EDBGWR]", Feature::sgx1, edbgwr},
     LeafRow{EnclsLeaf::eextend, "ENCLS[EEXTEND]", Feature::sgx1, eextend},
     LeafRow{EnclsLeaf::eldb, "ENCLS[ELDB]", Feature::sgx1, nullptr},
     LeafRow{EnclsLeaf::eldu, "ENCLS[ELDU]", Feature::sgx1, nullptr},
@@ -51,13 +50,6 @@ const LeafRow* row_of(const Cpu& c, u32 leaf) {
     return nullptr;
 }
 
-/// SDM 3C, "Instructions That Cause VM Exits Conditionally". Leaf 63 and above share bit 63.
-bool exits(const Cpu& c, u32 leaf) {
-    if (!wants(c, SecondaryControl::enable_encls_exiting)) return false;
-    const u64 bitmap = c.vmx.vmcs.get<VmcsField::encls_exiting_bitmap>();
-    return (bitmap >> (leaf < 63 ? leaf : 63) & 1) != 0;
-}
-
 }  // namespace
 
 bool sgx_is_enabled(const Cpu& c) {
@@ -69,7 +61,7 @@ Result<> encls(Cpu& c) {
     const auto leaf = static_cast<u32>(c.gpr[rax]);
     if (!c.cr0.has(Cr0::pe) || c.flags.has(Rflag::vm) || !has_sgx(c) || c.cpl > 0)
         return invalid_opcode(c);
-    if (exits(c, leaf)) return vmx::raise_exit(c, BasicReason::encls);
+    if (vmx::exits_on_encls(c, leaf)) return vmx::raise_exit(c, BasicReason::encls);
     if (!sgx_is_enabled(c)) return general_protection(c);
     const LeafRow* const row = row_of(c, leaf);
     if (row == nullptr || !c.cr0.has(Cr0::pg)) return general_protection(c);

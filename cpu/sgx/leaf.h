@@ -17,6 +17,8 @@ Result<> eadd(Cpu& c);
 Result<> eextend(Cpu& c);
 Result<> einit(Cpu& c);
 Result<> eremove(Cpu& c);
+Result<> edbgrd(Cpu& c);
+Result<> edbgwr(Cpu& c);
 
 Result<> eenter(Cpu& c);
 Result<> eresume(Cpu& c);

@@ -12,6 +12,8 @@
 #include <cstring>
 #include <memory>
 
+#include "cpu/sgx/reserved.h"
+
 namespace postern::cpu::sgx {
 namespace {
 
@@ -33,13 +35,9 @@ using Parameters = std::unique_ptr<OSSL_PARAM, Releaser<OSSL_PARAM_free>>;
 
 using BigNumber = std::array<u8, 384>;
 
-template <size_t size>
-bool is_zero(const std::array<u8, size>& bytes) {
-    return std::ranges::all_of(bytes, [](u8 byte) { return byte == 0; });
-}
-
 Number number_of(const BigNumber& little_endian) {
-    return Number{BN_lebin2bn(little_endian.data(), static_cast<int>(little_endian.size()), nullptr)};
+    constexpr int size = sizeof(BigNumber);
+    return Number{BN_lebin2bn(little_endian.data(), size, nullptr)};
 }
 
 /// Q1 = floor(S^2 / M), Q2 = floor((S^3 - Q1*S*M) / M). With Q1 so, the second dividend is

@@ -10,6 +10,12 @@
 
 namespace postern::cpu::sgx {
 
+/// In the order of Gpr, as GPRSGX lies in memory.
+inline constexpr u64 Gprsgx::*saved_gpr[gpr_count] = {
+    &Gprsgx::rax, &Gprsgx::rcx, &Gprsgx::rdx, &Gprsgx::rbx, &Gprsgx::rsp, &Gprsgx::rbp,
+    &Gprsgx::rsi, &Gprsgx::rdi, &Gprsgx::r8,  &Gprsgx::r9,  &Gprsgx::r10, &Gprsgx::r11,
+    &Gprsgx::r12, &Gprsgx::r13, &Gprsgx::r14, &Gprsgx::r15};
+
 /// What the checks have found. Nothing of it is the processor's yet.
 struct Thread {
     u64 tcs_page;

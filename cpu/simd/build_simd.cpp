@@ -20,8 +20,8 @@ struct Operand {
     static constexpr bool aligned = is_checked;
 };
 
-Thunk thunk_of(const Insn* i) {
-    return reinterpret_cast<Thunk>(const_cast<void*>(i->aux));
+MemoryThunk thunk_of(const Insn* i) {
+    return reinterpret_cast<MemoryThunk>(const_cast<void*>(i->aux));
 }
 
 bool is_misaligned(u64 linear) { return linear % 16 != 0; }
@@ -173,16 +173,15 @@ Handler build_maskmovdqu(const Decoded& d, Insn& i) {
 Handler build_simd(const Decoded& d, Insn& i, BlockCache&) {
     if (d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU) return build_maskmovdqu(d, i);
     if (!is_simd_exact(d.instruction.mnemonic)) return nullptr;
-    const Thunk thunk = find_thunk(d);
+    const void* thunk = find_thunk(d);
     if (thunk == nullptr) return nullptr;
     take_simd_registers(d, i);
     for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
         if (!d.is_memory(n)) continue;
-        i.aux = reinterpret_cast<const void*>(thunk);
+        i.aux = thunk;
         return pick_by_size(i, d.size(n), !takes_any_address(d.instruction.mnemonic), n == 0);
     }
-    // No memory operand: the third argument is not looked at.
-    return reinterpret_cast<Handler>(reinterpret_cast<void*>(thunk));
+    return reinterpret_cast<Handler>(const_cast<void*>(thunk));
 }
 
 }  // namespace postern::cpu

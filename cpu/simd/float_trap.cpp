@@ -3,6 +3,7 @@
 // until the guest's instruction has run. So the signal handler only has to change RIP.
 #include "cpu/simd/float_trap.h"
 
+#include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -19,30 +20,32 @@ namespace {
 
 struct sigaction previous;
 
-[[noreturn]] void report_stray(u64 rip) {
+void report_stray(u64 rip) {
     std::array<char, 96> text;
     const int length =
         std::snprintf(text.data(), text.size(),
                       "postern: SIGFPE at %#llx, outside the guest's instructions\n",
                       static_cast<unsigned long long>(rip));
+    // If that fails there is nobody to tell.
     if (write(STDERR_FILENO, text.data(), static_cast<size_t>(length)) < 0) std::abort();
-    std::abort();
 }
 
-void pass_on(int signal, siginfo_t* info, void* context, u64 rip) {
+void pass_on(int signal, siginfo_t* info, void* context) {
     if ((previous.sa_flags & SA_SIGINFO) != 0) {
         previous.sa_sigaction(signal, info, context);
     } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
         previous.sa_handler(signal);
     } else {
-        report_stray(rip);
+        std::abort();
     }
 }
 
 void on_signal(int signal, siginfo_t* info, void* context) {
     auto& rip = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
-    if (!CodeArena::contains(static_cast<u64>(rip)))
-        return pass_on(signal, info, context, static_cast<u64>(rip));
+    if (!CodeArena::contains(static_cast<u64>(rip))) {
+        report_stray(static_cast<u64>(rip));
+        return pass_on(signal, info, context);
+    }
     rip = reinterpret_cast<greg_t>(&simd_exception);
 }
 

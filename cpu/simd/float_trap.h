@@ -6,7 +6,8 @@ namespace postern::cpu {
 
 /// Makes the calling thread ready to run thunks: the process's handler, the thread's alternate
 /// stack. A SIGFPE within a thunk becomes a tail call of simd_exception() (cpu/simd/thunk.h);
-/// any other goes to the handler that was there before, or is reported and ends the process.
+/// any other is our own bug: reported, then left to the handler that was there before, or the end
+/// of the process.
 void prepare_float_trap();
 
 }  // namespace postern::cpu

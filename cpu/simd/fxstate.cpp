@@ -70,7 +70,7 @@ void save_x87(const Cpu& c, u8* area) {
     put_word(area, fcw_offset, c.vector.x87.fcw);
     put_word(area, fsw_offset, c.vector.x87.fsw);
     put_word(area, ftw_offset, c.vector.x87.tag);
-    for (unsigned n = 0; n < 8; ++n) {
+    for (size_t n = 0; n < 8; ++n) {
         std::memset(area + st_offset + 16 * n, 0, 16);
         std::memcpy(area + st_offset + 16 * n, c.vector.x87.st[n].data(), 10);
     }
@@ -81,7 +81,7 @@ void load_x87(Cpu& c, const u8* area) {
     x87.fcw = usable_fcw(word_at<u16>(area, fcw_offset));
     x87.fsw = usable_fsw(word_at<u16>(area, fsw_offset), x87.fcw);
     x87.tag = area[ftw_offset];
-    for (unsigned n = 0; n < 8; ++n) {
+    for (size_t n = 0; n < 8; ++n) {
         x87.st[n] = {};
         std::memcpy(x87.st[n].data(), area + st_offset + 16 * n, 10);
     }
@@ -93,16 +93,16 @@ void save_mxcsr(const Cpu& c, u8* area) {
 }
 
 /// Bits 127:0 or 255:128 of the sixteen registers.
-void save_lanes(const Cpu& c, unsigned lane, u8* to) {
-    for (unsigned n = 0; n < 16; ++n)
+void save_lanes(const Cpu& c, size_t lane, u8* to) {
+    for (size_t n = 0; n < 16; ++n)
         std::memcpy(to + 16 * n, c.vector.zmm[n].bytes.data() + 16 * lane, 16);
 }
-void load_lanes(Cpu& c, unsigned lane, const u8* from) {
-    for (unsigned n = 0; n < 16; ++n)
+void load_lanes(Cpu& c, size_t lane, const u8* from) {
+    for (size_t n = 0; n < 16; ++n)
         std::memcpy(c.vector.zmm[n].bytes.data() + 16 * lane, from + 16 * n, 16);
 }
-void clear_lanes(Cpu& c, unsigned lane) {
-    for (unsigned n = 0; n < 16; ++n) std::memset(c.vector.zmm[n].bytes.data() + 16 * lane, 0, 16);
+void clear_lanes(Cpu& c, size_t lane) {
+    for (size_t n = 0; n < 16; ++n) std::memset(c.vector.zmm[n].bytes.data() + 16 * lane, 0, 16);
 }
 
 Result<> check_x87(Cpu& c) {

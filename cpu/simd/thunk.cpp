@@ -115,7 +115,7 @@ public:
         request.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
         request.mnemonic = mnemonic;
         request.operand_count = static_cast<u8>(operands.size());
-        std::copy(operands.begin(), operands.end(), request.operands);
+        std::ranges::copy(operands, request.operands);
         add(request);
     }
     void add(const ZydisEncoderRequest& request) {
@@ -187,7 +187,7 @@ ZydisEncoderOperand gpr_slot(ZydisRegister index) {
 }
 /// A register whose number is known.
 ZydisEncoderOperand fixed_slot(ZydisRegister r) {
-    const auto number = static_cast<i64>(ZydisRegisterGetId(r));
+    const i64 number = static_cast<u8>(ZydisRegisterGetId(r));
     return ZydisRegisterGetClass(r) == ZYDIS_REGCLASS_XMM
                ? memory(16, ZYDIS_REGISTER_RDI, vector_offset + (number << vector_shift))
                : memory(8, ZYDIS_REGISTER_RDI, 8 * number);
@@ -305,7 +305,7 @@ bool is_supported(const Decoded& d) {
 /// All thunks ever made, by the bytes of the re-encoded instruction.
 class ThunkCache {
 public:
-    Thunk find(const Decoded& d) {
+    const void* find(const Decoded& d) {
         ZydisEncoderRequest request;
         Emitter instruction;
         if (!is_supported(d) || !make_request(d, request)) return nullptr;
@@ -319,21 +319,20 @@ public:
     }
 
 private:
-    static Thunk make(const Decoded& d, const ZydisEncoderRequest& request) {
+    static const void* make(const Decoded& d, const ZydisEncoderRequest& request) {
         Emitter e;
         emit_thunk(e, d, request);
         if (!e.ok()) return nullptr;
-        return reinterpret_cast<Thunk>(
-            const_cast<void*>(CodeArena::instance().add(e.bytes())));
+        return CodeArena::instance().add(e.bytes());
     }
 
     std::mutex mutex_;
-    std::unordered_map<std::string, Thunk> thunks_;
+    std::unordered_map<std::string, const void*> thunks_;
 };
 
 }  // namespace
 
-Thunk find_thunk(const Decoded& d) {
+const void* find_thunk(const Decoded& d) {
     static ThunkCache cache;
     return cache.find(d);
 }

@@ -4,17 +4,20 @@
 // thunk serves all of them. A thunk without a memory operand is a handler by itself.
 #pragma once
 
+#include <algorithm>
+
 #include "cpu/decode/decoded.h"
 #include "cpu/insn.h"
 
 namespace postern::cpu {
 
-/// `memory` is the memory operand in the host: aligned to 16 bytes where the instruction wants it.
-using Thunk = Step (*)(Cpu&, const Insn*, void* memory);
+/// How a thunk with a memory operand is called: `memory` is that operand in the host, aligned to
+/// 16 bytes where the instruction wants it. One without is a Handler.
+using MemoryThunk = Step (*)(Cpu&, const Insn*, void* memory);
 
-/// The thunk for the instruction, which goes on to the next Insn when it is done; null if it
-/// cannot be re-encoded. Insn::dst and Insn::src say which registers: see take_simd_registers().
-Thunk find_thunk(const Decoded& d);
+/// The code of the thunk for the instruction, which goes on to the next Insn when it is done;
+/// null if it cannot be re-encoded. It finds the registers in Insn::dst and Insn::src.
+const void* find_thunk(const Decoded& d);
 
 /// The registers a thunk wants to find in the Insn: operand 0's in dst, the later one's in src.
 /// Vector registers by number, general ones by row.
@@ -24,15 +27,16 @@ void take_simd_registers(const Decoded& d, Insn& i);
 /// SDM 1, "SIMD Floating-Point Exception Handling Mechanism" ("#UD if CR4.OSXMMEXCPT is 0").
 Step simd_exception(Cpu& c, const Insn* i);
 
-/// Is the mnemonic in mnemonics.def as one that the host's units execute exactly?
-constexpr bool is_simd_exact(ZydisMnemonic mnemonic) {
-    switch (mnemonic) {
-#define SIMD(name, feature) case ZYDIS_MNEMONIC_##name: return true;
-#define SIMD_OR_STRING(name, feature) case ZYDIS_MNEMONIC_##name: return true;
-#define SIMD_INTEGER(name, feature) case ZYDIS_MNEMONIC_##name: return true;
+/// The mnemonics of mnemonics.def that the host's units execute exactly.
+inline constexpr ZydisMnemonic simd_exact[] = {
+#define SIMD(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
+#define SIMD_OR_STRING(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
+#define SIMD_INTEGER(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
 #include "cpu/simd/mnemonics.def"
-        default: return false;
-    }
+};
+
+constexpr bool is_simd_exact(ZydisMnemonic mnemonic) {
+    return std::ranges::find(simd_exact, mnemonic) != std::ranges::end(simd_exact);
 }
 
 }  // namespace postern::cpu

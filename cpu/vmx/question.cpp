@@ -2,6 +2,7 @@
 // Does the guest's hypervisor want this? The bitmaps behind the controls.
 #include "arch/vmx/io_bitmap.h"
 #include "arch/vmx/msr_bitmap.h"
+#include "cpu/event/controls.h"
 #include "cpu/mmu/access.h"
 #include "cpu/vmx/vmx.h"
 
@@ -17,7 +18,7 @@ bool is_set(Cpu& c, u64 bitmap, u16 byte, u8 bit) {
 /// SDM 3C, "MSR-Bitmap Address".
 bool exits_on_msr(Cpu& c, u32 msr, bool write) {
     if (!in_guest(c)) return false;
-    if (!primary(c, PrimaryControl::use_msr_bitmaps)) return true;
+    if (!wants(c, PrimaryControl::use_msr_bitmaps)) return true;
     const BitmapBit at = msr_bitmap_bit(msr, write);
     return !at.covered || is_set(c, c.vmx.vmcs.get<F::msr_bitmap>(), at.byte, at.bit);
 }
@@ -44,8 +45,8 @@ bool exits_on_exception(const Cpu& c, Vector vector, u32 error_code) {
 
 /// SDM 3C, "Instructions That Cause VM Exits Conditionally", IN and OUT.
 bool exits_on_io(Cpu& c, u16 port, unsigned size) {
-    if (!primary(c, PrimaryControl::use_io_bitmaps))
-        return primary(c, PrimaryControl::unconditional_io_exiting);
+    if (!wants(c, PrimaryControl::use_io_bitmaps))
+        return wants(c, PrimaryControl::unconditional_io_exiting);
     if (io_access_wraps(port, size)) return true;
     for (unsigned n = 0; n < size; ++n)
         if (is_port_set(c, static_cast<u16>(port + n))) return true;
@@ -56,7 +57,7 @@ bool exits_on_rdmsr(Cpu& c, u32 msr) { return exits_on_msr(c, msr, false); }
 bool exits_on_wrmsr(Cpu& c, u32 msr) { return exits_on_msr(c, msr, true); }
 
 bool exits_on_encls(const Cpu& c, u32 eax) {
-    return secondary(c, SecondaryControl::enable_encls_exiting) &&
+    return wants(c, SecondaryControl::enable_encls_exiting) &&
            leaf_exits(c.vmx.vmcs.get<F::encls_exiting_bitmap>(), eax);
 }
 

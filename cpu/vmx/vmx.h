@@ -57,12 +57,14 @@ struct Exit {
 void exit(Cpu& c, const Exit& e);
 
 /// Raises the VM exit of an instruction (fault-like: RIP stays on it). Use only in non-root.
-Failed raise_exit(Cpu& c, BasicReason reason, u64 qualification = 0, u32 instruction_information = 0);
+Failed raise_exit(Cpu& c, BasicReason reason, u64 qualification = 0,
+                  u32 instruction_information = 0);
 
 inline bool in_guest(const Cpu& c) { return c.vmx.non_root; }
 
-// Is a control set? Of the current VMCS, whether or not its guest runs. The secondary controls
-// count only when the primary word activates them.
+// Is a control set? Of the current VMCS, whether or not its guest runs (wants() of
+// cpu/event/controls.h asks for the guest that does). The secondary controls count only when the
+// primary word activates them.
 inline bool has(const Vmcs& v, PinControl control) {
     return PinControls::from_raw(static_cast<u32>(v.get<VmcsField::pin_based_controls>()))
         .has(control);
@@ -85,20 +87,6 @@ inline bool has(const Vmcs& v, ExitControl control) {
 inline bool has(const Vmcs& v, EntryControl control) {
     return EntryControls::from_raw(static_cast<u32>(v.get<VmcsField::vm_entry_controls>()))
         .has(control);
-}
-
-// The same for the guest that runs now; false in VMX root operation and outside VMX.
-inline bool pin(const Cpu& c, PinControl control) {
-    return in_guest(c) && has(c.vmx.vmcs, control);
-}
-inline bool primary(const Cpu& c, PrimaryControl control) {
-    return in_guest(c) && has(c.vmx.vmcs, control);
-}
-inline bool secondary(const Cpu& c, SecondaryControl control) {
-    return in_guest(c) && has(c.vmx.vmcs, control);
-}
-inline bool exit_control(const Cpu& c, ExitControl control) {
-    return in_guest(c) && has(c.vmx.vmcs, control);
 }
 
 /// ENCLS leaf `eax`: the control and its bitmap.

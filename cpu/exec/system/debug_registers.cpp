@@ -22,7 +22,9 @@ Result<> check_access(Cpu& c, unsigned number, MovDr access) {
 }
 
 /// Without CR4.DE, DR4 and DR5 are DR6 and DR7.
-constexpr unsigned alias(unsigned number) { return number == 4 || number == 5 ? number + 2 : number; }
+constexpr unsigned alias(unsigned number) {
+    return number == 4 || number == 5 ? number + 2 : number;
+}
 
 constexpr u64 dr7_reserved = 0xdc00;   // bits 15, 14, 12, 11, 10: 10 reads as 1, the others as 0
 

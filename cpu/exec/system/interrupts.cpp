@@ -24,7 +24,8 @@ Result<> exec_int_n(Cpu& c, const Insn& i) {
 /// Inside an enclave INT3 and INT1 are #UD after an opt-out entry, else faults: hardware
 /// exceptions on the instruction itself. SDM 3D, "INT3 Consideration".
 Result<> exec_int3(Cpu& c, const Insn&) {
-    if (!c.enclave.active) return software(c, Vector::breakpoint, InterruptionType::software_exception);
+    if (!c.enclave.active)
+        return software(c, Vector::breakpoint, InterruptionType::software_exception);
     if (!c.enclave.debug_opt_in) return invalid_opcode(c);
     return raise(c, Vector::breakpoint);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLS[EADD].
-#include <algorithm>
 #include <bit>
 #include <cstring>
 
@@ -8,6 +7,7 @@
 #include "arch/sgx/pageinfo.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
+#include "cpu/sgx/reserved.h"
 
 namespace postern::cpu::sgx {
 namespace {
@@ -40,9 +40,9 @@ Result<> load_addition(Cpu& c, Addition& a) {
 }
 
 bool is_legal_tcs(const Tcs& tcs, const Secs& secs) {
+    // The two words are reserved without CET.
     const bool reserved_is_zero =
-        tcs.ocetssa == 0 && tcs.prevssp == 0 &&   // reserved without CET
-        std::ranges::all_of(tcs.reserved_88, [](u8 byte) { return byte == 0; });
+        tcs.ocetssa == 0 && tcs.prevssp == 0 && is_zero(tcs.reserved_88);
     const auto is_page_limit = [](u32 limit) {
         return (limit & segment_limit_low_bits) == segment_limit_low_bits;
     };

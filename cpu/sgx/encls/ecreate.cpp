@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLS[ECREATE].
-#include <algorithm>
 #include <bit>
-#include <cstring>
 
 #include "arch/sgx/measurement.h"
 #include "arch/sgx/pageinfo.h"
@@ -12,14 +10,10 @@
 #include "cpu/sgx/extended_state.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
+#include "cpu/sgx/reserved.h"
 
 namespace postern::cpu::sgx {
 namespace {
-
-template <size_t size>
-bool is_zero(const std::array<u8, size>& bytes) {
-    return std::ranges::all_of(bytes, [](u8 byte) { return byte == 0; });
-}
 
 bool has_legal_xfrm(const Cpu& c, const Secs& secs) {
     constexpr Xcr0Word always{Xcr0::x87, Xcr0::sse};

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLS[EINIT].
-#include <algorithm>
 #include <cstring>
 
 #include "arch/sgx/einittoken.h"
 #include "cpu/event/controls.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
+#include "cpu/sgx/reserved.h"
 #include "cpu/sgx/signature.h"
 #include "cpu/vmx/vmx.h"
 
@@ -20,22 +20,21 @@ struct Identity {
     bool launch_authorised;   // MRSIGNER is IA32_SGXLEPUBKEYHASH
 };
 
-template <size_t size>
-bool is_zero(const std::array<u8, size>& bytes) {
-    return std::ranges::all_of(bytes, [](u8 byte) { return byte == 0; });
-}
-
 /// In VMX non-root operation "external-interrupt exiting" takes interrupts whatever IF says.
 bool takes_interrupts(const Cpu& c) {
     return c.flags.has(Rflag::if_) || wants(c, PinControl::external_interrupt_exiting);
 }
 
-/// The event window of SDM 3D, "EINIT": an event that would be taken at the next boundary.
-/// Those held back by an interrupt shadow do not count.
+bool takes_nmis(const Cpu& c) {
+    return !c.event.blocking.has(Interruptibility::nmi) || wants(c, PinControl::virtual_nmis);
+}
+
+/// The event window of SDM 3D, "EINIT": an event that would be taken at the next boundary. What
+/// an interrupt shadow holds back does not count.
 bool has_unmasked_event(const Cpu& c) {
-    if (c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss})) return false;
-    if (c.event.nmi_pending && !c.event.blocking.has(Interruptibility::nmi)) return true;
     if (vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline) return true;
+    if (c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss})) return false;
+    if (c.event.nmi_pending && takes_nmis(c)) return true;
     return takes_interrupts(c) && c.interrupts != nullptr &&
            c.interrupts->pending_vector(now(c)) >= 0;
 }

@@ -10,12 +10,6 @@
 namespace postern::cpu::sgx {
 namespace {
 
-/// In the order of Gpr, as GPRSGX lies in memory.
-constexpr u64 Gprsgx::*saved_gpr[gpr_count] = {
-    &Gprsgx::rax, &Gprsgx::rcx, &Gprsgx::rdx, &Gprsgx::rbx, &Gprsgx::rsp, &Gprsgx::rbp,
-    &Gprsgx::rsi, &Gprsgx::rdi, &Gprsgx::r8,  &Gprsgx::r9,  &Gprsgx::r10, &Gprsgx::r11,
-    &Gprsgx::r12, &Gprsgx::r13, &Gprsgx::r14, &Gprsgx::r15};
-
 /// Which flags come from the SSA; IF only where CPL 3 may change it. TF, IOPL, VIF and VIP stay.
 u64 resumed_flags(const Cpu& c, u64 saved) {
     constexpr u64 always = rflags_status_mask |

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: Apache-2.0
+#: out df=1
+.intel_syntax noprefix
+    cld
+    std

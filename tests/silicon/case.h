@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// One experiment: an instruction with everything it starts from, and what came of it. Both sides
+// see the same linear addresses, so that addresses in registers may be compared as they are.
+#pragma once
+
+#include <array>
+
+#include "base/types.h"
+
+namespace postern::silicon {
+
+// Linear addresses, low enough for every addressing form. Around both areas nothing is mapped.
+inline constexpr u64 scratch = 0x2000'0000, scratch_size = 0x2000;
+inline constexpr u64 code = 0x2010'0000, code_size = 0x3000;
+inline constexpr u64 usual_place = code + 0x800;
+inline constexpr u64 far_target = code + 0x2800;   // of direct and indirect branches
+inline constexpr u64 near_distance = 0x40;         // of branches by 8 bits, from the instruction
+
+using Xmm = std::array<u8, 16>;
+
+struct Registers {
+    std::array<u64, 16> gpr;
+    u64 rip;
+    u64 rflags;
+    std::array<Xmm, 16> xmm;
+    u32 mxcsr;
+};
+
+struct Case {
+    std::array<u8, 16> bytes;
+    unsigned length;
+    u16 row;             // ZydisMnemonic
+    Registers before;    // rip: where the instruction lies
+    u64 operand_at;      // within the scratch area, so many bytes:
+    std::array<u8, 64> operand;
+};
+
+struct Outcome {
+    Registers after;
+    int vector;          // of a fault, or -1
+    u32 error_code;
+    u64 cr2;
+    std::array<u8, scratch_size> memory;
+};
+
+/// What the scratch area holds before the operand is put into it. The same for every case.
+const std::array<u8, scratch_size>& plain_memory();
+
+}  // namespace postern::silicon

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// Events with the run loop around them: real instructions, exact times.
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+
+#include "cpu/flags.h"
+#include "cpu/run.h"
+#include "unit/cpu/event/machine.h"
+
+namespace postern::cpu {
+namespace {
+
+void code(Machine& m, u64 at, std::initializer_list<u8> bytes) {
+    for (const u8 byte : bytes) m.put<u8>(at++, byte);
+}
+
+/// INC RBX; IRETQ.
+void counting_handler(Machine& m, unsigned vector) {
+    code(m, handler_of(vector), {0x48, 0xff, 0xc3, 0x48, 0xcf});
+}
+
+RunOutcome run_for(Machine& m, u64 instructions) { return run(m.c, now(m.c) + instructions); }
+
+TEST(Run, SoftwareInterruptCountsAsOneInstruction) {
+    Machine m;
+    const u64 start = now(m.c);
+    counting_handler(m, 0x80);
+    code(m, code_rip, {0xcd, 0x80, 0xf4});   // INT 80H; HLT
+    EXPECT_EQ(run_for(m, 100), RunOutcome::halted);
+    EXPECT_EQ(m.c.gpr[rbx], 1u);
+    EXPECT_EQ(m.c.rip, code_rip + 3);
+    EXPECT_EQ(now(m.c), start + 100);
+
+    Machine exact;
+    counting_handler(exact, 0x80);
+    code(exact, code_rip, {0xcd, 0x80, 0xf4});
+    EXPECT_EQ(run_for(exact, 3), RunOutcome::time);   // INT, INC, IRET
+    EXPECT_EQ(exact.c.rip, code_rip + 2);
+}
+
+TEST(Run, HaltedProcessorSleepsUntilItsTimer) {
+    Machine m;
+    const u64 start = now(m.c);
+    m.controller.event_at = start + 50;
+    code(m, code_rip, {0xf4});
+    EXPECT_EQ(run(m.c, start + 20), RunOutcome::halted);
+    EXPECT_EQ(now(m.c), start + 20);
+}
+
+TEST(Run, SingleStepTrapsAfterEveryInstruction) {
+    Machine m;
+    counting_handler(m, 1);
+    set_rflags(m.c, 0x102);
+    code(m, code_rip, {0x90, 0x90, 0x90});
+    EXPECT_EQ(run_for(m, 9), RunOutcome::time);   // three times NOP, INC, IRET
+    EXPECT_EQ(m.c.gpr[rbx], 3u);
+    EXPECT_EQ(m.c.rip, code_rip + 3);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 3);
+}
+
+TEST(Run, StiShadowCoversExactlyOneInstruction) {
+    Machine m;
+    counting_handler(m, 0x40);
+    set_rflags(m.c, 2);
+    m.controller.vector = 0x40;
+    code(m, code_rip, {0xfb, 0x90, 0x90});   // STI; NOP; NOP
+    EXPECT_EQ(run_for(m, 1), RunOutcome::time);
+    EXPECT_EQ(m.c.rip, code_rip + 1);
+    EXPECT_EQ(m.controller.acknowledged, -1);
+    EXPECT_EQ(run_for(m, 1), RunOutcome::time);
+    EXPECT_EQ(m.controller.acknowledged, 0x40);
+    EXPECT_EQ(m.c.rip, handler_of(0x40));
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 2);
+}
+
+TEST(Run, PreemptionTimerExitsAtItsInstruction) {
+    Machine m;
+    m.as_guest();
+    m.c.vmx.preemption_deadline = now(m.c) + 3;
+    code(m, code_rip, {0x90, 0x90, 0x90, 0x90, 0x90});
+    EXPECT_EQ(run_for(m, 100), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 52u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip + 3);
+}
+
+TEST(Run, MonitorTrapFlagExitsAfterOneInstruction) {
+    Machine m;
+    m.as_guest(0, 1u << 27);
+    code(m, code_rip, {0x90, 0x90});
+    EXPECT_EQ(run_for(m, 100), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 37u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip + 1);
+}
+
+TEST(Run, FaultInTheMiddleOfABlockNamesItsInstruction) {
+    Machine m;
+    counting_handler(m, 14);
+    // XOR EAX, EAX; INC EAX; MOV RAX, [50000000H]
+    code(m, code_rip, {0x31, 0xc0, 0xff, 0xc0, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0x50});
+    EXPECT_EQ(run_for(m, 3), RunOutcome::time);   // XOR, INC, the handler's INC
+    EXPECT_EQ(m.c.cr2, 0x5000'0000u);
+    EXPECT_EQ(m.c.gpr[rax], 1u);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x30), 0u);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 4);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x18), 0x1'0202u);
+}
+
+TEST(Run, TripleFaultShutsDown) {
+    Machine m;
+    m.c.idtr.limit = 0;
+    code(m, code_rip, {0x0f, 0x0b});
+    EXPECT_EQ(run_for(m, 100), RunOutcome::shutdown);
+    EXPECT_EQ(m.c.rip, code_rip);
+}
+
+TEST(Run, CpuidExitsFromAGuest) {
+    Machine m;
+    m.as_guest();
+    code(m, code_rip, {0x90, 0x0f, 0xa2});
+    EXPECT_EQ(run_for(m, 100), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 10u);
+    EXPECT_EQ(m.vmcs(VmcsField::vm_exit_instruction_length), 2u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip + 1);
+}
+
+}  // namespace
+}  // namespace postern::cpu
