@@ -54,8 +54,7 @@ platform::Expected<std::vector<std::string>> decode_command(std::string_view fie
                                                             std::string_view value) {
     const auto format = std::ranges::find(formats(), field, &Format::name);
     if (format == formats().end())
-        return platform::error(fmt::format("unknown field \"{}\"", field), "decode",
-                               known_names());
+        return platform::error(fmt::format("unknown field \"{}\"", field), "decode", known_names());
     const auto number = parse_number(value);
     const std::string right = fmt::format("a number of {} bits, such as 0x8000031", format->width);
     if (!number)

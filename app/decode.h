@@ -22,9 +22,9 @@ struct BitField {
 };
 
 struct Format {
-    std::string_view name;    // FIELD on the command line
+    std::string_view name;  // FIELD on the command line
     std::string_view title;
-    u8 width;                 // bits
+    u8 width;  // bits
     std::span<const BitField> fields;
 };
 

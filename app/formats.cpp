@@ -28,16 +28,16 @@ std::string exit_reason_meaning(u64 value) {
 
 std::string vector_meaning(u64 value) {
     static constexpr std::array<std::string_view, 22> names{
-        "#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM", "#DF", "reserved", "#TS",
-        "#NP", "#SS", "#GP", "#PF", "reserved", "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
+        "#DE", "#DB", "NMI", "#BP", "#OF",      "#BR", "#UD", "#NM", "#DF", "reserved", "#TS",
+        "#NP", "#SS", "#GP", "#PF", "reserved", "#MF", "#AC", "#MC", "#XM", "#VE",      "#CP"};
     return value < names.size() ? std::string{names[value]} : std::string{};
 }
 
 std::string event_type_meaning(u64 value) {
-    return pick<8>({"external interrupt", "reserved", "NMI", "hardware exception",
-                    "software interrupt", "privileged software exception (INT1)",
-                    "software exception (INT3, INTO)", "other event"},
-                   value);
+    return pick<8>(
+        {"external interrupt", "reserved", "NMI", "hardware exception", "software interrupt",
+         "privileged software exception (INT1)", "software exception (INT3, INTO)", "other event"},
+        value);
 }
 
 std::string io_size_meaning(u64 value) {
@@ -51,12 +51,12 @@ std::string cr_access_meaning(u64 value) {
 std::string gpr_meaning(u64 value) { return std::string{name_of(static_cast<Gpr>(value))}; }
 
 std::string apic_access_meaning(u64 value) {
-    return pick<16>({"linear, data read", "linear, data write", "linear, fetch",
-                     "linear, during event delivery", "reserved", "reserved", "reserved",
-                     "reserved", "reserved", "reserved", "guest-physical, during event delivery",
-                     "reserved", "reserved", "reserved", "reserved",
-                     "guest-physical, for a fetch or an instruction"},
-                    value);
+    return pick<16>(
+        {"linear, data read", "linear, data write", "linear, fetch",
+         "linear, during event delivery", "reserved", "reserved", "reserved", "reserved",
+         "reserved", "reserved", "guest-physical, during event delivery", "reserved", "reserved",
+         "reserved", "reserved", "guest-physical, for a fetch or an instruction"},
+        value);
 }
 
 std::string task_switch_meaning(u64 value) {
@@ -129,10 +129,8 @@ constexpr BitField io_fields[] = {
 };
 
 constexpr BitField cr_fields[] = {
-    {3, 0, "control register"},
-    {5, 4, "access type", cr_access_meaning},
-    {6, 6, "LMSW from memory"},
-    {11, 8, "general-purpose register", gpr_meaning},
+    {3, 0, "control register"},   {5, 4, "access type", cr_access_meaning},
+    {6, 6, "LMSW from memory"},   {11, 8, "general-purpose register", gpr_meaning},
     {31, 16, "LMSW source data"},
 };
 
@@ -143,14 +141,10 @@ constexpr BitField dr_fields[] = {
 };
 
 constexpr BitField debug_fields[] = {
-    {0, 0, "breakpoint 0"},
-    {1, 1, "breakpoint 1"},
-    {2, 2, "breakpoint 2"},
-    {3, 3, "breakpoint 3"},
-    {11, 11, "bus lock"},
-    {13, 13, "access to a debug register (BD)"},
-    {14, 14, "single step (BS)"},
-    {16, 16, "RTM"},
+    {0, 0, "breakpoint 0"},       {1, 1, "breakpoint 1"},
+    {2, 2, "breakpoint 2"},       {3, 3, "breakpoint 3"},
+    {11, 11, "bus lock"},         {13, 13, "access to a debug register (BD)"},
+    {14, 14, "single step (BS)"}, {16, 16, "RTM"},
 };
 
 constexpr BitField apic_fields[] = {
@@ -191,29 +185,34 @@ constexpr BitField attribute_fields[] = {
 };
 
 constexpr BitField rflags_fields[] = {
-    {0, 0, "CF"},   {1, 1, "always 1"}, {2, 2, "PF"},          {4, 4, "AF"},   {6, 6, "ZF"},
-    {7, 7, "SF"},   {8, 8, "TF"},       {9, 9, "IF"},          {10, 10, "DF"}, {11, 11, "OF"},
-    {13, 12, "IOPL"}, {14, 14, "NT"},   {16, 16, "RF"},        {17, 17, "VM"}, {18, 18, "AC"},
-    {19, 19, "VIF"}, {20, 20, "VIP"},   {21, 21, "ID"},
+    {0, 0, "CF"},     {1, 1, "always 1"}, {2, 2, "PF"},   {4, 4, "AF"},   {6, 6, "ZF"},
+    {7, 7, "SF"},     {8, 8, "TF"},       {9, 9, "IF"},   {10, 10, "DF"}, {11, 11, "OF"},
+    {13, 12, "IOPL"}, {14, 14, "NT"},     {16, 16, "RF"}, {17, 17, "VM"}, {18, 18, "AC"},
+    {19, 19, "VIF"},  {20, 20, "VIP"},    {21, 21, "ID"},
 };
 
 constexpr BitField cr0_fields[] = {
-    {0, 0, "PE: protection enable"},    {1, 1, "MP: monitor coprocessor"},
-    {2, 2, "EM: emulation"},            {3, 3, "TS: task switched"},
-    {4, 4, "ET: extension type"},       {5, 5, "NE: numeric error"},
-    {16, 16, "WP: write protect"},      {18, 18, "AM: alignment mask"},
-    {29, 29, "NW: not write-through"},  {30, 30, "CD: cache disable"},
+    {0, 0, "PE: protection enable"},
+    {1, 1, "MP: monitor coprocessor"},
+    {2, 2, "EM: emulation"},
+    {3, 3, "TS: task switched"},
+    {4, 4, "ET: extension type"},
+    {5, 5, "NE: numeric error"},
+    {16, 16, "WP: write protect"},
+    {18, 18, "AM: alignment mask"},
+    {29, 29, "NW: not write-through"},
+    {30, 30, "CD: cache disable"},
     {31, 31, "PG: paging"},
 };
 
 constexpr BitField cr4_fields[] = {
-    {0, 0, "VME"},       {1, 1, "PVI"},      {2, 2, "TSD"},       {3, 3, "DE"},
-    {4, 4, "PSE"},       {5, 5, "PAE"},      {6, 6, "MCE"},       {7, 7, "PGE"},
-    {8, 8, "PCE"},       {9, 9, "OSFXSR"},   {10, 10, "OSXMMEXCPT"}, {11, 11, "UMIP"},
-    {12, 12, "LA57"},    {13, 13, "VMXE"},   {14, 14, "SMXE"},    {16, 16, "FSGSBASE"},
-    {17, 17, "PCIDE"},   {18, 18, "OSXSAVE"}, {19, 19, "KL"},     {20, 20, "SMEP"},
-    {21, 21, "SMAP"},    {22, 22, "PKE"},    {23, 23, "CET"},     {24, 24, "PKS"},
-    {25, 25, "UINTR"},   {27, 27, "LASS"},   {28, 28, "LAM_SUP"}, {32, 32, "FRED"},
+    {0, 0, "VME"},     {1, 1, "PVI"},       {2, 2, "TSD"},          {3, 3, "DE"},
+    {4, 4, "PSE"},     {5, 5, "PAE"},       {6, 6, "MCE"},          {7, 7, "PGE"},
+    {8, 8, "PCE"},     {9, 9, "OSFXSR"},    {10, 10, "OSXMMEXCPT"}, {11, 11, "UMIP"},
+    {12, 12, "LA57"},  {13, 13, "VMXE"},    {14, 14, "SMXE"},       {16, 16, "FSGSBASE"},
+    {17, 17, "PCIDE"}, {18, 18, "OSXSAVE"}, {19, 19, "KL"},         {20, 20, "SMEP"},
+    {21, 21, "SMAP"},  {22, 22, "PKE"},     {23, 23, "CET"},        {24, 24, "PKS"},
+    {25, 25, "UINTR"}, {27, 27, "LASS"},    {28, 28, "LAM_SUP"},    {32, 32, "FRED"},
 };
 
 constexpr BitField efer_fields[] = {

@@ -29,8 +29,7 @@ platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_vi
             return platform::error(
                 fmt::format("unknown protection \"{}\"", word), "--without",
                 listed({hv::protection_names.begin(), hv::protection_names.end()}));
-        protections.push_back(
-            static_cast<hv::Protection>(found - hv::protection_names.begin()));
+        protections.push_back(static_cast<hv::Protection>(found - hv::protection_names.begin()));
     }
     return protections;
 }

@@ -5,8 +5,8 @@
 #include <array>
 #include <list>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "app/decode.h"
 #include "app/demo/demo.h"
@@ -37,8 +37,9 @@ constexpr std::array planned_commands{"exec", "exits", "matrix"};
 
 /// The command line, as CLI11 fills it in.
 struct CommandLine {
-    CLI::App app{"Postern: a hypervisor that gets exits from SGX enclaves right, and the software "
-                 "PC it runs on"};
+    CLI::App app{
+        "Postern: a hypervisor that gets exits from SGX enclaves right, and the software "
+        "PC it runs on"};
     RunOptions run_options;
     DemoOptions demo_options;
     std::string field, value;
@@ -80,18 +81,19 @@ private:
         run->add_flag("--stats", o.stats, "Counters at the end");
         for (const PlannedOption& option : planned_options) {
             CLI::Option* const added =
-                option.takes_value
-                    ? run->add_option(option.name, planned_values.emplace_back())
-                    : run->add_flag(option.name);
+                option.takes_value ? run->add_option(option.name, planned_values.emplace_back())
+                                   : run->add_flag(option.name);
             added->group("");
         }
     }
 
     void add_demo() {
-        demo = app.add_subcommand("demo", "Show exits from an enclave, with every check and control");
+        demo =
+            app.add_subcommand("demo", "Show exits from an enclave, with every check and control");
         demo->add_option("--row", demo_options.row, "Only this row");
         demo->add_option("--without", demo_options.without, "Show what goes wrong without these");
-        demo->add_option("--kernel", demo_options.kernel, "Another guest than the one built with us");
+        demo->add_option("--kernel", demo_options.kernel,
+                         "Another guest than the one built with us");
     }
 };
 

@@ -54,7 +54,7 @@ const StopText& text_of(hv::StopReason reason) {
 
 struct NamedCounter {
     std::string_view name;
-    u64 hv::Counters::*counter;
+    u64 hv::Counters::* counter;
 };
 
 constexpr std::array named_counters{
@@ -82,7 +82,7 @@ constexpr std::array named_counters{
 };
 
 void add_exit_lines(std::vector<std::string>& lines, const hv::ExitRecord& exit) {
-    const bool enclave = exit.kind == hv::ExitKind::enclave;
+    const bool enclave = exit.kind == hv::ExitKind::enclave || exit.kind == hv::ExitKind::delivery;
     lines.push_back(fmt::format("  exit {}: {}", exit.sequence, reason_text(exit.raw_reason)));
     lines.push_back(fmt::format("  {} {:#x}, CPL {}, RAX {:#x}, RCX {:#x}{}",
                                 enclave ? "AEP" : "RIP", exit.rip_or_aep, exit.cpl, exit.rax,
@@ -124,8 +124,8 @@ std::string_view name_of(hv::Anomaly anomaly) {
 std::string reason_text(u32 raw_reason) {
     if (raw_reason == no_exit_reason) return "no exit reason: the entry failed";
     const ExitReason reason = ExitReason::from_vmcs(raw_reason);
-    return fmt::format("{:#010x} = {} ({}){}{}", raw_reason,
-                       static_cast<unsigned>(reason.basic()), postern::name_of(reason.basic()),
+    return fmt::format("{:#010x} = {} ({}){}{}", raw_reason, static_cast<unsigned>(reason.basic()),
+                       postern::name_of(reason.basic()),
                        reason.from_enclave() ? " from an enclave" : "",
                        reason.entry_failed() ? ", VM-entry failure" : "");
 }
@@ -151,7 +151,8 @@ std::vector<std::string> ending_lines(const host::RunResult& result) {
         case Ending::stopped: return stop_lines(result.stop);
         case Ending::processor: return {result.what};
         case Ending::instruction_limit:
-            return {fmt::format("stopped at the limit, after {} instructions", result.instructions)};
+            return {
+                fmt::format("stopped at the limit, after {} instructions", result.instructions)};
         case Ending::time_limit:
             return {fmt::format("stopped at the time limit, after {} instructions",
                                 result.instructions)};

@@ -115,9 +115,11 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform
 }
 
 // Unwraps an Expected or returns its error.
-#define EXPECT(name, expression)                          \
-    auto name = (expression);                             \
-    if (!name) return std::unexpected{name.error()}
+#define EXPECT(name, expression)        \
+    auto name = (expression);           \
+    if (!name) return std::unexpected { \
+            name.error()                \
+        }
 
 Expected<std::unique_ptr<Plan>> plan(const RunOptions& options, Terminal terminal) {
     auto made = std::make_unique<Plan>();
@@ -131,8 +133,7 @@ Expected<std::unique_ptr<Plan>> plan(const RunOptions& options, Terminal termina
         for (const hv::Protection protection : *without)
             made->guest.protections.set(protection, false);
     }
-    EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions",
-                                     u64{1} << 60));
+    EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
     EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
     EXPECT(kernel, read_kernel(options, *layout));
     EXPECT(serial, open_serial(options.serial, terminal));
@@ -154,8 +155,7 @@ int run_command(const RunOptions& options, Terminal terminal) {
     Plan& ready = **planned;
     Reporter reporter{terminal.err};
     StreamSink debug{terminal.err};
-    auto guest = host::Guest::create(std::move(ready.guest),
-                                     {*ready.serial, debug, reporter, {}});
+    auto guest = host::Guest::create(std::move(ready.guest), {*ready.serial, debug, reporter, {}});
     if (!guest) return refuse(terminal, guest.error());
     const host::RunResult result = (*guest)->run(ready.limits);
     ready.serial->flush();

@@ -72,8 +72,7 @@ std::string listed(const std::vector<std::string>& words) {
 }
 
 std::string line_of(const platform::Error& error) {
-    std::string line =
-        fmt::format("postern: {}: {}: {}", error.what, error.where, error.right);
+    std::string line = fmt::format("postern: {}: {}: {}", error.what, error.where, error.right);
     for (char& c : line)
         if (static_cast<unsigned char>(c) < ' ') c = ' ';
     return line;

@@ -43,8 +43,7 @@ void set_register(DecodedAccess& access, const ZydisDecodedOperand& operand) {
         access.gpr = static_cast<u8>(reg - ZYDIS_REGISTER_AH);
         return;
     }
-    const ZydisRegister whole =
-        ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+    const ZydisRegister whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
     access.gpr = static_cast<u8>(whole - ZYDIS_REGISTER_RAX);
 }
 

@@ -113,15 +113,18 @@ platform::Expected<void> Guest::build() {
         platform::load_elf(config_.kernel, {machine_->ram() + reserve, config_.layout});
     if (!start) return std::unexpected{start.error()};
 
-    port_ = std::make_unique<SoftwarePort>(
-        *machine_, SoftwarePort::Pages{vmxon_page, host_page_table});
+    port_ =
+        std::make_unique<SoftwarePort>(*machine_, SoftwarePort::Pages{vmxon_page, host_page_table});
     if (!port_->start()) return platform::error(port_->failure(), "--cpu", "a model with VMX");
     hv::Port* port = port_.get();
-    if (config_.lying_processor) port = &lying_port_.emplace(*port_);
-    vm_.emplace(*port, bus_devices_, watcher_, hypervisor_config(reserve));
+    if (config_.lying_processor) {
+        lying_port_ = std::make_unique<LyingPort>(*port_);
+        port = lying_port_.get();
+    }
+    vm_ = std::make_unique<hv::Vm>(*port, bus_devices_, watcher_, hypervisor_config(reserve));
     if (!devices_.complete || !vm_->create() || !add_memory(below, reserve))
         return platform::error("the memory map cannot be built", "--memory", "another size");
-    vcpu_.emplace(*port, *vm_);
+    vcpu_ = std::make_unique<hv::Vcpu>(*port, *vm_);
     if (!vcpu_->start(start_state(*start))) {
         const hv::StopReport& report = vcpu_->stop_report();
         return platform::error(
@@ -166,8 +169,7 @@ RunResult Guest::run(const Limits& limits) {
         const u64 now = cpu::now(machine_->processor());
         if (now >= last) return finish(Ending::instruction_limit);
         if (now < ticks_.due()) continue;
-        if (limits.milliseconds != 0 && Clock::now() >= deadline)
-            return finish(Ending::time_limit);
+        if (limits.milliseconds != 0 && Clock::now() >= deadline) return finish(Ending::time_limit);
         ticks_.arm(next_tick(now));
     }
 }

@@ -44,11 +44,11 @@ struct Limits {
 };
 
 enum class Ending : u8 {
-    exit_port,           // value: what was written
+    exit_port,  // value: what was written
     reset,
-    halted,              // HLT, and nothing wakes it
-    stopped,             // by the hypervisor; stop says why
-    processor,           // by the processor; what says why
+    halted,     // HLT, and nothing wakes it
+    stopped,    // by the hypervisor; stop says why
+    processor,  // by the processor; what says why
     instruction_limit,
     time_limit,
 };
@@ -95,9 +95,9 @@ private:
     HostTicks ticks_;
     std::unique_ptr<platform::Machine> machine_;
     std::unique_ptr<SoftwarePort> port_;
-    std::optional<LyingPort> lying_port_;
-    std::optional<hv::Vm> vm_;
-    std::optional<hv::Vcpu> vcpu_;
+    std::unique_ptr<LyingPort> lying_port_;
+    std::unique_ptr<hv::Vm> vm_;
+    std::unique_ptr<hv::Vcpu> vcpu_;
 };
 
 }  // namespace postern::host

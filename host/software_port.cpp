@@ -136,7 +136,9 @@ bool SoftwarePort::run_guest() {
                              cpu_->pending.what != nullptr ? cpu_->pending.what : "unnamed",
                              cpu_->rip, cpu_->enclave.active ? " (in an enclave)" : ""));
             return false;
-        case cpu::RunOutcome::halted: fail("the guest is halted and nothing wakes it"); return false;
+        case cpu::RunOutcome::halted:
+            fail("the guest is halted and nothing wakes it");
+            return false;
         case cpu::RunOutcome::shutdown: fail("the processor shut down"); return false;
         case cpu::RunOutcome::time:
         case cpu::RunOutcome::stop_requested: break;
@@ -146,13 +148,13 @@ bool SoftwarePort::run_guest() {
 }
 
 void SoftwarePort::invept(u64 ept_pointer) {
-    static_cast<void>(cpu::vmx::invept(*cpu_, static_cast<u64>(InveptType::single_context),
-                                       ept_pointer));
+    static_cast<void>(
+        cpu::vmx::invept(*cpu_, static_cast<u64>(InveptType::single_context), ept_pointer));
 }
 
 void SoftwarePort::invvpid(u16 vpid) {
-    static_cast<void>(cpu::vmx::invvpid(*cpu_, static_cast<u64>(InvvpidType::single_context), vpid,
-                                        0));
+    static_cast<void>(
+        cpu::vmx::invvpid(*cpu_, static_cast<u64>(InvvpidType::single_context), vpid, 0));
 }
 
 hv::EnclsResult SoftwarePort::encls(EnclsLeaf leaf, u64, u64, u64) {
@@ -207,9 +209,7 @@ void SoftwarePort::write_dr(unsigned number, u64 value) {
         cpu_->dr7 = value;
 }
 
-u8* SoftwarePort::page(Hpa address) {
-    return machine_->system().memory.pointer(address.page());
-}
+u8* SoftwarePort::page(Hpa address) { return machine_->system().memory.pointer(address.page()); }
 
 hv::DecodedAccess SoftwarePort::decode(const u8* bytes, size_t count, hv::CodeSize size) {
     return decode_access(bytes, count, size);

@@ -17,7 +17,7 @@ public:
     /// Pages of physical memory that are the host's own.
     struct Pages {
         Hpa vmxon_region;
-        Hpa page_table;   // an empty one: the parked processor executes nothing
+        Hpa page_table;  // an empty one: the parked processor executes nothing
     };
 
     SoftwarePort(platform::Machine& machine, Pages pages)

@@ -36,8 +36,8 @@ bool Bus::attach(Device& device) {
 
 bool Bus::try_read(u64 address, unsigned size, u64& value) {
     const Claim* const claim = find(mmio_, address);
-    value = claim != nullptr ? claim->device->mmio_read(address - claim->first, size)
-                             : all_ones(size);
+    value =
+        claim != nullptr ? claim->device->mmio_read(address - claim->first, size) : all_ones(size);
     return claim != nullptr;
 }
 
@@ -50,9 +50,8 @@ bool Bus::try_write(u64 address, unsigned size, u64 value) {
 
 bool Bus::try_in(u16 port, unsigned size, u32& value) {
     const Claim* const claim = find(ports_, port);
-    value = claim != nullptr
-                ? claim->device->port_read(static_cast<u16>(port - claim->first), size)
-                : static_cast<u32>(all_ones(size));
+    value = claim != nullptr ? claim->device->port_read(static_cast<u16>(port - claim->first), size)
+                             : static_cast<u32>(all_ones(size));
     return claim != nullptr;
 }
 
@@ -86,6 +85,7 @@ void Bus::request_stop(StopRequest request) {
 
 std::vector<MmioRange> Bus::mmio_ranges() const {
     std::vector<MmioRange> ranges;
+    ranges.reserve(mmio_.size());
     for (const Claim& claim : mmio_) ranges.push_back({claim.first, claim.size});
     return ranges;
 }

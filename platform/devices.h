@@ -30,7 +30,7 @@ public:
     PostPort post_port;
     ResetPort reset_port;
     Doorbell doorbell;
-    bool complete = true;   // false: two of them claim the same range
+    bool complete = true;  // false: two of them claim the same range
 };
 
 }  // namespace postern::platform

@@ -31,7 +31,7 @@ struct Layout {
     u64 low_size = 0;   // bytes at 0
     u64 high_size = 0;  // bytes at 4 GiB
     u64 epc_base = 0;
-    u64 epc_size = 0;   // 0: no EPC
+    u64 epc_size = 0;  // 0: no EPC
 
     [[nodiscard]] u64 ram_size() const { return low_size + high_size; }
     /// True if every byte from `base` on is RAM.

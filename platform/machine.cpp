@@ -14,8 +14,7 @@ Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const c
     HostMemory epc_memory;
     if (layout.epc_size != 0) {
         auto mapped = HostMemory::map(layout.epc_size);
-        if (!mapped)
-            return error(mapped.error().what, "--epc", mapped.error().right);
+        if (!mapped) return error(mapped.error().what, "--epc", mapped.error().right);
         epc_memory = std::move(*mapped);
     }
     return std::unique_ptr<Machine>{

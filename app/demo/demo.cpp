@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <optional>
 
 #include <fmt/format.h>
@@ -38,7 +39,8 @@ std::vector<std::string> wrapped(std::string_view text, size_t width) {
 void print(std::ostream& out, std::string_view label, std::string_view text) {
     bool first = true;
     for (const std::string& line : wrapped(text, columns - label_columns - 4)) {
-        out << fmt::format("  {:<{}}  {}\n", first ? label : std::string_view{}, label_columns, line);
+        out << fmt::format("  {:<{}}  {}\n", first ? label : std::string_view{}, label_columns,
+                           line);
         first = false;
     }
 }
@@ -47,7 +49,7 @@ void print(std::ostream& out, const Account& account, std::string_view label) {
     for (const Paragraph& paragraph : account.paragraphs)
         print(out, paragraph.label.empty() ? label : std::string_view{paragraph.label},
               paragraph.text);
-    for (const std::string& wrong : account.wrong) out << "  WRONG: " << wrong << '\n';
+    for (const std::string& wrong : account.wrong) print(out, "WRONG", wrong);
 }
 
 /// What is to be shown: rows with their controls, or only the controls that leave something out.
@@ -68,11 +70,11 @@ struct Choice {
 platform::Expected<Choice> parse_choice(const DemoOptions& options) {
     Choice choice;
     if (!options.row.empty()) {
-        const auto number = parse_number(options.row);
-        const auto known = [&](const Row& row) { return number && row.number == *number; };
+        const u64 number = parse_number(options.row).value_or(0);
+        const auto known = [number](const Row& row) { return row.number == number; };
         if (!std::ranges::any_of(demo_rows(), known))
             return platform::error(fmt::format("no row \"{}\"", options.row), "--row", "1, 2 or 3");
-        choice.row = static_cast<unsigned>(*number);
+        choice.row = static_cast<unsigned>(number);
     }
     if (options.without.empty()) return choice;
     auto protections = parse_protections(options.without);
@@ -81,9 +83,9 @@ platform::Expected<Choice> parse_choice(const DemoOptions& options) {
     for (const hv::Protection protection : choice.without) {
         Choice alone{choice.row, {protection}};
         const bool shown = std::ranges::any_of(demo_rows(), [&](const Row& row) {
-            return alone.wants(row) && std::ranges::any_of(row.controls, [&](const Control& control) {
-                       return alone.wants(control);
-                   });
+            return alone.wants(row) &&
+                   std::ranges::any_of(
+                       row.controls, [&](const Control& control) { return alone.wants(control); });
         });
         if (!shown)
             return platform::error(
@@ -143,6 +145,14 @@ constexpr std::string_view introduction =
     "an address outside that leads back in by ERESUME. Each row is run as it should be, then with "
     "a protection left out, which must go wrong.";
 
+/// Beside the program, as it is built, or where it is installed.
+std::string find_guest(const std::string& directory) {
+    const std::string built = directory + "/guests/first_light.elf";
+    const std::string installed = directory + "/../share/postern/guests/first_light.elf";
+    return !std::filesystem::exists(built) && std::filesystem::exists(installed) ? installed
+                                                                                 : built;
+}
+
 }  // namespace
 
 std::span<const Row> demo_rows() {
@@ -154,8 +164,7 @@ int demo_command(const DemoOptions& options, const std::string& directory, Termi
     const auto choice = parse_choice(options);
     if (!choice) return refuse(terminal, choice.error());
     platform::Kernel kernel;
-    kernel.name =
-        options.kernel.empty() ? directory + "/guests/first_light.elf" : options.kernel;
+    kernel.name = options.kernel.empty() ? find_guest(directory) : options.kernel;
     auto file = platform::read_file(kernel.name, largest_guest,
                                     "the guest of this project, from the same build");
     if (!file) return refuse(terminal, file.error());

@@ -11,9 +11,9 @@
 namespace postern::app {
 
 struct DemoOptions {
-    std::string row;       // empty: all
-    std::string without;   // empty: the rows as they are, and their controls
-    std::string kernel;    // empty: guests/first_light.elf beside the program
+    std::string row;      // empty: all
+    std::string without;  // empty: the rows as they are, and their controls
+    std::string kernel;   // empty: guests/first_light.elf beside the program
 };
 
 /// Status 0: every row and every control came out as predicted; 4: one did not.

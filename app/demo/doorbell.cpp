@@ -17,7 +17,7 @@ using Ring = platform::Doorbell::Ring;
 constexpr u32 raw_exit = 0x0800'0031;
 constexpr u64 doorbell = 0xfe00'0000;
 constexpr size_t accesses = 4;
-constexpr u32 injected_ud = 0x8000'0306;   // valid, hardware exception, vector 6
+constexpr u32 injected_ud = 0x8000'0306;  // valid, hardware exception, vector 6
 
 // guests/abi.h: what the guest stores from outside, and how its exit codes tell the ways to end.
 constexpr u64 outside_store_0 = 0x1111'0000;
@@ -30,8 +30,8 @@ constexpr u64 store_length = 4;
 constexpr u64 eresume = 3;
 
 std::string ring_text(const Ring& ring) {
-    return fmt::format("{} of {} bytes at offset {:#x}, value {:#x}",
-                       ring.write ? "store" : "load", ring.size, ring.offset, ring.value);
+    return fmt::format("{} of {} bytes at offset {:#x}, value {:#x}", ring.write ? "store" : "load",
+                       ring.size, ring.offset, ring.value);
 }
 
 std::vector<hv::ExitRecord> device_exits(const Observation& seen) {
@@ -61,16 +61,16 @@ void expect_rings_from_outside(const Observation& seen, Account& account) {
         {3, outside_store_40, 0x40, 4, true},
     };
     if (seen.rings == expected) return;
-    account.wrong.push_back(fmt::format("the doorbell rang {} times, not 4 in the order expected",
-                                        seen.ring_count));
+    account.wrong.push_back(
+        fmt::format("the doorbell rang {} times, not 4 in the order expected", seen.ring_count));
     for (size_t i = 0; i < std::min<size_t>(seen.rings.size(), 8); ++i)
         account.wrong.push_back(fmt::format("  ring {}: {}", i, ring_text(seen.rings[i])));
 }
 
 void expect_guest_words(const Observation& seen, Account& account) {
     const auto says = [&](std::string_view key, std::string_view value) {
-        account.expect(seen.said_once(key) == value,
-                       fmt::format("the guest says {}={}, not {}", key, seen.said_once(key), value));
+        account.expect(seen.said_once(key) == value, fmt::format("the guest says {}={}, not {}",
+                                                                 key, seen.said_once(key), value));
     };
     says("ud_count", "4");
     says("ud_rip_is_aep", "1");
@@ -85,8 +85,9 @@ void tell(const Observation& seen, u64 aep, Account& account) {
                 "A device's page has no memory behind it. Postern marks it by an EPT "
                 "misconfiguration, as KVM does: every access makes a VM exit, and the hypervisor "
                 "carries out the instruction at RIP on the device instead.");
-    account.say("the enclave", "loads from the doorbell at offset 0 and at offset 0x40, then stores "
-                               "to both.");
+    account.say("the enclave",
+                "loads from the doorbell at offset 0 and at offset 0x40, then stores "
+                "to both.");
     account.say("the raw exit",
                 fmt::format("{}, {} times; physical address {:#x}: the page, its offset gone; "
                             "RIP = {:#x}, the AEP: not the enclave's instruction, which nobody "
@@ -123,15 +124,16 @@ void judge(const Observation& seen, Account& account) {
     for (const hv::ExitRecord& exit : exits) expect_guarded(exit, aep, account);
     account.expect(seen.counters.injected_ud == accesses,
                    fmt::format("{} #UD injected, not 4", seen.counters.injected_ud));
-    account.expect(seen.counters.emulated_mmio == accesses,
-                   fmt::format("{} accesses emulated, not the 4 from outside",
-                               seen.counters.emulated_mmio));
+    account.expect(
+        seen.counters.emulated_mmio == accesses,
+        fmt::format("{} accesses emulated, not the 4 from outside", seen.counters.emulated_mmio));
     expect_rings_from_outside(seen, account);
     expect_guest_words(seen, account);
     tell(seen, aep, account);
-    account.say("the result", "afterwards the enclave still works: " +
-                                  check_digest(seen.said_once("digest"),
-                                               sha256_of_page(pattern_byte), account) + ".");
+    account.say("the result",
+                "afterwards the enclave still works: " +
+                    check_digest(seen.said_once("digest"), sha256_of_page(pattern_byte), account) +
+                    ".");
 }
 
 void judge_without_guard(const Observation& seen, Account& account) {
@@ -155,9 +157,8 @@ void judge_without_guard(const Observation& seen, Account& account) {
 }
 
 bool has_anomaly(const Observation& seen, hv::Anomaly anomaly) {
-    return std::ranges::any_of(seen.anomalies, [anomaly](const SeenAnomaly& one) {
-        return one.anomaly == anomaly;
-    });
+    return std::ranges::any_of(
+        seen.anomalies, [anomaly](const SeenAnomaly& one) { return one.anomaly == anomaly; });
 }
 
 void judge_lie_without_check(const Observation& seen, Account& account) {
@@ -167,42 +168,53 @@ void judge_lie_without_check(const Observation& seen, Account& account) {
     account.expect(exit.instruction_length == host::LyingPort::lie, "the processor did not lie");
     account.expect(exit.rip_after == exit.rip_or_aep + host::LyingPort::lie, "RIP did not move");
     account.expect(!has_anomaly(seen, hv::Anomaly::rip_write_refused), "the write was refused");
-    account.expect(seen.result.ending == host::Ending::exit_port &&
-                       seen.result.value == exit_row_failed,
-                   "the guest did not notice");
-    account.say({}, fmt::format("on a processor that says length {}, RIP moved from {:#x} to {:#x}: "
-                                "the #UD came in the wrong place, and the guest gave up.",
-                                exit.instruction_length, exit.rip_or_aep, exit.rip_after));
+    account.expect(
+        seen.result.ending == host::Ending::exit_port && seen.result.value == exit_row_failed,
+        "the guest did not notice");
+    account.say({},
+                fmt::format("on a processor that says length {}, RIP moved from {:#x} to {:#x}: "
+                            "the #UD came in the wrong place, and the guest gave up.",
+                            exit.instruction_length, exit.rip_or_aep, exit.rip_after));
 }
 
 void judge_lie_with_check(const Observation& seen, Account& account) {
     const auto exits = device_exits(seen);
     account.expect(exits.size() == accesses, "there were not 4 exits for the doorbell");
     for (const hv::ExitRecord& exit : exits)
-        account.expect(exit.instruction_length == host::LyingPort::lie &&
-                           exit.rip_after == exit.rip_or_aep,
-                       "RIP moved, or the processor did not lie");
+        account.expect(
+            exit.instruction_length == host::LyingPort::lie && exit.rip_after == exit.rip_or_aep,
+            "RIP moved, or the processor did not lie");
     account.expect(seen.counters.of(hv::Anomaly::rip_write_refused) == accesses,
                    "4 writes of RIP were not refused");
     expect_rings_from_outside(seen, account);
     expect_guest_words(seen, account);
-    account.say({}, fmt::format("the same lie: RIP stayed, {} anomalies were counted, and the guest "
-                                "saw what it sees on an honest processor.",
-                                seen.counters.of(hv::Anomaly::rip_write_refused)));
+    account.say({},
+                fmt::format("the same lie: RIP stayed, {} anomalies were counted, and the guest "
+                            "saw what it sees on an honest processor.",
+                            seen.counters.of(hv::Anomaly::rip_write_refused)));
 }
 
 constexpr Control controls[] = {
-    {"without guard", {3, without(hv::Protection::guard), 0, false}, hv::Protection::guard,
+    {"without guard",
+     {3, without(hv::Protection::guard), 0, false},
+     hv::Protection::guard,
      judge_without_guard},
-    {"without skip-check", {3, without(hv::Protection::skip_check), 0, true},
-     hv::Protection::skip_check, judge_lie_without_check},
-    {"with skip-check", {3, hv::all_protections, 0, true}, hv::Protection::skip_check,
+    {"without skip-check",
+     {3, without(hv::Protection::skip_check), 0, true},
+     hv::Protection::skip_check,
+     judge_lie_without_check},
+    {"with skip-check",
+     {3, hv::all_protections, 0, true},
+     hv::Protection::skip_check,
      judge_lie_with_check},
 };
 
 }  // namespace
 
-const Row doorbell_row{3, "The enclave touches a device: a doorbell",
-                       {3, hv::all_protections, 0, false}, judge, controls};
+const Row doorbell_row{3,
+                       "The enclave touches a device: a doorbell",
+                       {3, hv::all_protections, 0, false},
+                       judge,
+                       controls};
 
 }  // namespace postern::app

@@ -75,31 +75,34 @@ void judge(const Observation& seen, Account& account) {
     expect_encls_exit(encls, account);
 
     const u64 linear = exits.empty() ? 0 : exits[0].guest_linear;
-    account.say("the enclave", "hashes a page of ordinary memory that nobody has touched before; "
-                               "then its own data page, whose EPT entry Postern has taken back "
-                               "after EINIT.");
+    account.say("the enclave",
+                "hashes a page of ordinary memory that nobody has touched before; "
+                "then its own data page, whose EPT entry Postern has taken back "
+                "after EINIT.");
     account.say("the raw exit",
                 fmt::format("{}, twice: physical {:#x} (linear {:#x}), then physical {:#x}; the "
                             "low 12 bits of each address are gone.",
                             reason_text(raw_exit), untrusted, linear, data));
-    account.say("beside it",
-                fmt::format("{}: ENCLS[EADD] of the kernel, which touched the same EPC page "
-                            "first. The same exit, bit 27 clear: an instruction of ring 0 at RIP "
-                            "{:#x}.",
-                            reason_text(raw_exit_of_encls), encls != nullptr ? encls->rip_or_aep : 0));
-    account.say("Postern", "maps the page in EPT and goes on at the AEP; the enclave's instruction "
-                           "runs again.");
-    account.say("the guest saw", fmt::format("{} and {} ERESUMEs.", seen.said_all("resumes").size() > 0
-                                                 ? seen.said_all("resumes")[0] : "?",
-                                             seen.said_all("resumes").size() > 1
-                                                 ? seen.said_all("resumes")[1] : "?"));
-    account.expect(seen.said_all("resumes") == std::vector<std::string>{"1", "1"},
-                   "the guest does not count one ERESUME for each page");
-    account.say("the result",
-                "ordinary page: " + check_digest(seen.said_once("untrusted_digest"),
-                                                 sha256_of_page(zero_byte), account) +
-                    "; EPC page: " + check_digest(seen.said_once("epc_digest"),
-                                                  sha256_of_page(pattern_byte), account) + ".");
+    account.say(
+        "beside it",
+        fmt::format("{}: ENCLS[EADD] of the kernel, which touched the same EPC page "
+                    "first. The same exit, bit 27 clear: an instruction of ring 0 at RIP "
+                    "{:#x}.",
+                    reason_text(raw_exit_of_encls), encls != nullptr ? encls->rip_or_aep : 0));
+    account.say("Postern",
+                "maps the page in EPT and goes on at the AEP; the enclave's instruction "
+                "runs again.");
+    for (const std::string_view key : {"untrusted_resumes", "epc_resumes"})
+        account.expect(seen.said_once(key) == "1",
+                       fmt::format("the guest says {}={}, not 1", key, seen.said_once(key)));
+    account.say("the guest saw", "one asynchronous exit for each page, ended by ERESUME.");
+    account.say(
+        "the result",
+        "ordinary page: " +
+            check_digest(seen.said_once("untrusted_digest"), sha256_of_page(zero_byte), account) +
+            "; EPC page: " +
+            check_digest(seen.said_once("epc_digest"), sha256_of_page(pattern_byte), account) +
+            ".");
 }
 
 void judge_without_capture(const Observation& seen, Account& account) {
@@ -107,13 +110,18 @@ void judge_without_capture(const Observation& seen, Account& account) {
 }
 
 constexpr Control controls[] = {
-    {"without capture", {2, without(hv::Protection::capture), 0, false}, hv::Protection::capture,
+    {"without capture",
+     {2, without(hv::Protection::capture), 0, false},
+     hv::Protection::capture,
      judge_without_capture},
 };
 
 }  // namespace
 
-const Row first_touch_row{2, "The enclave is the first to touch a page",
-                          {2, hv::all_protections, 0, false}, judge, controls};
+const Row first_touch_row{2,
+                          "The enclave is the first to touch a page",
+                          {2, hv::all_protections, 0, false},
+                          judge,
+                          controls};
 
 }  // namespace postern::app

@@ -21,7 +21,7 @@ struct Experiment {
 
 struct SeenAnomaly {
     hv::Anomaly anomaly;
-    u64 exit;   // its sequence number
+    u64 exit;  // its sequence number
 };
 
 /// The guest's writes to the mark port that name a page to take back.
@@ -39,10 +39,10 @@ struct Observation {
     std::vector<TakenBack> taken_back;
     std::vector<platform::Doorbell::Ring> rings;
     u64 ring_count = 0;
-    size_t row_begin = 0;   // exits before the row's first mark
-    size_t row_end = 0;     // exits up to its last, or to the end
+    size_t row_begin = 0;  // exits before the row's first mark
+    size_t row_end = 0;    // exits up to its last, or to the end
     std::string serial;
-    std::multimap<std::string, std::string, std::less<>> said;   // "@row1.key=value": key, value
+    std::multimap<std::string, std::string, std::less<>> said;  // "@row1.key=value": key, value
     std::vector<VmcsField> missing_fields;
 
     /// The exits of the row itself that interrupted the enclave, or were typed otherwise though

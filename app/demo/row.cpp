@@ -77,14 +77,15 @@ void expect_unknown_reason(const Observation& seen, u32 raw_reason, Account& acc
                    fmt::format("the number is {:#x}, not {:#x}", stop.detail, raw_reason));
     account.expect(seen.said_all("digest").empty() && seen.said_all("untrusted_digest").empty(),
                    "the enclave came to a result all the same");
-    account.say({}, fmt::format("{:#x} is taken for the number, which matches no row of the table: "
-                                "the guest was stopped at its enclave's first exit.",
-                                stop.detail));
+    account.say({},
+                fmt::format("{:#010x} is taken for the number, which matches no row of the table: "
+                            "the guest was stopped at its enclave's first exit.",
+                            stop.detail));
 }
 
 std::string check_digest(const std::string& said, const std::string& expected, Account& account) {
-    const bool right = account.expect(
-        said == expected, fmt::format("SHA-256 {} instead of {}", said, expected));
+    const bool right =
+        account.expect(said == expected, fmt::format("SHA-256 {} instead of {}", said, expected));
     return fmt::format("SHA-256 {}...{}: {}", said.substr(0, 16),
                        said.size() > 8 ? said.substr(said.size() - 8) : "",
                        right ? "right" : "WRONG");

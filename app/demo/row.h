@@ -54,7 +54,7 @@ std::span<const Row> demo_rows();
 
 /// SHA-256 by OpenSSL of the 4096 bytes that byte_at gives, in hexadecimal.
 std::string sha256_of_page(u8 (*byte_at)(u64 index));
-u8 pattern_byte(u64 index);   // what the enclave's data page is filled with
+u8 pattern_byte(u64 index);  // what the enclave's data page is filled with
 u8 zero_byte(u64 index);
 
 /// The guest ran to its end and said so; no anomaly, no field of the VMCS missing.

@@ -33,17 +33,20 @@ void judge(const Observation& seen, Account& account) {
                    fmt::format("the guest counts {} ERESUMEs for {} exits",
                                seen.said_once("resumes"), exits.size()));
     const u64 aep = exits.empty() ? 0 : exits[0].rip_or_aep;
-    account.say("the enclave", "hashes 4 KiB of its own memory with SHA-256; the VMX-preemption "
-                               "timer is set to 1,000 instructions.");
+    account.say("the enclave",
+                "hashes 4 KiB of its own memory with SHA-256; the VMX-preemption "
+                "timer is set to 1,000 instructions.");
     account.say("the raw exit",
                 fmt::format("{}, {} times; RIP = {:#x}, the AEP (where ERESUME is), length 0.",
                             reason_text(raw_exit), exits.size(), aep));
-    account.say("Postern", "reads the field once, keeps the number 52 and the enclave flag (bit "
-                           "27) apart, starts the timer anew and goes on at the AEP.");
+    account.say("Postern",
+                "reads the field once, keeps the number 52 and the enclave flag (bit "
+                "27) apart, starts the timer anew and goes on at the AEP.");
     account.say("the guest saw", fmt::format("{} asynchronous exits of its enclave, each ended by "
-                                             "ERESUME; nothing else.", seen.said_once("resumes")));
-    account.say("the result", check_digest(seen.said_once("digest"),
-                                           sha256_of_page(pattern_byte), account));
+                                             "ERESUME; nothing else.",
+                                             seen.said_once("resumes")));
+    account.say("the result",
+                check_digest(seen.said_once("digest"), sha256_of_page(pattern_byte), account));
 }
 
 void judge_without_capture(const Observation& seen, Account& account) {
@@ -51,13 +54,18 @@ void judge_without_capture(const Observation& seen, Account& account) {
 }
 
 constexpr Control controls[] = {
-    {"without capture", {1, without(hv::Protection::capture), period, false},
-     hv::Protection::capture, judge_without_capture},
+    {"without capture",
+     {1, without(hv::Protection::capture), period, false},
+     hv::Protection::capture,
+     judge_without_capture},
 };
 
 }  // namespace
 
-const Row timer_row{1, "A timer interrupts the enclave every 1,000 instructions",
-                    {1, hv::all_protections, period, false}, judge, controls};
+const Row timer_row{1,
+                    "A timer interrupts the enclave every 1,000 instructions",
+                    {1, hv::all_protections, period, false},
+                    judge,
+                    controls};
 
 }  // namespace postern::app

@@ -138,8 +138,7 @@ private:
         ProgramHeader program{};
         std::memcpy(&program, file_.data() + header.program_offset + index * sizeof program,
                     sizeof program);
-        if (program.type == segment_interpreter)
-            return wrong("dynamically linked ELF", right_file);
+        if (program.type == segment_interpreter) return wrong("dynamically linked ELF", right_file);
         if (program.type != segment_load || program.memory_size == 0) return {};
         if (auto bad = check_segment(program, index)) return bad;
         image.segments.push_back(

@@ -12,8 +12,8 @@
 namespace postern::platform {
 
 struct ElfSegment {
-    u64 physical;      // p_paddr
-    u64 memory_size;   // bytes in memory; those beyond file_size are zero
+    u64 physical;     // p_paddr
+    u64 memory_size;  // bytes in memory; those beyond file_size are zero
     u64 file_offset;
     u64 file_size;
 };

@@ -20,7 +20,8 @@ Expected<std::vector<u8>> read_file(const std::string& path, u64 most, const std
     const u64 size = std::filesystem::file_size(path, code);
     if (code) return error(code.message(), path, right);
     if (size > most)
-        return error(fmt::format("{} bytes are more than the {} that fit", size, most), path, right);
+        return error(fmt::format("{} bytes are more than the {} that fit", size, most), path,
+                     right);
     std::ifstream stream{path, std::ios::binary};
     if (!stream) return error(std::strerror(errno), path, right);
     std::vector<u8> bytes(size);

@@ -62,8 +62,7 @@ void put_segments(const ElfImage& image, const std::vector<u8>& file, const Gues
     for (const ElfSegment& segment : image.segments) {
         // What lies beyond the file's part is zero already: RAM is fresh.
         if (segment.file_size == 0) continue;
-        std::memcpy(ram.at(segment.physical), file.data() + segment.file_offset,
-                    segment.file_size);
+        std::memcpy(ram.at(segment.physical), file.data() + segment.file_offset, segment.file_size);
     }
 }
 
@@ -127,8 +126,8 @@ Expected<StartState> load_elf(const Kernel& kernel, const GuestRam& ram) {
     add_range(taken, {boot, boot_pages * page_size});
     const u64 initrd = find_gap(taken, kernel.initrd.size(), ram.layout.low_size);
     if (!kernel.initrd.empty() && initrd == 0)
-        return error(fmt::format("{} bytes do not fit in memory", kernel.initrd.size()),
-                     "--initrd", "a smaller file, or more --memory");
+        return error(fmt::format("{} bytes do not fit in memory", kernel.initrd.size()), "--initrd",
+                     "a smaller file, or more --memory");
 
     put_segments(*image, kernel.file, ram);
     put_identity_map(boot, ram);

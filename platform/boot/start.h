@@ -22,9 +22,9 @@ struct GuestRam {
 };
 
 struct Kernel {
-    std::string name;         // for errors
+    std::string name;  // for errors
     std::vector<u8> file;
-    std::vector<u8> initrd;   // empty: no module
+    std::vector<u8> initrd;  // empty: no module
     std::string command_line;
 };
 

@@ -222,9 +222,9 @@ void LocalApic::send(u64 command) {
     const auto destination = static_cast<u32>(x2apic() ? command >> 32 : command >> 56);
     const u32 broadcast = x2apic() ? ~u32{0} : 0xff;
     const bool physical = (command & logical) == 0;
-    const bool here = shorthand == self || shorthand == all ||
-                      (shorthand == none && physical &&
-                       (destination == state_.id || destination == broadcast));
+    const bool here =
+        shorthand == self || shorthand == all ||
+        (shorthand == none && physical && (destination == state_.id || destination == broadcast));
     if (here && (command >> 8 & 7) == fixed) request(static_cast<u8>(command));
 }
 
@@ -268,9 +268,7 @@ void LocalApic::write_register(u32 index, u32 value, u64 now) {
         case reg_destination_format: state_.destination_format = value | 0x0fff'ffff; return;
         case reg_spurious: write_spurious(value); return;
         case reg_error_status: state_.error_status = 0; return;
-        case reg_command_low:
-            send((state_.interrupt_command & ~u64{0xffff'ffff}) | value);
-            return;
+        case reg_command_low: send((state_.interrupt_command & ~u64{0xffff'ffff}) | value); return;
         case reg_command_high:
             state_.interrupt_command = (state_.interrupt_command & 0xffff'ffff) | u64{value} << 32;
             return;
@@ -314,7 +312,8 @@ bool LocalApic::write_msr(u32 msr, u64 value, u64 now) {
         state_.tsc_deadline = value;
         const u64 adjust = processor_->msr.tsc_adjust;
         const bool past = value <= now + adjust;
-        state_.timer_due = value == 0 ? never : past ? now : value - adjust;
+        state_.timer_due = past ? now : value - adjust;
+        if (value == 0) state_.timer_due = never;
         return true;
     }
     const u32 index = msr - x2apic_msr_first;

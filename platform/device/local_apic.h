@@ -39,8 +39,8 @@ public:
         u32 lvt_error = 0x1'0000;
         u32 initial_count = 0;
         u32 divide = 0;
-        u64 timer_due = never;   // absolute time at which the count reaches 0
-        u64 tsc_deadline = 0;    // as written; 0: disarmed
+        u64 timer_due = never;  // absolute time at which the count reaches 0
+        u64 tsc_deadline = 0;   // as written; 0: disarmed
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
 

@@ -7,14 +7,14 @@ namespace postern::platform {
 namespace {
 
 enum Register : u16 {
-    data,                 // RBR, THR; DLL with DLAB
-    interrupt_enable,     // IER; DLM with DLAB
-    identification,       // IIR, FCR
-    line_control,         // LCR
-    modem_control,        // MCR
-    line_status,          // LSR
+    data,                   // RBR, THR; DLL with DLAB
+    interrupt_enable,       // IER; DLM with DLAB
+    identification,         // IIR, FCR
+    line_control,           // LCR
+    modem_control,          // MCR
+    line_status,            // LSR
     modem_status_register,  // MSR
-    scratch,              // SCR
+    scratch,                // SCR
 };
 
 enum InterruptEnable : u8 { enable_received = 1, enable_transmitter = 2, enable_line = 4 };

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bad input: exactly one line on the error stream, nothing on the other, status 2.
+#include "app/program.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <sstream>
+
+#include "unit/platform/elf_image.h"
+
+namespace postern::app {
+namespace {
+
+struct Outcome {
+    int status;
+    std::string out, err;
+};
+
+Outcome run(const std::vector<std::string>& arguments) {
+    std::ostringstream out, err;
+    const int status = run_program(arguments, "/nonexistent", {out, err});
+    return {status, out.str(), err.str()};
+}
+
+void expect_refused(const std::vector<std::string>& arguments, std::string_view begins) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.status, 2) << outcome.err;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_TRUE(outcome.err.starts_with("postern: ")) << outcome.err;
+    EXPECT_TRUE(std::string_view{outcome.err}.substr(9).starts_with(begins)) << outcome.err;
+    EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    EXPECT_EQ(outcome.err.back(), '\n');
+}
+
+std::string file_with(const std::string& name, const std::string& content) {
+    // Tests run in processes side by side.
+    const std::string path = ::testing::TempDir() + name + "-" + std::to_string(getpid());
+    std::ofstream{path, std::ios::binary} << content;
+    return path;
+}
+
+TEST(CommandLine, NoCommandOrAnUnknownOneIsRefused) {
+    expect_refused({}, "A subcommand is required");
+    expect_refused({"dance"}, "");
+    expect_refused({"run", "--no-such-option"}, "The following argument was not expected");
+    expect_refused({"run", "--kernel"}, "--kernel");
+}
+
+TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
+    expect_refused({"exec"}, "not implemented yet: exec: ");
+    expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
+    expect_refused({"matrix"}, "not implemented yet: matrix: ");
+    expect_refused({"run", "--bare"}, "not implemented yet: --bare: ");
+    expect_refused({"run", "--drive", "disk"}, "not implemented yet: --drive: ");
+    expect_refused({"run", "--gdb", "1234"}, "not implemented yet: --gdb: ");
+    expect_refused({"run", "--boot", "linux"}, "not implemented yet: --boot linux: ");
+    expect_refused({"run", "--cpus", "2"}, "not implemented yet: --cpus above 1: 1");
+}
+
+TEST(Run, BadValuesNameTheirOption) {
+    expect_refused({"run"}, "no kernel is given: --kernel: ");
+    expect_refused({"run", "--memory", "lots"}, "\"lots\" is not a size: --memory: ");
+    expect_refused({"run", "--memory", "1M"}, "1048576 bytes of memory: --memory: ");
+    expect_refused({"run", "--memory", "999999G"}, "1073740750258176 bytes of memory: --memory: ");
+    expect_refused({"run", "--epc", "1K"}, "1024 bytes of EPC: --epc: ");
+    expect_refused({"run", "--cpus", "none"}, "\"none\" is not a number of processors: --cpus: ");
+    expect_refused({"run", "--cpu", "i486"}, "unknown model \"i486\": --cpu: ");
+    expect_refused({"run", "--cpu", "postern-v3,+warp"}, "unknown feature \"+warp\": --cpu: ");
+    expect_refused({"run", "--boot", "floppy"}, "unknown way to boot \"floppy\": --boot: ");
+    expect_refused({"run", "--enclave-fault", "pf"}, "unknown fault \"pf\": --enclave-fault: ");
+    expect_refused({"run", "--without", "luck"}, "unknown protection \"luck\": --without: ");
+    expect_refused({"run", "--max-instructions", "0"},
+                   "\"0\" is not a count: --max-instructions: ");
+    expect_refused({"run", "--timeout", "soon"}, "\"soon\" is not a count: --timeout: ");
+}
+
+TEST(Run, BadFilesAreNamed) {
+    expect_refused({"run", "--kernel", "no-such-kernel"}, "no such file: no-such-kernel: ");
+    expect_refused({"run", "--kernel", ::testing::TempDir()}, "it is a directory: ");
+    expect_refused({"run", "--kernel", file_with("postern-empty", "")}, "the file is empty: ");
+    expect_refused({"run", "--kernel", file_with("postern-text", "hello, world")},
+                   "not an ELF file (it begins with 0x68): ");
+    expect_refused({"run", "--kernel",
+                    file_with("postern-short",
+                              "\x7f"
+                              "ELF\x02\x01\x01")},
+                   "truncated ELF: 7 bytes, the header alone has 64: ");
+}
+
+/// A kernel of these instructions, as a file.
+std::string kernel_of(const std::string& name, const std::vector<u8>& code) {
+    test::ElfFile file;
+    file.entry(0x10'0000);
+    file.add({1, 0x1000, 0x10'0000, code.size(), 0x2000});
+    for (size_t i = 0; i < code.size(); ++i) file.put(0x1000 + i, code[i], 1);
+    return file_with(name, {file.bytes.begin(), file.bytes.end()});
+}
+
+// mov dx, 3f8h; mov al, 'A'; out dx, al; mov al, 3; out 0f4h, al
+const std::vector<u8> says_a_and_exits{0x66, 0xba, 0xf8, 3, 0xb0, 'A', 0xee, 0xb0, 3, 0xe6, 0xf4};
+
+TEST(Run, TheGuestsOutputAndStatusAreThePrograms) {
+    const std::string kernel = kernel_of("postern-a", says_a_and_exits);
+    const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M", "--epc", "0"});
+    EXPECT_EQ(outcome.status, 7);
+    EXPECT_EQ(outcome.out, "A");
+    EXPECT_EQ(outcome.err, "");
+}
+
+TEST(Run, SerialOutputGoesToAFileOrNowhere) {
+    const std::string kernel = kernel_of("postern-a", says_a_and_exits);
+    const std::string log = file_with("postern-serial-log", "");
+    EXPECT_EQ(run({"run", "--kernel", kernel, "--memory", "16M", "--serial", log}).out, "");
+    std::ifstream stream{log};
+    EXPECT_EQ((std::string{std::istreambuf_iterator<char>{stream}, {}}), "A");
+    EXPECT_EQ(run({"run", "--kernel", kernel, "--memory", "16M", "--serial", "none"}).out, "");
+    expect_refused({"run", "--kernel", kernel, "--serial", "/nonexistent/log"},
+                   "/nonexistent/log cannot be written (No such file or directory): --serial: ");
+}
+
+TEST(Run, ALimitGives124AndSaysSo) {
+    const std::string kernel = kernel_of("postern-loop", {0xeb, 0xfe});
+    const Outcome outcome =
+        run({"run", "--kernel", kernel, "--memory", "16M", "--max-instructions", "5000"});
+    EXPECT_EQ(outcome.status, 124);
+    EXPECT_EQ(outcome.err, "postern: stopped at the limit, after 5000 instructions\n");
+}
+
+TEST(Run, WhatIsNotImplementedGives4AndItsName) {
+    const std::string kernel = kernel_of("postern-x87", {0xd9, 0xe8});
+    const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M"});
+    EXPECT_EQ(outcome.status, 4);
+    EXPECT_EQ(outcome.err, "postern: not implemented: fld1 at RIP 0x100000\n");
+}
+
+TEST(Run, StatisticsComeAtTheEnd) {
+    const std::string kernel = kernel_of("postern-a", says_a_and_exits);
+    const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M", "--stats"});
+    EXPECT_EQ(outcome.status, 7);
+    EXPECT_NE(outcome.err.find("           2  exits: 30 io_instruction, normal\n"),
+              std::string::npos)
+        << outcome.err;
+}
+
+TEST(Demo, BadChoicesAreRefused) {
+    expect_refused({"demo", "--row", "4"}, "no row \"4\": --row: ");
+    expect_refused({"demo", "--row", "first"}, "no row \"first\": --row: ");
+    expect_refused({"demo", "--without", "luck"}, "unknown protection \"luck\": --without: ");
+    expect_refused({"demo", "--without", "bp-type"},
+                   "no row shows what goes wrong without bp-type: --without: ");
+    expect_refused({"demo", "--row", "1", "--without", "guard"},
+                   "no row shows what goes wrong without guard: --without: ");
+    expect_refused({"demo"}, "no such file: /nonexistent/guests/first_light.elf: ");
+}
+
+TEST(DecodeCommand, PrintsLinesOrRefuses) {
+    const Outcome outcome = run({"decode", "interruptibility", "8"});
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.err, "");
+    EXPECT_EQ(outcome.out,
+              "interruptibility 0x00000008: guest interruptibility state (VMCS field 4824H)\n"
+              "  bit 3      blocking by NMI\n");
+    expect_refused({"decode", "cr0"}, "");
+    expect_refused({"decode", "cr0", "zero"}, "\"zero\" is not a number: decode: ");
+    expect_refused({"decode", "cr9", "0"}, "unknown field \"cr9\": decode: ");
+}
+
+TEST(Help, IsNoError) {
+    const Outcome outcome = run({"--help"});
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_NE(outcome.out.find("decode"), std::string::npos);
+    EXPECT_EQ(run({"--version"}).status, 0);
+}
+
+}  // namespace
+}  // namespace postern::app

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The host's interrupt comes when it was asked for, and stays until it is taken back.
+#include "host/ticks.h"
+
+#include <gtest/gtest.h>
+
+namespace postern::host {
+namespace {
+
+TEST(HostTicks, NothingComesUntilArmed) {
+    HostTicks ticks;
+    EXPECT_EQ(ticks.pending_vector(1'000'000), -1);
+    EXPECT_EQ(ticks.next_event(), ~u64{0});
+}
+
+TEST(HostTicks, TheInterruptIsPendingFromItsTimeOn) {
+    HostTicks ticks;
+    ticks.arm(500);
+    EXPECT_EQ(ticks.next_event(), 500u);
+    EXPECT_EQ(ticks.pending_vector(499), -1);
+    EXPECT_EQ(ticks.pending_vector(500), 0xef);
+    EXPECT_EQ(ticks.pending_vector(600), 0xef);
+    ticks.disarm();
+    EXPECT_EQ(ticks.pending_vector(600), -1);
+}
+
+TEST(HostTicks, AnAcknowledgedInterruptIsGone) {
+    HostTicks ticks;
+    ticks.arm(500);
+    ticks.acknowledge(0xef);
+    EXPECT_EQ(ticks.pending_vector(600), -1);
+}
+
+TEST(HostTicks, ItHasNoMsrs) {
+    HostTicks ticks;
+    bool fault = false;
+    EXPECT_EQ(ticks.read_msr(0x802, 0, fault), 0u);
+    EXPECT_TRUE(fault);
+    EXPECT_FALSE(ticks.write_msr(0x6e0, 1, 0));
+}
+
+}  // namespace
+}  // namespace postern::host
