@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/coverage.md: the rows of the project's tables, read from their sources, and the
-tests whose names speak of them. --check compares instead and fails if the file is out of date.
+tests whose names speak of them; then the open behaviours of docs/open-points.md. --check compares
+instead and fails if the file is out of date.
 
 A test speaks of a row if the words of the row's name stand in its own, in that order
 (ept_violation: EnclaveExit.EptViolationIsMapped). For instructions, whose names are everyday
@@ -18,6 +19,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
 target = root / "docs" / "coverage.md"
+open_points = root / "docs" / "open-points.md"
 
 Row = list[str]
 
@@ -176,7 +178,7 @@ def tests_cell(names: list[str]) -> str:
 
 
 def escape(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return cell.replace("|", "\\|").replace("<", "&lt;")
 
 
 def section(table: Table, tests: Tests) -> list[str]:
@@ -200,6 +202,33 @@ def section(table: Table, tests: Tests) -> list[str]:
     return [*lines, ""]
 
 
+def markdown_tables(text: str) -> Iterator[list[Row]]:
+    rows: list[Row] = []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
+        elif rows:
+            yield [rows[0], *rows[2:]]   # without the line below the head
+            rows = []
+
+
+def open_section() -> list[str]:
+    """What the manual leaves open, written by hand: each row with where its answer comes from."""
+    tags, behaviours = markdown_tables(open_points.read_text(encoding="utf-8"))
+    known = {row[0].strip("`") for row in tags[1:]}
+    for row in behaviours[1:]:
+        if len(row) != len(behaviours[0]) or row[1] not in known or not all(row):
+            raise ValueError(f"{open_points.name}: not a row: {' | '.join(row)}")
+    counts = ", ".join(f"{sum(row[1] == tag for row in behaviours[1:])} {tag}"
+                       for tag in sorted(known))
+    return ["## Open behaviours", "",
+            f"{len(behaviours) - 1} rows: {counts}. What the tags mean: [{open_points.name}]"
+            f"({open_points.name}).", "",
+            *("| " + " | ".join(row) + " |" for row in behaviours[:1]),
+            "|" + "---|" * len(behaviours[0]),
+            *("| " + " | ".join(row) + " |" for row in behaviours[1:]), ""]
+
+
 def document() -> str:
     tests = read_tests()
     lines = ["# Coverage", "",
@@ -208,6 +237,7 @@ def document() -> str:
              "names the row, not that none reaches it.", ""]
     for table in tables():
         lines += section(table, tests)
+    lines += open_section()
     return "\n".join(lines).rstrip() + "\n"
 
 
