@@ -118,6 +118,7 @@ RunOutcome loop(Cpu& c, u64 until) {
         const bool step_one = must_step(c);
         const bool trap_flag = c.flags.has(Rflag::tf);
         const InterruptibilityState blocking = c.event.blocking;
+        c.event.repeating = false;
         const Step step = run_slice(c);
         c.unresolved = nullptr;
         if (step == Step::fault) {

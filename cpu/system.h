@@ -65,12 +65,24 @@ protected:
     ~InterruptController() = default;
 };
 
+/// What the manual leaves open and software can tell apart: one of two readings each. Names,
+/// defaults and reasons are in cpu/choices.h.
+struct Choices {
+    /// VMX instructions other than VMCALL and VMFUNC, executed in an enclave: #UD, not a VM exit.
+    bool vmx_instruction_in_enclave_is_ud = false;
+    /// INT1 in an enclave: a hardware exception, not a privileged software exception.
+    bool int1_in_debug_enclave_is_type3 = false;
+    /// An AEX for the VM exit of an access leaves SSA.EXITINFO as it was.
+    bool exitinfo_after_ept_is_stale = false;
+};
+
 struct System {
     PhysicalMemory memory;
     Epc* epc = nullptr;
     Bus* bus = nullptr;
     const Model* model = nullptr;
     unsigned physical_bits = 46;   // MAXPHYADDR
+    Choices choices;
 };
 
 }  // namespace postern::cpu

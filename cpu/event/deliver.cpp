@@ -34,9 +34,10 @@ Event pending_event(const Cpu& c) {
     e.instruction_length = p.software ? p.instruction_length : 0;
     e.address = p.address;
     e.return_rip = p.software ? c.next_rip : c.rip;
-    // General detect is a fault, too; a #BP that is one comes from an enclave, where RF is lost.
-    e.resume_flag = c.flags.has(Rflag::rf) ||
-                    (!p.software && (is_fault(p.vector) || p.vector == Vector::debug));
+    // General detect is a fault, too; and an enclave's INT3 and INT1 are.
+    const bool fault = is_fault(p.vector) || p.vector == Vector::debug ||
+                       p.vector == Vector::breakpoint;
+    e.resume_flag = c.flags.has(Rflag::rf) || (fault && !p.software);
     e.nmi_unblocked = p.nmi_unblocked;
     return e;
 }
@@ -117,6 +118,8 @@ Delivery finish(Cpu& c, const Event& e) {
     s.blocking = s.blocking.without({Interruptibility::sti, Interruptibility::mov_ss});
     s.resume_loaded = false;
     s.trap_inhibited = false;
+    s.repeating = false;
+    s.watch_hits = 0;
     // SDM 3C, "Monitor Trap Flag": pending at the boundary before the handler.
     if (wants_monitor_trap(c)) s.mtf_pending = true;
     if (retires(e)) c.budget -= 1;

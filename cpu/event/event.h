@@ -39,13 +39,18 @@ Delivery take_pending(Cpu& c);
 /// external interrupts, in the order of SDM 3A, "Priority Among Concurrent Events".
 Delivery poll(Cpu& c);
 
+/// A preemption timer, NMI or interrupt that poll() would act on now. What an interrupt shadow or
+/// a mask holds back is not due.
+bool is_event_due(const Cpu& c);
+
 /// Absolute time at which poll() may have something that it does not have now; ~0: never.
 u64 next_event(const Cpu& c);
 
-/// True if the next instruction must run alone: an interrupt shadow, TF, or MTF is in force.
+/// True if the next instruction must run alone: an interrupt shadow, TF, RF, MTF or a breakpoint is
+/// in force.
 bool must_step(const Cpu& c);
 
-/// After the single instruction of must_step(): ends the shadow, makes the trap pending.
+/// After the single instruction of must_step(): ends the shadow, makes traps pending.
 /// `before`: RFLAGS.TF and the shadow as they were when it began.
 void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_before);
 

@@ -2,6 +2,7 @@
 // Instruction boundaries: what happens there, in which order, and when to look again.
 #include <algorithm>
 
+#include "cpu/event/breakpoint.h"
 #include "cpu/event/controls.h"
 #include "cpu/event/deliver.h"
 
@@ -10,22 +11,28 @@ namespace postern::cpu {
 namespace {
 
 constexpr u64 pending_bs = u64{1} << static_cast<unsigned>(PendingDebug::bs);
+constexpr u64 pending_enabled_breakpoint =
+    u64{1} << static_cast<unsigned>(PendingDebug::enabled_breakpoint);
 constexpr u64 dr6_bits = 0x400f;   // BS, B3 to B0
 
 bool shadowed(const Cpu& c) {
     return c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss});
 }
 
+/// RF of the image that an event at this boundary pushes. SDM 3B, "Instruction-Breakpoint
+/// Exception Condition".
+bool image_resume_flag(const Cpu& c) { return c.flags.has(Rflag::rf) || c.event.repeating; }
+
 /// An exit at a boundary that no exception causes.
 Delivery exit_here(Cpu& c, const vmx::Exit& x) {
-    return leave_guest(c, x, {.fault_like = c.flags.has(Rflag::rf)});
+    return leave_guest(c, x, {.fault_like = image_resume_flag(c)});
 }
 
 Event event_here(const Cpu& c, InterruptionInformation information) {
     Event e;
     e.information = information;
     e.return_rip = c.rip;
-    e.resume_flag = c.flags.has(Rflag::rf);
+    e.resume_flag = image_resume_flag(c);
     return e;
 }
 
@@ -60,13 +67,13 @@ Delivery monitor_trap(Cpu& c) {
     return exit_here(c, {.reason = BasicReason::monitor_trap_flag});
 }
 
-/// Single-step traps, and what VM entry loaded as pending. MOV SS delays them by an instruction.
+/// Single-step traps, data breakpoints, and what VM entry loaded as pending. MOV SS delays them by
+/// an instruction.
 Delivery debug_trap(Cpu& c) {
     EventState& s = c.event;
     if (s.trap_pending) s.pending_debug |= pending_bs;
-    constexpr u64 due = pending_bs | u64{1} << static_cast<unsigned>(
-                                         PendingDebug::enabled_breakpoint);
-    if ((s.pending_debug & due) == 0) return Delivery::nothing;
+    if ((s.pending_debug & (pending_bs | pending_enabled_breakpoint)) == 0)
+        return Delivery::nothing;
     if (s.blocking.has(Interruptibility::mov_ss)) return Delivery::nothing;
     Event e = event_here(c, InterruptionInformation::hardware_exception(Vector::debug));
     e.address = s.pending_debug & dr6_bits;
@@ -75,9 +82,13 @@ Delivery debug_trap(Cpu& c) {
     return happen(c, e);
 }
 
+bool is_timer_due(const Cpu& c) {
+    return vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline;
+}
+
 /// SDM 3C, "VMX-Preemption Timer".
 Delivery preemption_timer(Cpu& c) {
-    if (!vmx::in_guest(c) || now(c) < c.vmx.preemption_deadline) return Delivery::nothing;
+    if (!is_timer_due(c)) return Delivery::nothing;
     if (c.event.activity == ActivityState::wait_for_sipi) return Delivery::nothing;
     return exit_here(c, {.reason = BasicReason::vmx_preemption_timer_expired});
 }
@@ -90,16 +101,19 @@ Delivery nmi_window(Cpu& c) {
 }
 
 /// With virtual NMIs, blocking by NMI says nothing about physical ones: those always exit.
+bool is_nmi_due(const Cpu& c) {
+    if (!c.event.nmi_pending || shadowed(c)) return false;
+    return !c.event.blocking.has(Interruptibility::nmi) || wants(c, PinControl::virtual_nmis);
+}
+
 Delivery nmi(Cpu& c) {
-    if (!c.event.nmi_pending || shadowed(c)) return Delivery::nothing;
-    const bool blocked = c.event.blocking.has(Interruptibility::nmi) &&
-                         !wants(c, PinControl::virtual_nmis);
-    if (blocked) return Delivery::nothing;
+    if (!is_nmi_due(c)) return Delivery::nothing;
     c.event.nmi_pending = false;
     const auto information = InterruptionInformation::nmi();
     if (!wants(c, PinControl::nmi_exiting)) return happen(c, event_here(c, information));
     return exit_here(c, {.reason = BasicReason::exception_or_nmi,
-                         .interruption_information = information.to_raw()});
+                         .interruption_information = information.to_raw(),
+                         .sets_rf = image_resume_flag(c)});
 }
 
 /// SDM 3C, "Interrupt-Window Exiting and Virtual-Interrupt Delivery".
@@ -109,26 +123,48 @@ Delivery interrupt_window(Cpu& c) {
     return exit_here(c, {.reason = BasicReason::interrupt_window});
 }
 
-Delivery external_interrupt(Cpu& c) {
+/// The vector of the interrupt that is due, or -1. One that exits does so whatever IF says.
+int due_interrupt(const Cpu& c) {
     const bool exits = wants(c, PinControl::external_interrupt_exiting);
-    if (c.interrupts == nullptr || shadowed(c)) return Delivery::nothing;
-    if (!exits && !c.flags.has(Rflag::if_)) return Delivery::nothing;
-    const int vector = c.interrupts->pending_vector(now(c));
+    if (c.interrupts == nullptr || shadowed(c)) return -1;
+    if (!exits && !c.flags.has(Rflag::if_)) return -1;
+    return c.interrupts->pending_vector(now(c));
+}
+
+Delivery external_interrupt(Cpu& c) {
+    const int vector = due_interrupt(c);
     if (vector < 0) return Delivery::nothing;
+    const bool exits = wants(c, PinControl::external_interrupt_exiting);
     const auto information = InterruptionInformation::external(static_cast<u8>(vector));
     const bool acknowledges = !exits || wants(c, ExitControl::acknowledge_interrupt_on_exit);
     if (acknowledges) c.interrupts->acknowledge(static_cast<u8>(vector));
     if (!exits) return happen(c, event_here(c, information));
     return exit_here(c, {.reason = BasicReason::external_interrupt,
-                         .interruption_information = acknowledges ? information.to_raw() : 0});
+                         .interruption_information = acknowledges ? information.to_raw() : 0,
+                         .sets_rf = image_resume_flag(c)});
+}
+
+/// A fault, but not one that pushes RF = 1: its handler is to set RF. SDM 3B,
+/// "Instruction-Breakpoint Exception Condition". MOV SS suppresses it as RF does.
+Delivery instruction_breakpoint(Cpu& c) {
+    if (!has_breakpoints(c) || image_resume_flag(c)) return Delivery::nothing;
+    const EventState& s = c.event;
+    if (s.activity != ActivityState::active || s.blocking.has(Interruptibility::mov_ss))
+        return Delivery::nothing;
+    const u64 hits = instruction_breakpoints(c);
+    if (hits == 0) return Delivery::nothing;
+    Event e = event_here(c, InterruptionInformation::hardware_exception(Vector::debug));
+    e.address = hits;
+    return happen(c, e);
 }
 
 using Source = Delivery (*)(Cpu&);
 
 /// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
 /// expired preemption timer goes before the NMI window, each window before what it waits for.
-constexpr Source sources[] = {inject,     monitor_trap, debug_trap,       preemption_timer,
-                              nmi_window, nmi,          interrupt_window, external_interrupt};
+constexpr Source sources[] = {
+    inject, monitor_trap,     debug_trap,         preemption_timer,      nmi_window,
+    nmi,    interrupt_window, external_interrupt, instruction_breakpoint};
 
 /// SDM 3C, "Guest Non-Register State": what an inactive processor still notices.
 bool noticed(const Cpu& c, Source source) {
@@ -156,6 +192,10 @@ Delivery poll(Cpu& c) {
     return Delivery::nothing;
 }
 
+bool is_event_due(const Cpu& c) {
+    return is_timer_due(c) || is_nmi_due(c) || due_interrupt(c) >= 0;
+}
+
 u64 next_event(const Cpu& c) {
     const u64 timer = vmx::in_guest(c) ? c.vmx.preemption_deadline : ~u64{0};
     const u64 interrupt = c.interrupts != nullptr ? c.interrupts->next_event() : ~u64{0};
@@ -164,7 +204,7 @@ u64 next_event(const Cpu& c) {
 
 bool must_step(const Cpu& c) {
     return shadowed(c) || c.flags.has(Rflag::tf) || c.flags.has(Rflag::rf) ||
-           wants_monitor_trap(c);
+           wants_monitor_trap(c) || has_breakpoints(c);
 }
 
 void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_before) {
@@ -178,6 +218,8 @@ void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_be
         s.trap_pending = true;
         s.pending_debug |= pending_bs;
     }
+    if (s.watch_hits != 0) s.pending_debug |= s.watch_hits | pending_enabled_breakpoint;
+    s.watch_hits = 0;
     if (wants_monitor_trap(c) && !s.trap_inhibited) s.mtf_pending = true;
 }
 

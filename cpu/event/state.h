@@ -37,6 +37,11 @@ struct EventState {
     bool resume_loaded;
     /// The instruction that just ran (EENTER, ERESUME) drops its own single-step trap and MTF.
     bool trap_inhibited;
+    /// Between two iterations of a repeated string instruction: whatever is taken there pushes
+    /// RF = 1.
+    bool repeating;
+    /// B3 to B0 of the data and I/O breakpoints that the running instruction has met.
+    u64 watch_hits;
     /// PAUSE-loop exiting: times of the loop's first and latest PAUSE; 0 and 0: none since entry.
     u64 pause_first, pause_latest;
 };

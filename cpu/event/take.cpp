@@ -37,7 +37,7 @@ Delivery take_exit(Cpu& c) {
                 .instruction_information = p.instruction_information,
                 .sets_rf = access};
     if (p.nmi_unblocked && reports_nmi_unblocking(p.reason)) x.qualification |= u64{1} << 12;
-    return leave_guest(c, x, {.fault_like = access});
+    return leave_guest(c, x, {.fault_like = access, .access_exit = access});
 }
 
 }  // namespace

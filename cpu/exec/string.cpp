@@ -141,7 +141,10 @@ Step repeated(Cpu& c, const Insn* i) {
     const u64 mask = address_mask(*i);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
-        if (c.budget <= 0) return Step::stop;
+        if (c.budget <= 0) {
+            c.event.repeating = !first;
+            return Step::stop;
+        }
         const u64 count = c.gpr[rcx] & mask;
         u64 n = run_many<Op, T>(c, *i, smaller(count, static_cast<u64>(c.budget)));
         if (n == 0) {

@@ -7,7 +7,9 @@
 #include <cstring>
 
 #include "arch/exception.h"
+#include "arch/vmx/exit_qualification.h"
 #include "cpu/decode/block_cache.h"
+#include "cpu/event/breakpoint.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
 #include "cpu/sgx/sgx.h"
@@ -38,8 +40,35 @@ Failed raise_epcm_fault(Cpu& c, Gva linear, Access access) {
     return raise_page_fault(c, linear.raw(), code.to_raw());
 }
 
+ApicAccessType apic_access_type(const Cpu& c, Access access) {
+    if (c.event.delivering.valid) return ApicAccessType::linear_during_delivery;
+    switch (access) {
+        case Access::read: return ApicAccessType::linear_read;
+        case Access::write: return ApicAccessType::linear_write;
+        case Access::execute: return ApicAccessType::linear_fetch;
+    }
+    return ApicAccessType::linear_read;
+}
+
+/// An access of an enclave's own, within ELRANGE, is none: it is #PF, since the page is no EPC.
+/// Without a TPR shadow no access to the page is virtualized. SDM 3C, "APIC-Access VM Exits".
+bool is_apic_access(const Cpu& c, Gva linear, Hpa physical, Accessor as) {
+    if (!c.vmx.apic_access.covers(physical)) return false;
+    return as == Accessor::supervisor || !c.enclave.active || !c.enclave.covers(linear.raw());
+}
+
+Failed raise_apic_access(Cpu& c, Gva linear, Access access) {
+    c.pending = {};
+    c.pending.kind = PendingKind::vm_exit;
+    c.pending.reason = BasicReason::apic_access;
+    c.pending.qualification =
+        ApicAccess::of(apic_access_type(c, access), static_cast<u16>(linear.offset())).to_raw();
+    return Failed{};
+}
+
 Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
     place.address = TRY(translate(c, linear, access, as));
+    if (is_apic_access(c, linear, place.address, as)) return raise_apic_access(c, linear, access);
     const PhysicalMemory& memory = c.system->memory;
     const bool epc = memory.is_epc(place.address);
     if (as == Accessor::current && (epc || c.enclave.active)) {
@@ -114,6 +143,11 @@ void write_bytewise(Cpu& c, Place place, unsigned count, u64 value) {
     }
 }
 
+/// For breakpoints: only what an instruction does by itself counts.
+void note(Cpu& c, Gva linear, u64 size, Access access, Accessor as) {
+    if (as == Accessor::current) note_access(c, linear, size, access == Access::write);
+}
+
 u64* tag_of(TlbEntry& e, Access access) {
     switch (access) {
         case Access::read: return &e.read;
@@ -149,7 +183,7 @@ void remember(Cpu& c, Gva linear, Access access, const u8* bytes) {
 }  // namespace
 
 bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
-    if (crosses(linear, size) || !may_remember(c)) return false;
+    if (crosses(linear, size) || !may_remember(c) || is_watched_page(c, linear)) return false;
     Place place;
     if (!locate(c, linear, access, Accessor::current, place)) return false;
     if (place.bytes == nullptr) return false;
@@ -169,6 +203,7 @@ Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
     if (crosses(linear, size)) {
         Split s;
         TRY(locate_split(c, linear, size, Access::read, as, s));
+        note(c, linear, size, Access::read, as);
         const u64 low = read_bytewise(c, s.low, s.low_size);
         return low | read_bytewise(c, s.high, s.high_size) << (8 * s.low_size);
     }
@@ -176,6 +211,7 @@ Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
         return load(c, linear, size, as);
     Place place;
     TRY(locate(c, linear, Access::read, as, place));
+    note(c, linear, size, Access::read, as);
     return read_place(c, place, size);
 }
 
@@ -189,6 +225,7 @@ Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
     if (crosses(linear, size)) {
         Split s;
         TRY(locate_split(c, linear, size, Access::write, as, s));
+        note(c, linear, size, Access::write, as);
         write_bytewise(c, s.low, s.low_size, value);
         write_bytewise(c, s.high, s.high_size, value >> (8 * s.low_size));
         return Done{};
@@ -197,6 +234,7 @@ Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
         return store(c, linear, size, value, as);
     Place place;
     TRY(locate(c, linear, Access::write, as, place));
+    note(c, linear, size, Access::write, as);
     write_place(c, place, size, value);
     return Done{};
 }
@@ -223,6 +261,7 @@ Result<> load_bytes(Cpu& c, Gva linear, void* to, unsigned count, Accessor as) {
     if (count == 0) return Done{};
     Range r;
     TRY(locate_range(c, linear, count, Access::read, as, r));
+    note(c, linear, count, Access::read, as);
     auto* out = static_cast<u8*>(to);
     for (unsigned part = 0; part < 2; ++part) {
         Place place = r.place[part];
@@ -239,6 +278,7 @@ Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count, Acces
     if (count == 0) return Done{};
     Range r;
     TRY(locate_range(c, linear, count, Access::write, as, r));
+    note(c, linear, count, Access::write, as);
     const auto* in = static_cast<const u8*>(from);
     for (unsigned part = 0; part < 2; ++part) {
         Place place = r.place[part];

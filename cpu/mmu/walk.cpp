@@ -24,6 +24,15 @@ Failed raise_ept_exit(Cpu& c, BasicReason reason, u64 qualification, Gva linear,
     return Failed{};
 }
 
+/// A guest-physical access to the APIC-access page; its offset is not reported. SDM 3C, "APIC-Access
+/// VM Exits".
+Failed raise_apic_exit(Cpu& c) {
+    const auto type = c.event.delivering.valid ? ApicAccessType::physical_during_delivery
+                                               : ApicAccessType::physical_during_instruction;
+    return raise_ept_exit(c, BasicReason::apic_access, ApicAccess::of(type, 0).to_raw(), Gva{},
+                          Gpa{});
+}
+
 u64 ept_access_bit(Access access) {
     switch (access) {
         case Access::read: return 1;
@@ -166,7 +175,10 @@ Result<Gpa> walk_paging(Cpu& c, Gva linear, Access access, Accessor as) {
 
 Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final) {
     if (c.vmx.ept_pointer == 0) return Hpa{physical.raw()};
-    return walk_ept(c, physical, access, linear, final);
+    const Hpa at = TRY(walk_ept(c, physical, access, linear, final));
+    // What access.cpp does for a linear address's own translation.
+    if (!final && c.vmx.apic_access.covers(at)) return raise_apic_exit(c);
+    return at;
 }
 
 Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as, Gpa* gpa) {

@@ -22,7 +22,10 @@ void save_registers(const Cpu& c, bool fault_like, Gprsgx& to) {
 }
 
 /// EXITINFO, and EXINFO for #GP and #PF. A #PF with U/S = 0 is no business of the enclave's.
-void record_cause(Epc& epc, const Enclave& e, const ExitCause& cause) {
+void record_cause(const Cpu& c, const ExitCause& cause) {
+    if (cause.access_exit && c.system->choices.exitinfo_after_ept_is_stale) return;
+    const Epc& epc = *c.system->epc;
+    const Enclave& e = c.enclave;
     auto& gprsgx = epc.at<Gprsgx>(e.ssa_gpr);
     gprsgx.exitinfo = {};
     if (!cause.is_exception) return;
@@ -42,7 +45,7 @@ void save_state(Cpu& c, const ExitCause& cause) {
     about_to_write_page(c, e.ssa_xsave[0] / page_size);
     save_extended_state(c, Xcr0Word::from_raw(e.xfrm), epc.bytes + e.ssa_xsave[0]);
     save_registers(c, cause.fault_like, epc.at<Gprsgx>(e.ssa_gpr));
-    record_cause(epc, e, cause);
+    record_cause(c, cause);
 }
 
 /// SDM 3D, table "GPR, x87 Synthetic States on Asynchronous Enclave Exit".

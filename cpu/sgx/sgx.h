@@ -23,6 +23,8 @@ struct ExitCause {
     u64 address = 0;                // #PF: the full faulting linear address
     /// RF of the image saved in the SSA: 1 for faults, else as it was.
     bool fault_like = false;
+    /// The VM exit of an access (EPT violation and its like) and nothing else.
+    bool access_exit = false;
 };
 
 /// Asynchronous enclave exit: saves to the SSA, loads synthetic state (RIP = AEP, RAX = 3, ...),

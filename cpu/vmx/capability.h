@@ -68,7 +68,7 @@ inline constexpr std::array control_rows{
     ControlRow{PrimaryControl::pause_exiting, yes, "PAUSE exiting"},
     ControlRow{PrimaryControl::activate_secondary_controls, yes, "Activate secondary controls"},
 
-    ControlRow{SecondaryControl::virtualize_apic_accesses, no, "Virtualize APIC accesses"},
+    ControlRow{SecondaryControl::virtualize_apic_accesses, yes, "Virtualize APIC accesses"},
     ControlRow{SecondaryControl::enable_ept, yes, "Enable EPT"},
     ControlRow{SecondaryControl::descriptor_table_exiting, yes, "Descriptor-table exiting"},
     ControlRow{SecondaryControl::enable_rdtscp, yes, "Enable RDTSCP"},

@@ -81,6 +81,11 @@ constexpr std::array checks{
                    return implies(has(c, PrimaryControl::use_msr_bitmaps),
                                   is_physical_page(c, get<F::msr_bitmap>(c)));
                }},
+    EntryCheck{execution, "APIC-access address is a physical page",
+               [](Cpu& c) {
+                   return implies(has(c, SecondaryControl::virtualize_apic_accesses),
+                                  is_physical_page(c, get<F::apic_access_address>(c)));
+               }},
     EntryCheck{execution, "virtual NMIs need NMI exiting",
                [](Cpu& c) {
                    return implies(has(c, PinControl::virtual_nmis),

@@ -108,6 +108,9 @@ void start_controls(Cpu& c) {
                      ? static_cast<u16>(v.get<F::virtual_processor_identifier>())
                      : u16{0};
     c.vmx.ept_pointer = has(v, SecondaryControl::enable_ept) ? v.get<F::ept_pointer>() : 0;
+    c.vmx.apic_access = {};
+    if (has(v, SecondaryControl::virtualize_apic_accesses))
+        c.vmx.apic_access = {true, v.get<F::apic_access_address>()};
     c.vmx.tsc_offset =
         has(v, PrimaryControl::use_tsc_offsetting) ? v.get<F::tsc_offset>() : 0;
     c.vmx.preemption_deadline = has(v, PinControl::activate_vmx_preemption_timer)

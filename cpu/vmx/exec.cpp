@@ -128,8 +128,11 @@ Result<> exec_vmcall(Cpu& c, const Insn&) {
 }
 
 /// SDM 3C, "VMX Instruction Reference", Operation of each: the same beginning. VMFUNC has no
-/// row: VM functions are not implemented, so that it is always #UD.
+/// row: VM functions are not implemented, so that it is always #UD. In an enclave the manual
+/// says nothing of them, so that its VM exit goes before the check of CPL there, too.
 Result<> exec_vmx_instruction(Cpu& c, const Insn& i) {
+    if (c.enclave.active && c.system->choices.vmx_instruction_in_enclave_is_ud)
+        return invalid_opcode(c);
     const VmxInstruction* what = find(i);
     if (what == nullptr || !is_legal_mode(c) || !is_legal_operand(*what, i) ||
         !is_possible(c, *what))

@@ -29,6 +29,14 @@ struct Vmcs {
 
 inline constexpr u64 no_vmcs = ~u64{0};
 
+/// "Virtualize APIC accesses" of the running guest.
+struct ApicAccessPage {
+    bool virtualized;
+    u64 page;   // physical
+    [[nodiscard]] bool covers(Hpa at) const { return virtualized && at.page().raw() == page; }
+    friend bool operator==(const ApicAccessPage&, const ApicAccessPage&) = default;
+};
+
 /// Whose translations the software TLB holds between a VM exit and the next VM entry. It tells
 /// more apart than VPID and EPTP: forgetting more than asked is always allowed.
 struct TlbTag {
@@ -36,6 +44,7 @@ struct TlbTag {
     u16 vpid;
     u64 ept_pointer;
     u64 cr0, cr3, cr4, efer;
+    ApicAccessPage apic_access;
     friend bool operator==(const TlbTag&, const TlbTag&) = default;
 };
 
@@ -49,6 +58,7 @@ struct VmxState {
     u16 vpid;                  // of the running guest; 0 in root
     u64 ept_pointer;           // of the running guest; 0 without EPT
     u64 tsc_offset;
+    ApicAccessPage apic_access;
     TlbTag tlb_tag;            // hosted only: bare, the root's translations share the TLB
     u32 abort;                 // VMX-abort indicator: not 0, and the processor is shut down
     Vmcs vmcs;

@@ -3,6 +3,7 @@
 #include "cpu/vmx/transition.h"
 
 #include "arch/regs/dr7.h"
+#include "cpu/event/breakpoint.h"
 #include "cpu/event/event.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
@@ -93,7 +94,7 @@ void load_host_flow(Cpu& c) {
 /// What decides a translation besides the tables themselves.
 TlbTag current_tag(const Cpu& c) {
     return {true,     c.vmx.vpid,       c.vmx.ept_pointer, c.cr0.to_raw(),
-            c.cr3,    c.cr4.to_raw(),   c.efer.to_raw()};
+            c.cr3,    c.cr4.to_raw(),   c.efer.to_raw(),   c.vmx.apic_access};
 }
 
 }  // namespace
@@ -108,6 +109,7 @@ void enter_root(Cpu& c) {
     c.vmx.vpid = 0;
     c.vmx.ept_pointer = 0;
     c.vmx.tsc_offset = 0;
+    c.vmx.apic_access = {};
     c.vmx.preemption_deadline = ~u64{0};
     if (c.vmx.tlb_tag.valid)
         select_tlb(c);
@@ -132,7 +134,8 @@ void leave_guest_translations(Cpu& c) {
 void enter_guest_translations(Cpu& c) {
     const TlbTag held = c.vmx.tlb_tag;
     c.vmx.tlb_tag = {};
-    if (held == current_tag(c))
+    // Pages with watched bytes may not be in the TLB.
+    if (held == current_tag(c) && !watches_data(c))
         select_tlb(c);
     else
         flush_translations(c);

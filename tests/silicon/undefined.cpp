@@ -128,6 +128,12 @@ bool is_masked_store(const Case&, const Decoded& d, const Outcome& host) {
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU && host.vector == page_fault;
 }
 
+bool is_narrow_movsxd(const Case&, const Decoded& d, const Outcome& host) {
+    constexpr int page_fault = 14;
+    return d.instruction.mnemonic == ZYDIS_MNEMONIC_MOVSXD && d.operand[0].size == 16 &&
+           host.vector == page_fault;
+}
+
 struct DifferenceRow {
     Vendor vendor;
     bool (*applies)(const Case&, const Decoded&, const Outcome& host);
@@ -140,6 +146,7 @@ constexpr std::array differences{
     DifferenceRow{Vendor::amd, is_misaligned_in_stack,
                   "#GP for the alignment goes before #SS for the address"},
     DifferenceRow{Vendor::amd, is_masked_store, "CR2 is the operand's address, masked or not"},
+    DifferenceRow{Vendor::amd, is_narrow_movsxd, "MOVSXD to 16 bits reads 32 bits of memory"},
     DifferenceRow{Vendor::amd, is_prefixed_loop, "F2H and F3H choose LOOPcc's condition"},
 };
 

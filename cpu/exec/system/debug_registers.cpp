@@ -3,7 +3,9 @@
 #include "arch/regs/dr6.h"
 #include "arch/regs/dr7.h"
 #include "arch/vmx/exit_qualification.h"
+#include "cpu/event/breakpoint.h"
 #include "cpu/exec/system/common.h"
+#include "cpu/mmu/access.h"
 
 namespace postern::cpu {
 
@@ -35,13 +37,13 @@ Result<> exec_mov_to_dr(Cpu& c, const Insn& i) {
     TRY(check_access(c, i.dst, MovDr::to(i.dst, static_cast<Gpr>(i.src))));
     const u64 value = c.gpr[i.src];
     const unsigned number = alias(i.dst);
-    if (number < breakpoint_count) {
-        c.dr[number] = value;
-        return Done{};
-    }
-    if (value >> 32 != 0) return general_protection(c);
-    if (number == 6) c.dr6 = (value & dr6_writable_mask) | dr6_reset;
+    if (number > breakpoint_count && value >> 32 != 0) return general_protection(c);
+    const bool was_watching = watches_data(c);
+    if (number < breakpoint_count) c.dr[number] = value;
+    else if (number == 6) c.dr6 = (value & dr6_writable_mask) | dr6_reset;
     else c.dr7 = (value & ~dr7_reserved) | dr7_reset;
+    // Which pages the TLB may hold has changed.
+    if (was_watching || watches_data(c)) flush_translations(c);
     return Done{};
 }
 

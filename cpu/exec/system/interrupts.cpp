@@ -21,8 +21,8 @@ Result<> exec_int_n(Cpu& c, const Insn& i) {
                     InterruptionType::software_interrupt);
 }
 
-/// Inside an enclave INT3 and INT1 are #UD after an opt-out entry, else faults: hardware
-/// exceptions on the instruction itself. SDM 3D, "INT3 Consideration".
+/// Inside an enclave INT3 and INT1 are #UD after an opt-out entry, else faults on the instruction
+/// itself. SDM 3D, "INT3 Consideration".
 Result<> exec_int3(Cpu& c, const Insn&) {
     if (!c.enclave.active)
         return software(c, Vector::breakpoint, InterruptionType::software_exception);
@@ -34,7 +34,10 @@ Result<> exec_int1(Cpu& c, const Insn&) {
     if (!c.enclave.active)
         return software(c, Vector::debug, InterruptionType::privileged_software_exception);
     if (!c.enclave.debug_opt_in) return invalid_opcode(c);
-    return raise_debug(c, 0);
+    (void)raise_debug(c, 0);
+    if (!c.system->choices.int1_in_debug_enclave_is_type3)
+        c.pending.type = InterruptionType::privileged_software_exception;
+    return Failed{};
 }
 
 /// SDM 2B, "UD".

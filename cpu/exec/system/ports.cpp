@@ -2,6 +2,7 @@
 // IN, OUT, INS, OUTS. The order is the manual's: #UD in an enclave, the I/O permission bits, the
 // VM exit, the access.
 #include "arch/vmx/exit_qualification.h"
+#include "cpu/event/breakpoint.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
 
@@ -44,6 +45,7 @@ Result<> in(Cpu& c, const Insn& i, u16 port, bool immediate) {
         return io_exit(c, IoQualification{}.with_size(size).with_in().with_immediate(immediate)
                               .with_port(port));
     const u32 value = c.system->bus->in(port, size);
+    note_port_access(c, port, size);
     if (size == 1) c.gpr[rax] = (c.gpr[rax] & ~u64{0xff}) | (value & 0xff);
     else put_register(c, rax, size, value);
     return Done{};
@@ -57,6 +59,7 @@ Result<> out(Cpu& c, const Insn& i, u16 port, bool immediate) {
                               .with_port(port));
     const u64 mask = ~u64{0} >> (64 - 8 * size);
     c.system->bus->out(port, size, static_cast<u32>(c.gpr[rax] & mask));
+    note_port_access(c, port, size);
     return Done{};
 }
 
@@ -117,11 +120,14 @@ Failed string_exit(Cpu& c, const StringIo& s, bool is_in) {
 
 /// Moves the pointer; counts. More to do: the same instruction again, after a boundary.
 void advance(Cpu& c, const StringIo& s) {
+    note_port_access(c, s.port, s.size);
     const u64 step = c.flags.has(Rflag::df) ? u64{0} - s.size : u64{s.size};
     c.gpr[s.pointer] = address_masked(s, c.gpr[s.pointer] + step);
     if (!s.repeated) return;
     c.gpr[rcx] = address_masked(s, c.gpr[rcx] - 1);
-    if (!is_done(c, s)) c.next_rip = c.rip;
+    if (is_done(c, s)) return;
+    c.next_rip = c.rip;
+    c.event.repeating = true;
 }
 
 }  // namespace

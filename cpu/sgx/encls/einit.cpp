@@ -3,12 +3,11 @@
 #include <cstring>
 
 #include "arch/sgx/einittoken.h"
-#include "cpu/event/controls.h"
+#include "cpu/event/event.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
 #include "cpu/sgx/reserved.h"
 #include "cpu/sgx/signature.h"
-#include "cpu/vmx/vmx.h"
 
 namespace postern::cpu::sgx {
 namespace {
@@ -19,25 +18,6 @@ struct Identity {
     Digest mrsigner;
     bool launch_authorised;   // MRSIGNER is IA32_SGXLEPUBKEYHASH
 };
-
-/// In VMX non-root operation "external-interrupt exiting" takes interrupts whatever IF says.
-bool takes_interrupts(const Cpu& c) {
-    return c.flags.has(Rflag::if_) || wants(c, PinControl::external_interrupt_exiting);
-}
-
-bool takes_nmis(const Cpu& c) {
-    return !c.event.blocking.has(Interruptibility::nmi) || wants(c, PinControl::virtual_nmis);
-}
-
-/// The event window of SDM 3D, "EINIT": an event that would be taken at the next boundary. What
-/// an interrupt shadow holds back does not count.
-bool has_unmasked_event(const Cpu& c) {
-    if (vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline) return true;
-    if (c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss})) return false;
-    if (c.event.nmi_pending && takes_nmis(c)) return true;
-    return takes_interrupts(c) && c.interrupts != nullptr &&
-           c.interrupts->pending_vector(now(c)) >= 0;
-}
 
 Identity identity_of(const Cpu& c, const SecsHidden& hidden, const Sigstruct& sigstruct) {
     Identity identity{finish_measurement(hidden.measurement), mrsigner_of(sigstruct), false};
@@ -111,7 +91,7 @@ Result<> einit(Cpu& c) {
     Operands o;
     TRY(load_operands(c, o));
     if (!is_well_formed(o.sigstruct)) return complete(c, SgxError::invalid_sig_struct);
-    if (has_unmasked_event(c)) return complete(c, SgxError::unmasked_event);
+    if (is_event_due(c)) return complete(c, SgxError::unmasked_event);
     if (!is_signed(o.sigstruct)) return complete(c, SgxError::invalid_signature);
 
     Epc& epc = *c.system->epc;

@@ -4,70 +4,10 @@
 
 #include "cpu/exec/system.h"
 #include "cpu/flags.h"
-#include "unit/cpu/event/machine.h"
-#include "unit/cpu/sgx/enclave_machine.h"
+#include "unit/cpu/event/inside.h"
 
 namespace postern::cpu {
 namespace {
-
-using sgx::EnclaveMachine;
-
-constexpr u64 inside_rip = sgx::elrange + sgx::code_offset + 0x10;
-constexpr u64 outer_rsp = 0x1a'0000, outer_rbp = 0x1b'0000;
-constexpr u64 idt = 0x3'0000, gdt = 0x3'1000, tss = 0x3'2000, rsp0 = 0x4'0000;
-
-/// Inside the enclave, as a guest that wants nothing.
-struct Inside : EnclaveMachine {
-    explicit Inside(bool opt_in = false) {
-        c.gpr[rsp] = outer_rsp;
-        c.gpr[rbp] = outer_rbp;
-        go_inside();
-        c.enclave.debug_opt_in = opt_in;
-        c.rip = inside_rip;
-        c.next_rip = inside_rip + 3;
-        c.horizon = 1'000'000;
-        c.vmx.on = c.vmx.non_root = c.vmx.hosted = true;
-        set(VmcsField::vm_exit_controls, 1u << 9);
-        set(VmcsField::vm_entry_controls, 1u << 9);
-        set(VmcsField::host_cr3, c.cr3);
-        set(VmcsField::host_cr4, c.cr4.to_raw());
-        set(VmcsField::host_rip, 0x7'7000);
-        prepare_tables();
-    }
-    void set(VmcsField field, u64 value) { c.vmx.vmcs.slot[vmcs_index(field)] = value; }
-    u64 vmcs(VmcsField field) const { return c.vmx.vmcs.slot[vmcs_index(field)]; }
-
-    /// What every exit with an enclave's instruction interrupted looks like.
-    void expect_synthetic(u64 reason) {
-        EXPECT_EQ(vmcs(VmcsField::exit_reason), 0x0800'0000 | reason);
-        EXPECT_EQ(vmcs(VmcsField::guest_interruptibility_state), 0x10u);
-        EXPECT_EQ(vmcs(VmcsField::guest_rip), sgx::aep);
-        EXPECT_EQ(vmcs(VmcsField::guest_rsp), outer_rsp);
-        EXPECT_EQ(vmcs(VmcsField::guest_rflags) & 0x10000, 0u);
-        EXPECT_EQ(vmcs(VmcsField::vm_exit_instruction_length), 0u);
-        EXPECT_EQ(vmcs(VmcsField::vm_exit_instruction_information), 0u);
-        EXPECT_EQ(vmcs(VmcsField::idt_vectoring_information), 0u);
-        EXPECT_EQ(c.gpr[rax], 3u);
-        EXPECT_EQ(gprsgx().rip, inside_rip);
-        EXPECT_FALSE(c.enclave.active);
-    }
-
-private:
-    /// Every vector leads to 100000H + 16 * vector by an interrupt gate.
-    void prepare_tables() {
-        for (u64 n = 0; n < 256; ++n) {
-            const u64 offset = 0x10'0000 + 16 * n;
-            at<u64>(idt + 16 * n) =
-                (offset & 0xffff) | u64{8} << 16 | u64{0x8e} << 40 | (offset >> 16) << 48;
-            at<u64>(idt + 16 * n + 8) = 0;
-        }
-        at<u64>(gdt + 8) = code64_dpl0;
-        at<u32>(tss + 4) = static_cast<u32>(rsp0);
-        c.idtr = {idt, 0xfff};
-        c.gdtr = {gdt, 0x1f};
-        c.segment[tr] = {0x10, 0, 0x8b, 0x67, 0, tss};
-    }
-};
 
 TEST(EnclaveEvent, PageFaultThatExitsLosesItsPageOffset) {
     Inside m;
@@ -233,6 +173,38 @@ TEST(EnclaveEvent, EveryBoundaryExitIsPrecededByAnAex) {
         EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0u);
         EXPECT_EQ(m.gprsgx().rflags & 0x10000, 0u);
     }
+}
+
+TEST(EnclaveEvent, ExternalInterruptExitsWithItsVectorOnlyIfAcknowledged) {
+    for (const bool acknowledge : {false, true}) {
+        Inside m;
+        FakeController controller;
+        m.c.interrupts = &controller;
+        controller.vector = 0x41;
+        set_rflags(m.c, 2);   // IF does not count
+        m.set(VmcsField::pin_based_controls, 1);
+        m.set(VmcsField::vm_exit_controls, 1u << 9 | u32{acknowledge} << 15);
+        EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+        m.expect_synthetic(1);
+        EXPECT_EQ(m.vmcs(VmcsField::vm_exit_interruption_information),
+                  acknowledge ? 0x8000'0041 : 0u);
+        EXPECT_EQ(controller.acknowledged, acknowledge ? 0x41 : -1);
+        EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0u);
+    }
+}
+
+TEST(EnclaveEvent, VirtualNmiBlockingHoldsBackTheWindowAndNotTheNmi) {
+    Inside m;
+    m.set(VmcsField::pin_based_controls, 1u << 3 | 1u << 5);
+    m.set(VmcsField::primary_processor_based_controls, 1u << 22);
+    m.c.event.blocking.set(Interruptibility::nmi);
+    EXPECT_EQ(poll(m.c), Delivery::nothing);
+    EXPECT_TRUE(m.c.enclave.active);
+    m.c.event.nmi_pending = true;
+    EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0000u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0x18u);
+    EXPECT_EQ(m.vmcs(VmcsField::vm_exit_interruption_information), 0x8000'0202u);
 }
 
 TEST(EnclaveEvent, ExternalInterruptIsDeliveredFromTheAep) {

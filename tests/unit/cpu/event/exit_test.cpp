@@ -285,6 +285,17 @@ TEST(NmiUnblocking, FaultingIretReportsItInTheInterruptionInformation) {
     EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0u);
 }
 
+TEST(VmxAbort, IsToldAsWhatIsNotImplementedAndNotAsAnExit) {
+    Machine m;
+    m.as_guest();
+    m.put<u64>(data_at, 0x800);   // an x2APIC register may not be loaded
+    m.set(VmcsField::vm_exit_msr_load_address, data_at);
+    m.set(VmcsField::vm_exit_msr_load_count, 1);
+    EXPECT_FALSE(execute(m.c, exec_cpuid, register_insn(0, 0), 2));
+    EXPECT_EQ(take_pending(m.c), Delivery::unimplemented);
+    EXPECT_EQ(m.c.vmx.abort, 4u);
+}
+
 TEST(InstructionExit, SavesRfClear) {
     Machine m;
     m.as_guest();

@@ -74,6 +74,48 @@ TEST(Run, StiShadowCoversExactlyOneInstruction) {
     EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 2);
 }
 
+/// REP STOSB of 100 bytes.
+void repeated_string(Machine& m) {
+    m.c.gpr[rdi] = data_at;
+    m.c.gpr[rcx] = 100;
+    code(m, code_rip, {0xf3, 0xaa, 0xf4});
+}
+
+TEST(Run, AnInterruptBetweenIterationsPushesRfAndResumesThem) {
+    Machine m;
+    repeated_string(m);
+    EXPECT_EQ(run_for(m, 7), RunOutcome::time);
+    m.controller.vector = 0x41;
+    code(m, handler_of(0x41), {0xf4});
+    EXPECT_EQ(run_for(m, 5), RunOutcome::halted);
+    EXPECT_EQ(m.c.gpr[rcx], 93u);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x18) & 0x10000, 0x10000u);
+
+    Machine before;
+    repeated_string(before);
+    before.controller.vector = 0x41;
+    code(before, handler_of(0x41), {0xf4});
+    EXPECT_EQ(run_for(before, 5), RunOutcome::halted);
+    EXPECT_EQ(before.word(kernel_stack - 0x100 - 0x18) & 0x10000, 0u);
+}
+
+/// What an interrupt would have pushed is saved by its exit; a timer has nothing to push.
+TEST(Run, AnExitBetweenIterationsSavesRfIfItIsAnInterrupts) {
+    for (const bool interrupt : {true, false}) {
+        Machine m;
+        repeated_string(m);
+        m.as_guest(1);
+        EXPECT_EQ(run_for(m, 7), RunOutcome::time);
+        if (interrupt) m.controller.vector = 0x41;
+        else m.c.vmx.preemption_deadline = now(m.c);
+        EXPECT_EQ(run_for(m, 5), RunOutcome::vm_exit);
+        EXPECT_EQ(m.vmcs(VmcsField::exit_reason), interrupt ? 1u : 52u);
+        EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip);
+        EXPECT_EQ(m.vmcs(VmcsField::guest_rflags) & 0x10000, interrupt ? 0x10000u : 0u);
+    }
+}
+
 TEST(Run, PreemptionTimerExitsAtItsInstruction) {
     Machine m;
     m.as_guest();

@@ -63,7 +63,7 @@ void append(std::vector<u8>& to, const T* from, size_t count) {
 }  // namespace
 
 EnclaveMachine::EnclaveMachine() {
-    system.memory = {ram_.data(), ram_size, 0, epc_physical, epc_pages * page_size};
+    system.memory = {ram_->bytes.data(), ram_size, 0, epc_physical, epc_pages * page_size};
     system.epc = &epc;
     model.features.set(Feature::xsave);
     model.features.set(Feature::avx);

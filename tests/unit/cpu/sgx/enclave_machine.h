@@ -67,7 +67,10 @@ class EnclaveMachine {
     // First: the references below are bound to these.
     static constexpr u64 ram_size = 2 << 20;
     std::unique_ptr<Cpu> cpu_ = std::make_unique<Cpu>();
-    std::vector<u8> ram_ = std::vector<u8>(ram_size);
+    struct AlignedRam {
+        alignas(page_size) std::array<u8, ram_size> bytes{};
+    };
+    std::unique_ptr<AlignedRam> ram_ = std::make_unique<AlignedRam>();
     std::unique_ptr<AlignedPages> epc_memory_ = std::make_unique<AlignedPages>();
     std::unique_ptr<BlockCache> blocks_ = std::make_unique<BlockCache>();
     std::vector<u8> measured_;
@@ -84,7 +87,7 @@ public:
 
     template <class T>
     T& at(u64 physical) {
-        return *reinterpret_cast<T*>(ram_.data() + physical);
+        return *reinterpret_cast<T*>(ram_->bytes.data() + physical);
     }
     Secs& secs() { return epc.secs(secs_page); }
     Tcs& tcs() { return epc.tcs(tcs_page); }

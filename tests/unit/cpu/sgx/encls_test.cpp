@@ -63,10 +63,19 @@ INSTANTIATE_TEST_SUITE_P(Encls, EnclsViolation, testing::ValuesIn(violations),
 
 TEST(Encls, ALeafThatIsNotBuiltYetIsNamed) {
     EnclaveMachine m;
-    m.c.gpr[rax] = static_cast<u64>(EnclsLeaf::edbgrd);
+    m.c.gpr[rax] = static_cast<u64>(EnclsLeaf::etrack);
     ASSERT_FALSE(sgx::encls(m.c).ok());
     EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "ENCLS[EDBGRD]");
+    EXPECT_STREQ(m.c.pending.what, "ENCLS[ETRACK]");
+}
+
+TEST(Encls, ALeafOfSgx2IsNamedWhereTheModelHasIt) {
+    EnclaveMachine m;
+    m.model.features.set(Feature::sgx2);
+    m.c.gpr[rax] = 0xd;
+    ASSERT_FALSE(sgx::encls(m.c).ok());
+    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+    EXPECT_STREQ(m.c.pending.what, "ENCLS[EAUG]");
 }
 
 TEST(Encls, OutsideSixtyFourBitModeIsRefusedAloud) {

@@ -202,6 +202,15 @@ TEST(Msr, MtrrsKeepWhatIsLegal) {
     EXPECT_EQ(read_msr(m.c, 0x250).value(), 0u);
 }
 
+TEST(Rdmsr, VmxCapabilitiesAreTheModelsOfThisMachine) {
+    Machine m;
+    m.model.features.set(Feature::smap, false);
+    m.c.gpr[rcx] = 0x489;   // IA32_VMX_CR4_FIXED1
+    EXPECT_TRUE(execute(m.c, exec_rdmsr, none));
+    EXPECT_EQ(m.c.gpr[rax] >> 21 & 1, 0u);
+    EXPECT_EQ(m.c.gpr[rax] >> 20 & 1, 1u);
+}
+
 TEST(Rdmsr, SplitsTheValue) {
     Machine m;
     m.c.msr.star = 0x1122'3344'5566'7788;

@@ -45,7 +45,7 @@ TEST(VmxCapability, EptAndVpid) {
 TEST(VmxCapability, ControlsThatAHypervisorOfA64BitGuestNeeds) {
     EXPECT_EQ(capability(0x481) >> 32, 0x7fu);
     EXPECT_EQ(capability(0x482) >> 32, 0xffd9'fffeu);
-    EXPECT_EQ(capability(0x48b), 0x0011'9cee'0000'0000u);
+    EXPECT_EQ(capability(0x48b), 0x0011'9cef'0000'0000u);
     EXPECT_EQ(capability(0x483) >> 32, 0x007f'efffu);
     EXPECT_EQ(capability(0x484) >> 32, 0x0000'd3ffu);
     EXPECT_EQ(capability(0x48e) & 0xffff'ffff, 0x0400'6172u);
@@ -104,7 +104,8 @@ TEST(VmxCapability, FieldsExistWithTheirControls) {
     u64 value = 0;
     EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());       // ENCLS-exiting bitmap
     EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());       // preemption timer
-    EXPECT_FALSE(vmread(m.c, 0x2014, value).ok());      // APIC-access address
+    EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());       // APIC-access address
+    EXPECT_FALSE(vmread(m.c, 0x2012, value).ok());      // virtual-APIC address
     EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());      // ENCLV-exiting bitmap
     // The highest index of those that exist: 17H of 482EH and 202EH.
     EXPECT_EQ(capability(0x48a), 0x2eu);

@@ -64,7 +64,7 @@ constexpr Violation control_violations[]{
     {"primary processor-based controls are supported",
      [](M& m) { m.turn_on(F::primary_processor_based_controls, bit_of(21)); }},
     {"secondary processor-based controls are supported",
-     [](M& m) { m.turn_on(F::secondary_processor_based_controls, 1); }},
+     [](M& m) { m.turn_on(F::secondary_processor_based_controls, bit_of(4)); }},
     {"CR3-target count is supported", [](M& m) { m.set(F::cr3_target_count, 5); }},
     {"I/O bitmaps are physical pages",
      [](M& m) {
@@ -72,6 +72,11 @@ constexpr Violation control_violations[]{
          m.set(F::io_bitmap_b, 0x5001);
      }},
     {"MSR bitmap is a physical page", [](M& m) { m.set(F::msr_bitmap, too_wide); }},
+    {"APIC-access address is a physical page",
+     [](M& m) {
+         m.turn_on(F::secondary_processor_based_controls, bit_of(0));
+         m.set(F::apic_access_address, 0xfee0'0800);
+     }},
     {"virtual NMIs need NMI exiting", [](M& m) { m.turn_on(F::pin_based_controls, 0x20); }},
     {"NMI-window exiting needs virtual NMIs",
      [](M& m) { m.turn_on(F::primary_processor_based_controls, bit_of(22)); }},

@@ -120,6 +120,35 @@ TEST(VmEntry, ControlsInForce) {
     EXPECT_EQ(timed.c.vmx.ept_pointer, 0u);
 }
 
+TEST(VmEntry, VirtualizesApicAccessesUntilTheExit) {
+    M m = M::with_guest();
+    m.set(F::apic_access_address, 0xfee0'0000);
+    m.run();
+    EXPECT_FALSE(m.c.vmx.apic_access.virtualized);
+    exit(m.c, {.reason = BasicReason::hlt});
+    m.turn_on(F::secondary_processor_based_controls, 1);
+    const u64 flushes = m.c.tlb_generation;
+    m.run();
+    EXPECT_TRUE(m.c.vmx.apic_access.virtualized);
+    EXPECT_EQ(m.c.vmx.apic_access.page, 0xfee0'0000u);
+    EXPECT_EQ(m.c.tlb_generation, flushes + 1);   // nothing cached may lead to the page
+    exit(m.c, {.reason = BasicReason::hlt});
+    EXPECT_FALSE(m.c.vmx.apic_access.virtualized);
+}
+
+TEST(VmEntry, ThatArmsADataBreakpointKeepsNoTranslation) {
+    M m = M::with_guest();
+    m.run();
+    exit(m.c, {.reason = BasicReason::hlt});
+    const u64 flushes = m.c.tlb_generation;
+    m.run();
+    EXPECT_EQ(m.c.tlb_generation, flushes);
+    exit(m.c, {.reason = BasicReason::hlt});
+    m.set(F::guest_dr7, 0x1'0401);
+    m.run();
+    EXPECT_EQ(m.c.tlb_generation, flushes + 1);
+}
+
 TEST(VmEntry, InjectsWhatTheFieldSays) {
     M m = M::with_guest();
     m.c.cr2 = 0xdead'b000;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the rest of the processor asks of the controls and their bitmaps.
+#include "cpu/event/controls.h"
 #include "unit/cpu/vmx/vmx_machine.h"
 
 namespace postern::cpu::vmx {
@@ -12,16 +13,16 @@ TEST(VmxQuestion, ControlsCountOnlyInTheGuest) {
     M m = M::with_guest();
     m.turn_on(F::primary_processor_based_controls, 0x80);
     m.turn_on(F::pin_based_controls, 1);
-    EXPECT_FALSE(primary(m.c, PrimaryControl::hlt_exiting));
-    EXPECT_FALSE(pin(m.c, PinControl::external_interrupt_exiting));
+    EXPECT_FALSE(wants(m.c, PrimaryControl::hlt_exiting));
+    EXPECT_FALSE(wants(m.c, PinControl::external_interrupt_exiting));
     m.run();
-    EXPECT_TRUE(primary(m.c, PrimaryControl::hlt_exiting));
-    EXPECT_FALSE(primary(m.c, PrimaryControl::rdtsc_exiting));
-    EXPECT_TRUE(pin(m.c, PinControl::external_interrupt_exiting));
-    EXPECT_TRUE(secondary(m.c, SecondaryControl::enable_ept));
-    EXPECT_TRUE(exit_control(m.c, ExitControl::host_address_space_size));
+    EXPECT_TRUE(wants(m.c, PrimaryControl::hlt_exiting));
+    EXPECT_FALSE(wants(m.c, PrimaryControl::rdtsc_exiting));
+    EXPECT_TRUE(wants(m.c, PinControl::external_interrupt_exiting));
+    EXPECT_TRUE(wants(m.c, SecondaryControl::enable_ept));
+    EXPECT_TRUE(wants(m.c, ExitControl::host_address_space_size));
     m.turn_off(F::primary_processor_based_controls, 0x8000'0000);
-    EXPECT_FALSE(secondary(m.c, SecondaryControl::enable_ept)) << "not activated";
+    EXPECT_FALSE(wants(m.c, SecondaryControl::enable_ept)) << "not activated";
 }
 
 TEST(VmxQuestion, ExceptionBitmap) {

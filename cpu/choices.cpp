@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of choices.
+#include "cpu/choices.h"
+
+#include <algorithm>
+
+#include "base/table.h"
+
+namespace postern::cpu {
+
+namespace {
+
+constexpr std::array rows{
+    ChoiceRow{"exitinfo-after-ept",
+              {"cleared", "stale"},
+              &Choices::exitinfo_after_ept_is_stale,
+              "[inf] The list of what EXITINFO reports has no VM exits in it"},
+    ChoiceRow{"int1-in-debug-enclave",
+              {"type5", "type3"},
+              &Choices::int1_in_debug_enclave_is_type3,
+              "[mem] Only INT3 is said to lose its interruption type in an enclave"},
+    ChoiceRow{"vmx-instruction-in-enclave",
+              {"exit", "ud"},
+              &Choices::vmx_instruction_in_enclave_is_ud,
+              "[inf] The list of illegal instructions has VMCALL and VMFUNC only"},
+};
+static_assert(is_strictly_sorted(rows, [](const ChoiceRow& row) { return row.name; }));
+
+}  // namespace
+
+std::span<const ChoiceRow> choice_rows() { return rows; }
+
+bool set_choice(Choices& choices, std::string_view name, std::string_view value) {
+    for (const ChoiceRow& row : rows) {
+        if (row.name != name) continue;
+        const auto found = std::ranges::find(row.values, value);
+        if (found == row.values.end()) return false;
+        choices.*row.member = found != row.values.begin();
+        return true;
+    }
+    return false;
+}
+
+}  // namespace postern::cpu
