@@ -2,6 +2,7 @@
 // From "this event is for the guest" to the VM-entry fields.
 #include "hv/inject.h"
 
+#include "arch/regs/cr0.h"
 #include "arch/regs/dr6.h"
 #include "arch/regs/rflags.h"
 #include "arch/vmx/exit_qualification.h"
@@ -56,15 +57,50 @@ bool Vcpu::queue_interrupt(u8 vector) {
     return true;
 }
 
-/// A waiting interrupt takes the entry if the guest can take it, else asks for a window. An NMI
-/// that had to wait has no such condition: it was recognized before.
-void Vcpu::before_entry() {
-    if (!waiting_interrupt_.valid()) return write_entry_event(pending_);
-    const bool is_nmi = waiting_interrupt_.information.type() == InterruptionType::nmi;
-    const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
+/// SDM 3C, "Checks on Guest Non-Register State": an external interrupt enters only where it would
+/// be taken, an NMI not behind STI or MOV SS.
+bool Vcpu::can_take(const Event& event) {
     const bool blocked =
         interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss});
-    if (!pending_.valid() && (is_nmi || (flags.has(Rflag::if_) && !blocked))) {
+    switch (event.information.type()) {
+        case InterruptionType::external:
+            return !blocked &&
+                   Rflags::from_raw(port_.vmread(VmcsField::guest_rflags)).has(Rflag::if_);
+        case InterruptionType::nmi: return !blocked;
+        default: return true;
+    }
+}
+
+bool Vcpu::protected_mode() {
+    return Cr0Word::from_raw(port_.vmread(VmcsField::guest_cr0)).has(Cr0::pe);
+}
+
+InterruptionInformation Vcpu::entry_word(const Event& event) {
+    const InterruptionInformation word = entry_information(event, vm_.config().protections);
+    if (!word.error_code_valid() || protected_mode()) return word;
+    return InterruptionInformation::of(word.type(), word.vector());
+}
+
+/// What the handler left to be injected is one that VM entry takes, or waits, or ends the guest:
+/// a processor that reports anything else lies, and the entry would only fail.
+Next Vcpu::settle_event(Next next) {
+    if (next == Next::stop) return next;
+    for (const Event& event : {pending_, waiting_interrupt_})
+        if (event.valid() && !is_injectable(event, protected_mode()))
+            return stop(StopReason::delivery_failed, "the event is none that VM entry takes",
+                        event.information.to_raw());
+    if (!pending_.valid() || can_take(pending_)) return next;
+    if (waiting_interrupt_.valid())
+        return stop(StopReason::not_implemented, "two interrupts that wait at once");
+    waiting_interrupt_ = pending_;
+    pending_ = {};
+    return next;
+}
+
+/// A waiting interrupt takes the entry if the guest can take it, else asks for a window.
+void Vcpu::before_entry() {
+    if (!waiting_interrupt_.valid()) return write_entry_event(pending_);
+    if (!pending_.valid() && can_take(waiting_interrupt_)) {
         pending_ = waiting_interrupt_;
         waiting_interrupt_ = {};
         return write_entry_event(pending_);
@@ -77,6 +113,22 @@ void Vcpu::before_entry() {
     write_entry_event(pending_);
 }
 
+/// A single-step trap behind STI exits, or its delivery does, with the blocking saved and BS not:
+/// the trap is the event. VM entry insists on BS all the same, and drops it for the injected
+/// event. SDM 3C, "Checks on Guest Non-Register State" and "Delivery of Pending Debug Exceptions
+/// after VM Entry".
+void Vcpu::agree_about_single_step() {
+    if (!interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss})) return;
+    const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
+    const auto debugctl = DebugctlWord::from_raw(port_.vmread(VmcsField::guest_ia32_debugctl));
+    const bool steps = flags.has(Rflag::tf) && !debugctl.has(Debugctl::btf);
+    const auto pending =
+        PendingDebugExceptions::from_raw(port_.vmread(VmcsField::guest_pending_debug_exceptions));
+    if (pending.has(PendingDebug::bs) != steps)
+        port_.vmwrite(VmcsField::guest_pending_debug_exceptions,
+                      pending.with(PendingDebug::bs, steps).to_raw());
+}
+
 /// SDM 3C, "VM-Entry Controls for Event Injection".
 void Vcpu::write_entry_event(const Event& event) {
     injected_on_entry_ = event.valid();
@@ -86,7 +138,8 @@ void Vcpu::write_entry_event(const Event& event) {
         entry_field_set_ = false;
         return;
     }
-    const InterruptionInformation information = entry_information(event, vm_.config().protections);
+    agree_about_single_step();
+    const InterruptionInformation information = entry_word(event);
     port_.vmwrite(VmcsField::vm_entry_interruption_information, information.to_raw());
     if (information.error_code_valid())
         port_.vmwrite(VmcsField::vm_entry_exception_error_code, event.error_code);

@@ -31,9 +31,41 @@ struct Event {
 /// an exit defines are dropped. SDM 3C, "Information for VM Exits Due to Vectored Events".
 constexpr Event event_from_exit(InterruptionInformation information, u32 error_code,
                                 u32 instruction_length) {
+    // INT1 in a debug enclave: the #DB is fault-like and has no length, which as a privileged
+    // software exception only some processors take at entry. As a hardware exception it is the
+    // same #DB at the same RIP.
+    const bool fault_like_int1 =
+        information.is_exception(Vector::debug) && instruction_length == 0 &&
+        information.type() == InterruptionType::privileged_software_exception;
+    if (fault_like_int1) return Event::exception(Vector::debug);
     const u32 kept = information.to_raw() & ~entry_interruption_reserved;
     return {InterruptionInformation::from_raw(kept),
             information.error_code_valid() ? error_code : 0, instruction_length};
+}
+
+/// Whether VM entry takes the event. An honest processor never reports one that it would not;
+/// events of type 7 are none that an exit hands over. In real-address mode no exception has an
+/// error code, and the entry is told of none. SDM 3C, "VM-Entry Control Fields".
+constexpr bool is_injectable(const Event& event, bool protected_mode = true) {
+    const InterruptionInformation information = event.information;
+    if ((information.to_raw() & entry_interruption_reserved) != 0) return false;
+    const auto vector = static_cast<Vector>(information.vector());
+    const bool hardware = information.type() == InterruptionType::hardware_exception;
+    const bool has_code =
+        hardware && has_error_code(vector) && vector != Vector::control_protection;
+    if (protected_mode && information.error_code_valid() != has_code) return false;
+    if (protected_mode && has_code && event.error_code >> 16 != 0) return false;
+    switch (information.type()) {
+        case InterruptionType::external: return true;
+        case InterruptionType::nmi: return vector == Vector::nmi;
+        case InterruptionType::hardware_exception:
+            return information.vector() < architectural_vector_count;
+        case InterruptionType::software_interrupt:
+        case InterruptionType::privileged_software_exception:
+        case InterruptionType::software_exception:
+            return event.instruction_length >= 1 && event.instruction_length <= 15;
+        default: return false;
+    }
 }
 
 /// What VM entry is told. SDM 3C, "VM-Entry Controls for Event Injection".
@@ -54,6 +86,7 @@ struct Merged {
     bool first_waits = false;  // an interrupt, to be delivered after `event`
 };
 constexpr Merged merge(const Event& first, const Event& second) {
+    if (!second.valid()) return {first};
     if (!first.valid()) return {second};
     const bool hardware = first.information.type() == InterruptionType::hardware_exception;
     if (!hardware)

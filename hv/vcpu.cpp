@@ -20,7 +20,7 @@ Next Vcpu::run_once() {
     const Capture exit = capture(port_, outcome, vm_.config().protections);
     current_ = exit.kind;
     begin_record(exit);
-    const Next next = handle(exit);
+    const Next next = settle_event(handle(exit));
     end_record();
     if (next == Next::stop) {
         stop_.exit = record_;
@@ -107,7 +107,7 @@ void Vcpu::end_record() {
     record_.interruptibility_after = interruptibility().to_raw();
     record_.rip_after = port_.vmread(VmcsField::guest_rip);
     if (pending_.valid()) {
-        record_.injected = entry_information(pending_, vm_.config().protections).to_raw();
+        record_.injected = entry_word(pending_).to_raw();
         record_.injected_error_code = pending_.error_code;
     }
     vm_.watcher().exit(record_);

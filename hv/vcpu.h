@@ -94,7 +94,12 @@ private:
     Next inject(const Event& event);
     void take_debug_status(u64 qualification);
     void requeue(const Capture& capture);
+    [[nodiscard]] bool can_take(const Event& event);
+    [[nodiscard]] bool protected_mode();
+    [[nodiscard]] InterruptionInformation entry_word(const Event& event);
+    Next settle_event(Next next);
     void before_entry();
+    void agree_about_single_step();
     void write_entry_event(const Event& event);
 
     // rip.cpp

@@ -58,16 +58,22 @@ const Intercept& intercept_of(BasicReason reason) {
     __builtin_unreachable();
 }
 
+/// False: the control was off. PAUSE has a second one, which counts loops at CPL 0.
+bool drop_control(Exit& exit) {
+    const Intercept& row = intercept_of(exit.basic());
+    const bool dropped = row.primary ? exit.drop(static_cast<PrimaryControl>(row.control))
+                                     : exit.drop(static_cast<SecondaryControl>(row.control));
+    if (row.reason != BasicReason::pause) return dropped;
+    return exit.drop(SecondaryControl::pause_loop_exiting) || dropped;
+}
+
 /// Switches off what is never ours to set; without the protection nothing is done, and the same
 /// instruction exits for ever.
 template <class View>
 Next drop_and_retry(View& exit) {
     exit.report(Anomaly::control_never_set);
     if (!exit.config().protections.has(Protection::retry)) return exit.retry();
-    const Intercept& row = intercept_of(exit.basic());
-    const bool dropped = row.primary ? exit.drop(static_cast<PrimaryControl>(row.control))
-                                     : exit.drop(static_cast<SecondaryControl>(row.control));
-    if (!dropped) return exit.retry();
+    if (!drop_control(exit)) return exit.retry();
     return exit.retry_without_control();
 }
 

@@ -9,9 +9,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import enclave_exits
 import freestanding
 import house_rules
 import include_arrows
+import rip_writer
 import seeds
 import tree
 
@@ -73,6 +75,35 @@ class HouseRules(Tree):
 
     def test_long_line(self) -> None:
         self.assert_one(self.found("// " + "x" * 110), "113 columns")
+
+
+class RipWriter(Tree):
+    def found(self, line: str, setter: str = "port_.vmwrite(VmcsField::guest_rip, rip);") -> list[str]:
+        self.write("hv/rip.cpp", head + setter + "\n")
+        self.write("hv/run.cpp", head + line + "\n")
+        return rip_writer.findings(self.top)
+
+    def test_a_second_writer(self) -> None:
+        self.assert_one(self.found("port.vmwrite(VmcsField::guest_rip, 0);"), "Vcpu::set_rip does")
+
+    def test_a_writer_that_hides(self) -> None:
+        self.assert_one(self.found("port.vmwrite(field, 0);"), "a field that is not named")
+        self.assert_one(self.found("auto f = VmcsField::guest_rip;"), "neither reads nor writes")
+        self.assert_one(self.found("auto f = static_cast<VmcsField>(0x681e);"), "of a number")
+
+    def test_no_writer(self) -> None:
+        self.assert_one(self.found("", setter=""), "0 times")
+
+    def test_what_is_allowed_is_not_found(self) -> None:
+        self.assertEqual(self.found("u64 a = port.vmread(VmcsField::guest_rip);"), [])
+        self.assertEqual(self.found("port.vmwrite(VmcsField::guest_rsp, 0);"), [])
+
+
+class EnclaveExits(unittest.TestCase):
+    def test_a_document_that_is_old_and_a_matrix_that_is_wrong(self) -> None:
+        self.assertEqual(enclave_exits.findings("text", 0, "text"), [])
+        self.assertEqual(len(enclave_exits.findings("text", 0, "other text")), 1)
+        self.assertEqual(len(enclave_exits.findings("text", 1, "text")), 1)
 
 
 class Seeds(unittest.TestCase):

@@ -54,6 +54,19 @@ TEST(Capture, A4_AnUnknownNumberStopsTheGuestAndReportsAll32Bits) {
     EXPECT_EQ(machine.vcpu.counters().unknown_reasons, 1u);
 }
 
+TEST(Capture, ReservedReasonsAreCountedOfWhateverKind) {
+    for (const u16 number : {u16{35}, u16{38}, u16{42}, u16{82}, u16{83}}) {
+        Machine machine;
+        machine.enclave_exits(static_cast<BasicReason>(number));
+        EXPECT_EQ(machine.count(Anomaly::reserved_reason), 1u) << number;
+        EXPECT_EQ(machine.normal_exit(static_cast<BasicReason>(number), {.cpl = 3}), Next::resume);
+        EXPECT_EQ(machine.count(Anomaly::reserved_reason), 2u) << number;
+        expect_exception(machine.injected(), Vector::invalid_opcode);
+        EXPECT_EQ(machine.normal_exit(static_cast<BasicReason>(number)), Next::stop);
+        EXPECT_EQ(machine.vcpu.stop_report().reason, StopReason::reserved_exit_reason);
+    }
+}
+
 TEST(Capture, A4_OnlyTheBasicReasonChoosesTheRow) {
     Machine machine;
     const ExitInfo info{.gpa = Gpa{0x5000}};

@@ -46,11 +46,31 @@ static_assert(event_from_exit(pf.with_nmi_unblocking(), 6, 0).information == pf)
 static_assert(event_from_exit(pf, 6, 0).error_code == 6);
 static_assert(event_from_exit(bp, 6, 0).error_code == 0);
 
+// What VM entry takes.
+static_assert(is_injectable(event_of(pf, 0x8007)));
+static_assert(is_injectable(event_of(external)) && is_injectable(event_of(Info::nmi())));
+static_assert(is_injectable({Info::software_interrupt(0x80), 0, 2}));
+static_assert(!is_injectable({Info::software_interrupt(0x80), 0, 0}));
+static_assert(!is_injectable({Info::software_interrupt(0x80), 0, 16}));
+static_assert(!is_injectable(event_of(pf, 0x1'0000)));
+static_assert(!is_injectable(event_of(Info::hardware_exception(Vector::page_fault, false))));
+static_assert(!is_injectable(event_of(Info::hardware_exception(Vector::invalid_opcode, true))));
+static_assert(!is_injectable(event_of(Info::of(InterruptionType::hardware_exception, 32))));
+static_assert(!is_injectable(event_of(Info::of(InterruptionType::nmi, 3))));
+static_assert(!is_injectable(event_of(Info::from_raw(0x8000'0100))));
+static_assert(!is_injectable(event_of(Info::pending_mtf())));
+static_assert(!is_injectable(event_of(external.with_nmi_unblocking())));
+static_assert(is_injectable(event_of(Info::hardware_exception(Vector::page_fault, false)), false));
+static_assert(merge(event_of(external), {}).event.information == external);
+
 TEST(EnclaveEvents, T8_AnInterceptedUdIsInjectedAgainAndTheAepIsNotLookedAt) {
     Machine machine;
     const Info ud = Info::hardware_exception(Vector::invalid_opcode);
+    // UD2, "kvm", CPUID: what KVM takes for an order to emulate.
+    machine.write_bytes(aep, {0x0f, 0x0b, 0x6b, 0x76, 0x6d, 0x0f, 0xa2});
     EXPECT_EQ(machine.enclave_exits(BasicReason::exception_or_nmi, {.interruption = ud}),
               Next::resume);
+    EXPECT_EQ(machine.processor.page_uses[guest_ram_host + aep], 0u);
     EXPECT_EQ(machine.processor.decodes, 0u);
     EXPECT_FALSE(machine.processor.rip_was_written());
     EXPECT_EQ(machine.vcpu.counters().reinjected, 1u);
@@ -74,6 +94,17 @@ TEST(EnclaveEvents, T9_G4_AnEnclavesBpStaysOfType3WithoutALength) {
     const auto event = machine.injected();
     ASSERT_TRUE(event.has_value());
     EXPECT_EQ(event.information.to_raw(), 0x8000'0303u);
+    EXPECT_EQ(machine.processor.writes_of(VmcsField::vm_entry_instruction_length), 0u);
+}
+
+TEST(EnclaveEvents, Int1OfADebugEnclaveIsInjectedAsAHardwareExceptionWithoutALength) {
+    Machine machine;
+    const Info int1 = Info::from_raw(0x8000'0501);
+    EXPECT_EQ(machine.enclave_exits(BasicReason::exception_or_nmi, {.interruption = int1}),
+              Next::resume);
+    const auto event = machine.injected();
+    ASSERT_TRUE(event.has_value());
+    EXPECT_EQ(event.information.to_raw(), 0x8000'0301u);
     EXPECT_EQ(machine.processor.writes_of(VmcsField::vm_entry_instruction_length), 0u);
 }
 
@@ -272,6 +303,71 @@ TEST(Delivery, OutsideEnclavesADeviceUnderTheStackStopsTheGuestToo) {
               Next::stop);
     EXPECT_EQ(machine.vcpu.stop_report().reason, StopReason::delivery_onto_device);
     EXPECT_TRUE(machine.devices.touches.empty());
+}
+
+TEST(Delivery, AnEventThatNoEntryTakesStopsTheGuest) {
+    for (const Info event : {Info::from_raw(0x8000'0120), Info::of(InterruptionType::nmi, 9),
+                             Info::software_interrupt(0x80)}) {
+        Machine machine;
+        EXPECT_EQ(machine.enclave_exits(BasicReason::ept_violation,
+                                        {.gpa = Gpa{0x7fff8}, .idt_vectoring = event}),
+                  Next::stop);
+        EXPECT_EQ(machine.vcpu.stop_report().reason, StopReason::delivery_failed);
+        EXPECT_EQ(machine.vcpu.stop_report().detail, event.to_raw());
+        EXPECT_EQ(machine.record().action, Action::stopped);
+    }
+}
+
+TEST(Delivery, AnInterruptThatTheGuestCannotTakeWaits) {
+    Machine machine;
+    EXPECT_EQ(
+        machine.enclave_exits(BasicReason::ept_violation,
+                              {.gpa = Gpa{0x7fff8}, .idt_vectoring = external, .rflags = 0x2}),
+        Next::resume);
+    EXPECT_EQ(machine.record().injected, 0u);
+    EXPECT_FALSE(machine.injected().has_value());
+    machine.normal_exit(BasicReason::interrupt_window, {.rflags = 0x202});
+    const auto event = machine.injected();
+    ASSERT_TRUE(event.has_value());
+    EXPECT_EQ(event.information, external);
+}
+
+TEST(Delivery, AnNmiWaitsBehindBlockingByMovSs) {
+    Machine machine;
+    machine.normal_exit(
+        BasicReason::ept_violation,
+        {.gpa = Gpa{0x7fff8}, .idt_vectoring = Info::nmi(), .interruptibility = 0xa});
+    EXPECT_EQ(machine.record().injected, 0u);
+    machine.normal_exit(BasicReason::external_interrupt);
+    const auto event = machine.injected();
+    ASSERT_TRUE(event.has_value());
+    EXPECT_EQ(event.information, Info::nmi());
+}
+
+TEST(Injection, ASingleStepTrapBehindStiIsInjectedWithBsAsTheEntryInsists) {
+    Machine machine;
+    const Info db = Info::hardware_exception(Vector::debug);
+    machine.normal_exit(
+        BasicReason::ept_violation,
+        {.gpa = Gpa{0x2010}, .idt_vectoring = db, .interruptibility = 1, .rflags = 0x302});
+    machine.processor.writes.clear();
+    expect_exception(machine.injected(), Vector::debug);
+    EXPECT_EQ(machine.processor.writes_of(VmcsField::guest_pending_debug_exceptions), 1u);
+    EXPECT_EQ(machine.processor.at(VmcsField::guest_pending_debug_exceptions), 0x4000u);
+}
+
+TEST(Injection, InRealAddressModeNoExceptionHasAnErrorCode) {
+    Machine machine;
+    machine.processor.at(VmcsField::guest_cr0) = 0x20;
+    machine.normal_exit(BasicReason::rdmsr, {.length = 2, .rcx = 0x480});
+    const auto event = machine.injected();
+    ASSERT_TRUE(event.has_value());
+    EXPECT_EQ(event.information.to_raw(), 0x8000'030du);
+
+    const Info gp = Info::hardware_exception(Vector::general_protection, false);
+    EXPECT_EQ(machine.normal_exit(BasicReason::exception_or_nmi, {.interruption = gp}),
+              Next::resume);
+    EXPECT_EQ(machine.record().injected, 0x8000'030du);
 }
 
 TEST(Injection, AnEventIsInjectedOnce) {

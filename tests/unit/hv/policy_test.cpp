@@ -156,11 +156,16 @@ TEST(EnclavePolicy, T11_F2_RdrandThatIsHiddenGivesUd) {
 }
 
 TEST(EnclavePolicy, T11_F2_RdrandThatIsShownIsNoLongerIntercepted) {
-    Machine machine{forced(SecondaryControl::rdrand_exiting)};
-    EXPECT_EQ(machine.enclave_exits(BasicReason::rdrand), Next::resume);
-    EXPECT_FALSE(secondary(machine).has(SecondaryControl::rdrand_exiting));
-    EXPECT_EQ(machine.record().action, Action::control_dropped);
-    EXPECT_FALSE(machine.injected().has_value());
+    for (const auto& [control, reason] :
+         {std::pair{SecondaryControl::rdrand_exiting, BasicReason::rdrand},
+          std::pair{SecondaryControl::rdseed_exiting, BasicReason::rdseed}}) {
+        Machine machine{forced(control)};
+        EXPECT_EQ(machine.enclave_exits(reason), Next::resume);
+        EXPECT_FALSE(secondary(machine).has(control));
+        EXPECT_FALSE(machine.processor.rip_was_written());
+        EXPECT_EQ(machine.record().action, Action::control_dropped);
+        EXPECT_FALSE(machine.injected().has_value());
+    }
 }
 
 TEST(EnclavePolicy, T12_F1_PauseIsNoLongerInterceptedAndRunsAgain) {
@@ -193,6 +198,14 @@ TEST(EnclavePolicy, T13_F3_F4_RdtscIsNoLongerInterceptedAndRunsAgain) {
         EXPECT_EQ(machine.record().action, Action::control_dropped);
         EXPECT_FALSE(machine.injected().has_value());
     }
+}
+
+TEST(EnclavePolicy, PauseLoopExitingIsDroppedWithTheFirstLoopThatExits) {
+    Machine machine{forced(SecondaryControl::pause_loop_exiting)};
+    EXPECT_EQ(machine.normal_exit(BasicReason::pause, {.length = 2}), Next::resume);
+    EXPECT_FALSE(secondary(machine).has(SecondaryControl::pause_loop_exiting));
+    EXPECT_EQ(machine.record().action, Action::control_dropped);
+    EXPECT_FALSE(machine.processor.rip_was_written());
 }
 
 TEST(EnclavePolicy, APauseExitThatNoControlBringsIsOnlyRetried) {
