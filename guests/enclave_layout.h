@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The enclave's pages: where they lie, what each holds, in which order they are added. The
-// kernel builds the enclave from this and the signing tool measures it from this, so the two
-// cannot disagree.
+// The enclaves' pages: where they lie, what each holds, in which order they are added. The
+// kernel builds an enclave from its plan and the signing tool measures it from the same, so the
+// two cannot disagree.
 #pragma once
 
 #include "base/types.h"
@@ -22,9 +22,13 @@ inline constexpr u64 executable = 1 << 2;
 inline constexpr u64 page_type_tcs = 1 << 8;
 inline constexpr u64 page_type_reg = 2 << 8;
 
-// SECS.ATTRIBUTES: 64-bit mode, no debugging; x87 and SSE state only.
-inline constexpr u64 attributes = 1 << 2;
+// SECS.ATTRIBUTES; x87 and SSE state only. SDM 3D, "ATTRIBUTES".
+inline constexpr u64 attribute_debug = 1 << 1;
+inline constexpr u64 attribute_mode64bit = 1 << 2;
 inline constexpr u64 xfrm = 3;
+
+// SECS.MISCSELECT: the SSA frame says more of #PF and #GP. SDM 3D, "MISCSELECT".
+inline constexpr u32 misc_exinfo = 1 << 0;
 
 enum class Content : u8 { image, pattern, zero, thread };
 
@@ -33,6 +37,7 @@ struct Region {
     u64 pages;
     Content content;
     u64 secinfo;
+    u64 ssa = 0;  // of a thread: the offset of its first SSA frame
 };
 
 // An unused page lies below each stack: an overflow is a page fault, not a wrong digest.
@@ -44,9 +49,39 @@ inline constexpr Region handler_stack{0x0e000, 1, Content::zero,
                                       page_type_reg | readable | writable};
 inline constexpr Region ssa{0x10000, ssa_frames* ssa_frame_pages, Content::zero,
                             page_type_reg | readable | writable};
-inline constexpr Region tcs{0x14000, 1, Content::thread, page_type_tcs};
+inline constexpr Region tcs{0x14000, 1, Content::thread, page_type_tcs, ssa.offset};
 
-inline constexpr Region regions[] = {code, data, variables, stack, handler_stack, ssa, tcs};
+// A second thread, of an enclave that may be debugged: the kernel makes it the opt-in one.
+inline constexpr Region debug_ssa{0x18000, ssa_frames* ssa_frame_pages, Content::zero,
+                                  page_type_reg | readable | writable};
+inline constexpr Region debug_tcs{0x1c000, 1, Content::thread, page_type_tcs, debug_ssa.offset};
+
+/// One enclave: what the SECS says of it, and its pages.
+struct Plan {
+    const char* name;
+    u64 attributes;
+    u32 miscselect;
+    u32 region_count;
+    Region regions[9];
+
+    [[nodiscard]] constexpr u64 page_count() const {
+        u64 count = 0;
+        for (u32 i = 0; i < region_count; ++i) count += regions[i].pages;
+        return count;
+    }
+};
+
+inline constexpr Plan first_light{"first_light",
+                                  attribute_mode64bit,
+                                  0,
+                                  7,
+                                  {code, data, variables, stack, handler_stack, ssa, tcs}};
+inline constexpr Plan probe{
+    "probe",
+    attribute_mode64bit | attribute_debug,
+    misc_exinfo,
+    9,
+    {code, data, variables, stack, handler_stack, ssa, tcs, debug_ssa, debug_tcs}};
 
 inline constexpr u64 start_of(const Region& region) { return base + region.offset; }
 inline constexpr u64 end_of(const Region& region) { return start_of(region) + region.pages * page; }
@@ -57,12 +92,6 @@ inline constexpr bool is_outside(u64 address, u64 length) {
 
 /// The byte that stands at `index` of the data page.
 inline constexpr u8 pattern_byte(u64 index) { return static_cast<u8>(index * 7 + 3); }
-
-inline constexpr u64 page_count() {
-    u64 count = 0;
-    for (const Region& region : regions) count += region.pages;
-    return count;
-}
 
 // The fields of a TCS that are not zero. SDM 3D, "Thread Control Structure (TCS)".
 inline constexpr u64 tcs_ossa = 16;
@@ -75,8 +104,8 @@ inline constexpr void put(u8* to, u64 value, u64 bytes) {
     for (u64 i = 0; i < bytes; ++i) to[i] = static_cast<u8>(value >> (8 * i));
 }
 
-inline constexpr void fill_thread(u8* to) {
-    put(to + tcs_ossa, ssa.offset, 8);
+inline constexpr void fill_thread(const Region& thread, u8* to) {
+    put(to + tcs_ossa, thread.ssa, 8);
     put(to + tcs_nssa, ssa_frames, 4);
     put(to + tcs_oentry, code.offset, 8);
     put(to + tcs_fs_limit, 0xfff, 4);
@@ -93,10 +122,10 @@ inline constexpr void fill_page(const Region& region, u64 index, const u8* image
         if (region.content == Content::image && at < image_size) to[i] = image[at];
         if (region.content == Content::pattern) to[i] = pattern_byte(at);
     }
-    if (region.content == Content::thread) fill_thread(to);
+    if (region.content == Content::thread) fill_thread(region, to);
 }
 
 static_assert((size & (size - 1)) == 0 && base % size == 0);
-static_assert(end_of(tcs) <= base + size);
+static_assert(end_of(debug_tcs) <= base + size);
 
 }  // namespace postern::guests::layout

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Signs the guest's enclave: replays the measurement that ECREATE, EADD and EEXTEND will make of
+// Signs a guest's enclave: replays the measurement that ECREATE, EADD and EEXTEND will make of
 // enclave_layout.h, and writes the SIGSTRUCT for it and the signer's hash (MRSIGNER). The same
 // input gives the same bytes. Offsets and constants are its own, not arch/'s, on purpose: the
 // guest is what the processor is judged by, and a mistake must not agree with itself.
 //
-//   sign_enclave KEY.pem ENCLAVE.bin OUT.sigstruct OUT.signer
+//   sign_enclave PLAN KEY.pem ENCLAVE.bin OUT.sigstruct OUT.signer
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
@@ -146,11 +146,11 @@ void measure_page(Measurement& measurement, const layout::Region& region, u64 in
         measurement.extend(offset + at, std::span{content}.subspan(at, chunk));
 }
 
-Hash measure(const Bytes& image) {
+Hash measure(const layout::Plan& plan, const Bytes& image) {
     if (image.size() > layout::code.pages * layout::page)
         fail("the enclave's image is larger than its region");
     Measurement measurement;
-    for (const layout::Region& region : layout::regions)
+    for (const layout::Region& region : std::span{plan.regions}.first(plan.region_count))
         for (u64 i = 0; i < region.pages; ++i) measure_page(measurement, region, i, image);
     return measurement.finish();
 }
@@ -220,21 +220,20 @@ Bytes signed_header() {
 }
 
 /// Bytes 900 to 1027: the second part of what is signed. Every attribute has to match.
-Bytes signed_body(const Hash& mrenclave) {
+Bytes signed_body(const layout::Plan& plan, const Hash& mrenclave) {
     constexpr u64 all = ~u64{0};
     constexpr u64 all_but_init = all - 1;
     Message message;
-    message.number(0, 4).number(all, 4);  // MISCSELECT, MISCMASK
-    message.zeros_to(928 - 900);          // CET_ATTRIBUTES, ISVFAMILYID
-    message.number(layout::attributes, 8).number(layout::xfrm, 8);
+    message.number(plan.miscselect, 4).number(all, 4);  // MISCSELECT, MISCMASK
+    message.zeros_to(928 - 900);                        // CET_ATTRIBUTES, ISVFAMILYID
+    message.number(plan.attributes, 8).number(layout::xfrm, 8);
     message.number(all_but_init, 8).number(all, 8);
     message.append(mrenclave).zeros_to(1024 - 900);
     return message.number(1, 2).number(1, 2).bytes();  // ISVPRODID, ISVSVN
 }
 
-Bytes make_sigstruct(const Key& key, const Number& modulus, const Hash& mrenclave) {
+Bytes make_sigstruct(const Key& key, const Number& modulus, const Bytes& body) {
     const Bytes header = signed_header();
-    const Bytes body = signed_body(mrenclave);
     const Number signature = sign(key, Message{}.append(header).append(body).bytes());
     const Quotients q = quotients(signature, modulus);
     Message message;
@@ -243,17 +242,24 @@ Bytes make_sigstruct(const Key& key, const Number& modulus, const Hash& mrenclav
     return message.append(little_endian(q.q1)).append(little_endian(q.q2)).bytes();
 }
 
+const layout::Plan& find_plan(const std::string& name) {
+    for (const layout::Plan* plan : {&layout::first_light, &layout::probe})
+        if (name == plan->name) return *plan;
+    fail("there is no plan of an enclave called " + name);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-    if (argc != 5) fail("usage: sign_enclave KEY.pem ENCLAVE.bin OUT.sigstruct OUT.signer");
-    const std::vector<std::string> arguments{argv + 1, argv + argc};
+    if (argc != 6) fail("usage: sign_enclave PLAN KEY.pem ENCLAVE.bin OUT.sigstruct OUT.signer");
+    const layout::Plan& plan = find_plan(argv[1]);
+    const std::vector<std::string> arguments{argv + 2, argv + argc};
     const Key key = read_key(arguments[0]);
     if (!BN_is_word(key_number(key, OSSL_PKEY_PARAM_RSA_E).get(), 3))
         fail(arguments[0] + ": the public exponent is not 3");
     const Number modulus = key_number(key, OSSL_PKEY_PARAM_RSA_N);
-    const Hash mrenclave = measure(read_file(arguments[1]));
-    const Bytes sigstruct = make_sigstruct(key, modulus, mrenclave);
+    const Hash mrenclave = measure(plan, read_file(arguments[1]));
+    const Bytes sigstruct = make_sigstruct(key, modulus, signed_body(plan, mrenclave));
     if (sigstruct.size() != 1808) fail("the SIGSTRUCT does not have 1808 bytes");
     write_file(arguments[2], sigstruct);
     write_file(arguments[3], sha256(little_endian(modulus)));

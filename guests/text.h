@@ -36,6 +36,11 @@ public:
         return *this;
     }
 
+    Line& append(const Line& other) {
+        for (u64 i = 0; i < other.length_; ++i) put(other.text_[i]);
+        return *this;
+    }
+
     [[nodiscard]] const char* text() const { return text_; }
     [[nodiscard]] u64 length() const { return length_; }
 

@@ -4,42 +4,13 @@
 // variables: what it writes lies in the regions of enclave_layout.h.
 #include "base/types.h"
 #include "guests/abi.h"
+#include "guests/enclave/bytes.h"
+#include "guests/enclave/entry.h"
 #include "guests/enclave_layout.h"
 #include "guests/sha256.h"
 
 namespace postern::guests {
 namespace {
-
-/// Where to go back to; one for the call, one for the signal handler's call on top of it.
-struct Outside {
-    u64 rsp, rbp, rip;
-};
-
-struct Variables {
-    Outside outside[2];
-};
-
-constexpr u64 outside_address = layout::start_of(layout::variables);
-static_assert(sizeof(Variables) <= layout::variables.pages * layout::page);
-static_assert(sizeof(Outside) == 24);
-
-/// The part of an SSA frame's GPRSGX that the handler uses; it ends with the frame.
-/// SDM 3D, "GPRSGX Region".
-struct InterruptedRegisters {
-    u64 rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi;
-    u64 r8_to_r15[8];
-    u64 rflags, rip, ursp, urbp;
-    u32 exit_information;
-    u8 reserved[3];
-    u8 aex_notify;
-    u64 fs_base, gs_base;
-};
-static_assert(sizeof(InterruptedRegisters) == 184);
-
-InterruptedRegisters& interrupted_call() {
-    constexpr u64 end = layout::start_of(layout::ssa) + layout::ssa_frame_pages * layout::page;
-    return *reinterpret_cast<InterruptedRegisters*>(end - sizeof(InterruptedRegisters));
-}
 
 /// One access that may be refused: its place, relative to this field, and its length.
 struct Fixup {
@@ -89,7 +60,8 @@ void hash(const u8* from, EnclaveCall& call) {
     Sha256 sha;
     sha.add(from, layout::page);
     sha.finish(digest);
-    for (u32 i = 0; i < sizeof digest; ++i) call.digest[i] = digest[i];
+    copy_bytes(call.digest, digest, sizeof digest);
+    wipe(digest);
 }
 
 EnclaveStatus hash_untrusted(EnclaveCall& call) {
@@ -113,7 +85,7 @@ EnclaveStatus touch_doorbell(EnclaveCall& call) {
 /// Refuses the access at which the enclave stands. The world outside may call this whenever it
 /// likes: anywhere else nothing happens, and at an access being refused is a legal outcome.
 EnclaveStatus handle_signal() {
-    InterruptedRegisters& registers = interrupted_call();
+    InterruptedRegisters& registers = interrupted_call(layout::ssa);
     u64 number = 1;
     for (const Fixup* fixup = first_fixup; fixup != fixups_end; ++fixup, ++number) {
         if (registers.rip != fixup->address()) continue;
@@ -136,70 +108,13 @@ EnclaveStatus run(EnclaveFunction function, EnclaveCall& call) {
 
 }  // namespace
 
-extern "C" EnclaveStatus enclave_main(EnclaveFunction function, EnclaveCall* call, u64 cssa) {
+extern "C" EnclaveStatus enclave_main(u64 number, u64 call, u64 cssa, u64) {
+    const auto function = static_cast<EnclaveFunction>(number);
     if (cssa == 1)
         return function == EnclaveFunction::handle_signal ? handle_signal()
                                                           : EnclaveStatus::bad_state;
-    if (!layout::is_outside(reinterpret_cast<u64>(call), sizeof *call))
-        return EnclaveStatus::bad_argument;
-    return run(function, *call);
-}
-
-/// Where EENTER arrives: RAX = CSSA, RCX = the instruction after EENTER, RDI and RSI as the caller
-/// set them, RSP and RBP still the caller's. SDM 3D, "EENTER".
-extern "C" [[gnu::naked, gnu::section(".entry")]] void enclave_entry() {
-    asm volatile(R"(
-        cld
-        movabs r10, %0
-        movabs r11, %1
-        test eax, eax
-        je 1f
-        cmp eax, 1
-        jne 2f
-        add r10, %4
-        movabs r11, %2
-    1:
-        mov [r10], rsp
-        mov [r10 + 8], rbp
-        mov [r10 + 16], rcx
-        mov rsp, r11
-        push r10
-        push r10
-        mov edx, eax
-        call enclave_main
-        pop r10
-        mov rdi, rax
-        mov rsp, [r10]
-        mov rbp, [r10 + 8]
-        mov rbx, [r10 + 16]
-        jmp 3f
-    2:
-        mov rbx, rcx
-        mov edi, %3
-    3:
-        # Leaving the registers clean is the enclave's duty, not EEXIT's.
-        xor ecx, ecx
-        xor edx, edx
-        xor esi, esi
-        xor r8d, r8d
-        xor r9d, r9d
-        xor r10d, r10d
-        xor r11d, r11d
-        xor r12d, r12d
-        xor r13d, r13d
-        xor r14d, r14d
-        xor r15d, r15d
-        .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
-        pxor xmm\n, xmm\n
-        .endr
-        mov eax, 4
-        enclu
-        ud2
-    )"
-                 :
-                 : "i"(outside_address), "i"(layout::end_of(layout::stack)),
-                   "i"(layout::end_of(layout::handler_stack)), "i"(EnclaveStatus::bad_state),
-                   "i"(sizeof(Outside)));
+    if (!layout::is_outside(call, sizeof(EnclaveCall))) return EnclaveStatus::bad_argument;
+    return run(function, *reinterpret_cast<EnclaveCall*>(call));
 }
 
 }  // namespace postern::guests

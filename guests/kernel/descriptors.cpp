@@ -111,6 +111,20 @@ void load_descriptor_tables() {
     ltr(task_state);
 }
 
+void set_gate(u32 vector, u64 entry) { idt[vector] = gate_to(entry, interrupt_gate, 0); }
+
+void let_ring_3_raise(u32 vector) { idt[vector].type = interrupt_gate_for_ring_3; }
+
+void use_stack(u32 vector, u64 top) {
+    constexpr u8 ist = 3;
+    tss.ist[ist - 1] = top;
+    idt[vector].ist = top == 0 ? 0 : ist;
+}
+
+void use_ring_0_stack(u64 top) { tss.rsp[0] = top == 0 ? trap_stack.top() : top; }
+
+void take_idt_away() { lidt({.limit = 0, .base = 0}); }
+
 void enter_ring_3(u64 rip) {
     constexpr u64 rflags_reserved_1 = 1 << 1;
     asm volatile("mov ds, %0\n mov es, %0" : : "r"(u32{user_data}));

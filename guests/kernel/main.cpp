@@ -1,45 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel from its first C++ line to ring 3.
+// first_light's kernel from its first C++ line to ring 3, and what it alone does for ring 3: it
+// counts #UDs and has the data page taken back.
 #include "guests/abi.h"
 #include "guests/kernel/console.h"
 #include "guests/kernel/descriptors.h"
 #include "guests/kernel/paging.h"
 #include "guests/kernel/processor.h"
 #include "guests/kernel/sgx.h"
+#include "guests/kernel/start.h"
 #include "guests/kernel/start_info.h"
+#include "guests/kernel/traps.h"
+#include "guests/kernel/words.h"
 
 namespace postern::guests {
 namespace {
 
-extern "C" u8 runtime_image[];
-extern "C" u8 runtime_image_end[];
+constexpr u64 row_count = 3;
+constexpr const char* right_words = "rows=1,2,3 or selftest";
 
-constexpr u32 ia32_efer = 0xc000'0080;
-constexpr u64 efer_nxe = 1 << 11;
-constexpr u64 cr0_mp = 1 << 1;
-constexpr u64 cr0_em = 1 << 2;
-constexpr u64 cr0_ts = 1 << 3;
-constexpr u64 cr0_ne = 1 << 5;
-constexpr u64 cr0_wp = 1 << 16;
-constexpr u64 cr4_osfxsr = 1 << 9;
-constexpr u64 cr4_osxmmexcpt = 1 << 10;
+struct Options {
+    u64 rows;  // bit n: row n
+    bool selftest;
+};
 
-/// What ENCLU and SSE2 ask for, and no-execute pages.
-void set_control_registers() {
-    write_cr0((read_cr0() | cr0_mp | cr0_ne | cr0_wp) & ~(cr0_em | cr0_ts));
-    write_cr4(read_cr4() | cr4_osfxsr | cr4_osxmmexcpt);
-    wrmsr(ia32_efer, rdmsr(ia32_efer) | efer_nxe);
+u64 parse_rows(Word list, Word whole) {
+    u64 rows = 0;
+    for (u64 i = 0; i < list.length; ++i) {
+        const u64 row = static_cast<u64>(list.text[i] - '0');
+        const bool ends = i + 1 == list.length || list.text[i + 1] == ',';
+        if (row < 1 || row > row_count || !ends)
+            refuse(whole, "names a row that does not exist", right_words);
+        rows |= u64{1} << row;
+        ++i;
+    }
+    if (rows == 0) refuse(whole, "names no row", right_words);
+    return rows;
 }
 
-void map_runtime() {
-    const u64 image = reinterpret_cast<u64>(runtime_image);
-    constexpr u64 size = runtime_code_size + runtime_data_size;
-    if (runtime_image_end - runtime_image != size)
-        fail(Line{} << "the runtime's image is not as large as abi.h says");
-    for (u64 at = 0; at < size; at += 4096)
-        map_page(runtime_base + at, image + at,
-                 at < runtime_code_size ? page_user_code : page_user_data);
-    map_page(doorbell_address, doorbell_physical, page_user_device);
+Options parse_command_line(const char* text) {
+    Options options{.rows = 0, .selftest = false};
+    for_each_word(text, [&](Word word) {
+        const Word rows = after(word, "rows=");
+        if (rows.text != nullptr)
+            options.rows = parse_rows(rows, word);
+        else if (equal(word, "selftest"))
+            options.selftest = true;
+        else
+            refuse(word, "is not known", right_words);
+    });
+    if (options.rows == 0) options.rows = (2 << row_count) - 2;
+    return options;
 }
 
 void prepare_rows(const StartInfo& info, const Options& options) {
@@ -52,7 +62,51 @@ void prepare_rows(const StartInfo& info, const Options& options) {
     map_page(untrusted_page_address, with.untrusted_page, page_user_data);
 }
 
+struct {
+    u64 aep;
+    u64 count;
+    bool all_at_aep;
+} invalid_opcodes;
+
+void begin_row(u64 row) {
+    invalid_opcodes = {.aep = 0, .count = 0, .all_at_aep = true};
+    print(Line{} << "@row" << row << ".start=1");
+    out_dword(mark_port, mark_row_starts | static_cast<u32>(row));
+}
+
+void report_invalid_opcodes(u64 row) {
+    print(Line{} << "@row" << row << ".ud_count=" << invalid_opcodes.count);
+    print(Line{} << "@row" << row << ".ud_rip_is_aep="
+                 << u64{invalid_opcodes.count != 0 && invalid_opcodes.all_at_aep});
+}
+
 }  // namespace
+
+bool take_own_trap(Registers& registers) {
+    constexpr u64 invalid_opcode = 6;
+    constexpr u64 eresume = 3;
+    if (registers.vector != invalid_opcode || (registers.cs & 3) != 3) return false;
+    ++invalid_opcodes.count;
+    if (registers.rip != invalid_opcodes.aep || registers.rax != eresume)
+        invalid_opcodes.all_at_aep = false;
+    return false;
+}
+
+bool serve_own_call(Registers& registers) {
+    const u64 row = registers.rdi;
+    switch (static_cast<Call>(registers.rax)) {
+        case Call::begin_row: begin_row(row); return true;
+        case Call::end_row:
+            out_dword(mark_port, mark_row_ends | static_cast<u32>(row));
+            return true;
+        case Call::set_aep: invalid_opcodes.aep = registers.rdi; return true;
+        case Call::report_ud: report_invalid_opcodes(row); return true;
+        case Call::take_back_data_page:
+            out_dword(mark_port, static_cast<u32>(enclave_data_page() >> 12));
+            return true;
+        default: return false;
+    }
+}
 
 extern "C" [[noreturn]] void kernel_main(u64 start_info) {
     start_serial_port();
@@ -62,13 +116,7 @@ extern "C" [[noreturn]] void kernel_main(u64 start_info) {
     const Options options = parse_command_line(reinterpret_cast<const char*>(info.command_line));
     set_control_registers();
     map_runtime();
-    if (!options.selftest) {
-        if (!has_sgx()) {
-            print(Line{} << "@sgx=0");
-            fail(Line{} << "this processor has no SGX: nothing to show", ExitCode::no_sgx);
-        }
-        build_enclave();
-    }
+    if (!options.selftest) require_enclave(layout::first_light);
     prepare_rows(info, options);
     reload_cr3();
     enter_ring_3(runtime_base);

@@ -31,6 +31,12 @@ inline void wrmsr(u32 number, u64 value) {
                  : "memory");
 }
 
+inline u64 rdtsc() {
+    u32 low, high;
+    asm volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    return u64{high} << 32 | low;
+}
+
 inline void out_byte(u16 port, u8 value) { asm volatile("out dx, al" : : "a"(value), "d"(port)); }
 inline void out_dword(u16 port, u32 value) {
     asm volatile("out dx, eax" : : "a"(value), "d"(port));

@@ -18,7 +18,7 @@ constexpr u64 feature_control_lock = 1 << 0;
 constexpr u64 feature_control_launch_control = 1 << 17;
 constexpr u64 feature_control_sgx = 1 << 18;
 
-enum class Leaf : u64 { ecreate = 0, eadd = 1, einit = 2, eextend = 6 };
+enum class Leaf : u64 { ecreate = 0, eadd = 1, einit = 2, edbgwr = 5, eextend = 6 };
 
 constexpr u64 unmasked_event = 128;
 constexpr u32 einit_attempts = 100;
@@ -60,6 +60,7 @@ Page source;
 alignas(512) const u8 no_token[512] = {};  // EINITTOKEN with VALID = 0
 const char* step = "starting";
 u64 data_page_address;
+u64 debug_thread;  // where ring 0 sees the TCS of the debug thread
 
 u64 encls(Leaf leaf, const void* rbx, u64 rcx, const void* rdx = nullptr) {
     u64 rax = static_cast<u64>(leaf);
@@ -78,14 +79,14 @@ Epc find_epc() {
     }
 }
 
-void check_capabilities(const Epc& epc) {
+void check_capabilities(const Epc& epc, const layout::Plan& plan) {
     const CpuidResult capabilities = cpuid(0x12, 0);
     if ((capabilities.eax & 1) == 0) fail(Line{} << "CPUID.12H:EAX.SGX1 is 0", ExitCode::no_sgx);
     const u32 largest = capabilities.edx >> 8 & 0xff;
     if (largest < 64 && layout::size >= u64{1} << largest)
         fail(Line{} << "enclaves of 2^" << u64{largest} << " bytes are too small",
              ExitCode::no_sgx);
-    if (epc.size < (layout::page_count() + 1) * layout::page)
+    if (epc.size < (plan.page_count() + 1) * layout::page)
         fail(Line{} << "the EPC has only " << epc.size << " bytes", ExitCode::no_sgx);
     const u64 needed = feature_control_lock | feature_control_launch_control | feature_control_sgx;
     const u64 feature_control = rdmsr(ia32_feature_control);
@@ -116,14 +117,15 @@ void clear(Page& page) {
     for (u8& byte : page.bytes) byte = 0;
 }
 
-void create(const EpcPage& secs) {
+void create(const EpcPage& secs, const layout::Plan& plan) {
     step = "ENCLS[ECREATE]";
     clear(source);
     auto& fields = *reinterpret_cast<Secs*>(source.bytes);
     fields.size = layout::size;
     fields.base = layout::base;
     fields.ssa_frame_size = layout::ssa_frame_pages;
-    fields.attributes = layout::attributes;
+    fields.miscselect = plan.miscselect;
+    fields.attributes = plan.attributes;
     fields.xfrm = layout::xfrm;
     const SecInfo secinfo{};
     const PageInfo info{.linear = 0,
@@ -159,6 +161,7 @@ void add_region(const Epc& epc, const EpcPage& secs, const layout::Region& regio
         measure(secs, page);
         map_page(linear, page.physical, page_user_enclave);
         if (region.content == layout::Content::pattern) data_page_address = page.physical;
+        if (region.offset == layout::debug_tcs.offset) debug_thread = page.linear;
     }
 }
 
@@ -190,18 +193,27 @@ bool has_sgx() {
     return cpuid(0, 0).eax >= 0x12 && (cpuid(7, 0).ebx & sgx) != 0;
 }
 
-void build_enclave() {
+void build_enclave(const layout::Plan& plan) {
     const Epc epc = find_epc();
-    check_capabilities(epc);
+    check_capabilities(epc, plan);
     print((Line{} << "EPC at ").hex(epc.address) << ", " << (epc.size >> 10) << " KiB");
     set_launch_key();
     const EpcPage secs = next_page(epc);
-    create(secs);
-    for (const layout::Region& region : layout::regions) add_region(epc, secs, region);
+    create(secs, plan);
+    for (u32 i = 0; i < plan.region_count; ++i) add_region(epc, secs, plan.regions[i]);
     initialise(secs);
     step = "running the enclave";
     print((Line{} << "enclave at ").hex(layout::base)
-          << ": " << layout::page_count() << " pages, initialised");
+          << ": " << plan.page_count() << " pages, initialised");
+}
+
+/// TCS.FLAGS.DBGOPTIN. SDM 3D, "EDBGWR".
+void opt_in_to_debugging() {
+    constexpr u64 tcs_flags = 8;
+    constexpr u64 dbgoptin = 1 << 0;
+    step = "ENCLS[EDBGWR]";
+    encls(Leaf::edbgwr, reinterpret_cast<const void*>(dbgoptin), debug_thread + tcs_flags);
+    step = "running the enclave";
 }
 
 u64 enclave_data_page() { return data_page_address; }

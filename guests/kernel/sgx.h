@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// ENCLS: finds the EPC, builds the enclave of enclave_layout.h, maps it for ring 3.
+// ENCLS: finds the EPC, builds an enclave of enclave_layout.h, maps it for ring 3.
 #pragma once
 
 #include "base/types.h"
+#include "guests/enclave_layout.h"
 
 namespace postern::guests {
 
 bool has_sgx();
 
 /// Ends the machine with one line if the processor does not offer what the enclave needs.
-void build_enclave();
+void build_enclave(const layout::Plan& plan);
+
+/// From now on an entry by layout::debug_tcs is one that a debugger may look into.
+void opt_in_to_debugging();
 
 /// Guest-physical, once the enclave is built.
 u64 enclave_data_page();

@@ -8,56 +8,8 @@ namespace {
 
 constexpr u32 start_info_magic = 0x336e'c578;
 constexpr u32 usable_ram = 1;
-constexpr u64 row_count = 3;
 
 extern "C" const u8 kernel_end[];
-
-struct Word {
-    const char* text;
-    u64 length;
-};
-
-/// The part of `word` after `prefix`, or a null text.
-Word after(Word word, const char* prefix) {
-    for (; *prefix != '\0'; ++prefix, ++word.text, --word.length)
-        if (word.length == 0 || *word.text != *prefix) return {nullptr, 0};
-    return word;
-}
-
-[[noreturn]] void refuse(Word word, const char* why) {
-    Line line;
-    line << "command line: \"";
-    for (u64 i = 0; i < word.length && i < 64; ++i) {
-        const char c[] = {word.text[i], '\0'};
-        line << c;
-    }
-    line << "\" " << why << "; right would be: rows=1,2,3 or selftest";
-    fail(line, ExitCode::bad_command_line);
-}
-
-u64 parse_rows(Word list, Word whole) {
-    u64 rows = 0;
-    for (u64 i = 0; i < list.length; ++i) {
-        const u64 row = static_cast<u64>(list.text[i] - '0');
-        const bool ends = i + 1 == list.length || list.text[i + 1] == ',';
-        if (row < 1 || row > row_count || !ends) refuse(whole, "names a row that does not exist");
-        rows |= u64{1} << row;
-        ++i;
-    }
-    if (rows == 0) refuse(whole, "names no row");
-    return rows;
-}
-
-void parse_word(Word word, Options& options) {
-    const Word rows = after(word, "rows=");
-    const Word selftest = after(word, "selftest");
-    if (rows.text != nullptr)
-        options.rows = parse_rows(rows, word);
-    else if (selftest.text != nullptr && selftest.length == 0)
-        options.selftest = true;
-    else
-        refuse(word, "is not known");
-}
 
 bool overlap(u64 page, u64 start, u64 length) {
     return start < page + 4096 && page < start + length;
@@ -88,19 +40,6 @@ const StartInfo& checked_start_info(u64 address) {
     if (info.magic != start_info_magic) fail((Line{} << "no hvm_start_info at ").hex(address));
     if (info.version < 1) fail(Line{} << "hvm_start_info is of version 0: it has no memory map");
     return info;
-}
-
-Options parse_command_line(const char* text) {
-    Options options{.rows = 0, .selftest = false};
-    while (text != nullptr && *text != '\0') {
-        Word word{text, 0};
-        while (text[word.length] != '\0' && text[word.length] != ' ') ++word.length;
-        if (word.length != 0) parse_word(word, options);
-        text += word.length;
-        if (*text == ' ') ++text;
-    }
-    if (options.rows == 0) options.rows = (2 << row_count) - 2;
-    return options;
 }
 
 u64 find_untouched_page(const StartInfo& info) {

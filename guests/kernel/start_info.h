@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the loader says: memory map and command line.
+// What the loader says: memory map, and where the command line is.
 #pragma once
 
 #include "base/types.h"
@@ -18,14 +18,8 @@ struct MemoryRange {
     u32 type, reserved;
 };
 
-struct Options {
-    u64 rows;  // bit n: row n
-    bool selftest;
-};
-
-/// Both end the machine with one line if something is wrong.
+/// Ends the machine with one line if something is wrong.
 const StartInfo& checked_start_info(u64 address);
-Options parse_command_line(const char* text);
 
 /// A page of RAM that neither the kernel nor the loader has touched.
 u64 find_untouched_page(const StartInfo& info);

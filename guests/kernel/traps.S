@@ -25,6 +25,7 @@ trap_128:
     push 0
     push 128
 
+.global save_registers
 save_registers:
     push rax
     push rbx

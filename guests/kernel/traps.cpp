@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where every exception and int 80H arrives. A fault of ring 3 becomes a signal, if the runtime
 // asked for one; anything else ends the machine with one line.
-#include "guests/abi.h"
+#include "guests/kernel/traps.h"
+
 #include "guests/kernel/console.h"
 #include "guests/kernel/processor.h"
 #include "guests/kernel/sgx.h"
@@ -10,22 +11,14 @@ namespace postern::guests {
 namespace {
 
 constexpr u64 nmi = 2;
-constexpr u64 invalid_opcode = 6;
 constexpr u64 double_fault = 8;
 constexpr u64 machine_check = 18;
 constexpr u64 system_call_vector = 0x80;
-constexpr u64 eresume = 3;
 
 struct {
     u64 handler, stack;
     bool running;
 } signals;
-
-struct {
-    u64 aep;
-    u64 count;
-    bool all_at_aep;
-} invalid_opcodes;
 
 [[noreturn]] void give_up(const Registers& registers, const char* why) {
     Line line;
@@ -36,23 +29,6 @@ struct {
     fail(line);
 }
 
-void count_invalid_opcode(const Registers& registers) {
-    ++invalid_opcodes.count;
-    if (registers.rip != invalid_opcodes.aep || registers.rax != eresume)
-        invalid_opcodes.all_at_aep = false;
-}
-
-void signal_ring_3(Registers& registers) {
-    if (registers.vector == invalid_opcode) count_invalid_opcode(registers);
-    if (signals.handler == 0) give_up(registers, "; ring 3 expects no signal");
-    if (signals.running) give_up(registers, "; ring 3 is handling a signal already");
-    signals.running = true;
-    shared().signal = registers;
-    shared().cr2 = read_cr2();
-    registers.rip = signals.handler;
-    registers.rsp = signals.stack;
-}
-
 /// Ring 3 may change what it was interrupted with, but not its privileges.
 void return_from_signal(Registers& registers) {
     const u64 cs = registers.cs, ss = registers.ss, rflags = registers.rflags;
@@ -61,18 +37,6 @@ void return_from_signal(Registers& registers) {
     registers.ss = ss;
     registers.rflags = rflags;
     signals.running = false;
-}
-
-void begin_row(u64 row) {
-    invalid_opcodes = {.aep = 0, .count = 0, .all_at_aep = true};
-    print(Line{} << "@row" << row << ".start=1");
-    out_dword(mark_port, mark_row_starts | static_cast<u32>(row));
-}
-
-void report_invalid_opcodes(u64 row) {
-    print(Line{} << "@row" << row << ".ud_count=" << invalid_opcodes.count);
-    print(Line{} << "@row" << row << ".ud_rip_is_aep="
-                 << u64{invalid_opcodes.count != 0 && invalid_opcodes.all_at_aep});
 }
 
 bool is_runtime_memory(u64 address, u64 length) {
@@ -90,22 +54,29 @@ void serve(Registers& registers) {
     switch (static_cast<Call>(registers.rax)) {
         case Call::write: return write_for_ring_3(first, second);
         case Call::exit: end(static_cast<ExitCode>(first));
-        case Call::begin_row: return begin_row(first);
-        case Call::end_row: return out_dword(mark_port, mark_row_ends | static_cast<u32>(first));
         case Call::set_signal_handler: signals = {first, second, false}; return;
         case Call::return_from_signal: return return_from_signal(registers);
-        case Call::set_aep: invalid_opcodes.aep = first; return;
-        case Call::report_ud: return report_invalid_opcodes(first);
-        case Call::take_back_data_page:
-            return out_dword(mark_port, static_cast<u32>(enclave_data_page() >> 12));
+        default: break;
     }
+    if (serve_own_call(registers)) return;
     fail(Line{} << "ring 3 makes call " << registers.rax << ", which does not exist");
 }
 
 }  // namespace
 
+void signal_ring_3(Registers& registers) {
+    if (signals.handler == 0) give_up(registers, "; ring 3 expects no signal");
+    if (signals.running) give_up(registers, "; ring 3 is handling a signal already");
+    signals.running = true;
+    shared().signal = registers;
+    shared().cr2 = read_cr2();
+    registers.rip = signals.handler;
+    registers.rsp = signals.stack;
+}
+
 extern "C" void on_trap(Registers& registers) {
     if (registers.vector == system_call_vector) return serve(registers);
+    if (take_own_trap(registers)) return;
     const bool is_fault = registers.vector != nmi && registers.vector != double_fault &&
                           registers.vector != machine_check;
     if (is_fault && (registers.cs & 3) == 3) return signal_ring_3(registers);

@@ -13,8 +13,7 @@ using Aep = void();
 
 /// EENTER. Comes back when the enclave leaves by EEXIT; in between, every asynchronous exit
 /// continues at `aep`, which resumes the enclave. `call` reaches the enclave unchanged.
-extern "C" EnclaveStatus enter_enclave(EnclaveFunction function, EnclaveCall* call, u64 tcs,
-                                       Aep* aep);
+extern "C" EnclaveStatus enter_enclave(u64 function, void* call, u64 tcs, Aep* aep);
 
 /// ERESUME, after counting. Continues at resumed_too_often() when resume_limit is reached.
 extern "C" void aep_plain();

@@ -22,7 +22,7 @@ u64 current_row;
 EnclaveStatus call_enclave(EnclaveFunction function, EnclaveCall& call, Aep* aep, u64 limit) {
     resume_count = 0;
     resume_limit = limit;
-    return enter_enclave(function, &call, layout::start_of(layout::tcs), aep);
+    return enter_enclave(static_cast<u64>(function), &call, layout::start_of(layout::tcs), aep);
 }
 
 void expect_ok(EnclaveStatus status) {
@@ -89,8 +89,9 @@ void expect_ud_at_aep(const Registers& signal) {
 void ask_enclave_to_refuse() {
     expect_ud_at_aep(shared().signal);
     EnclaveCall call{};
-    const EnclaveStatus status = enter_enclave(EnclaveFunction::handle_signal, &call,
-                                               layout::start_of(layout::tcs), aep_that_stores);
+    const EnclaveStatus status =
+        enter_enclave(static_cast<u64>(EnclaveFunction::handle_signal), &call,
+                      layout::start_of(layout::tcs), aep_that_stores);
     const u64 access = static_cast<u64>(status);
     if (access == 0 || access > accesses_to_refuse) one_access_faulted_twice(0);
     if (++refusals[access] > 1) one_access_faulted_twice(access);

@@ -34,7 +34,7 @@ def run(*command):
 
 
 class Image:
-    """first_light.elf and the two flat images in it."""
+    """A guest and the two flat images in it."""
 
     def __init__(self, path):
         self.path = path

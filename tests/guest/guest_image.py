@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What first_light.elf is made of, read with binutils and OpenSSL's command line.
+"""What a guest is made of, read with binutils and OpenSSL's command line.
 
-    first_light_image.py FIRST_LIGHT.elf PARTS_DIR KEY.pem SIGN_ENCLAVE
+    guest_image.py GUEST.elf PARTS_DIR KEY.pem SIGN_ENCLAVE
 """
 import re
 import subprocess
@@ -16,6 +16,17 @@ PHYS32_ENTRY = 18
 WIDE = re.compile(r"\b([yz]mm\d+|k[0-7])\b")
 X87_OR_MMX = re.compile(r"\b(st(\(\d\))?|mm[0-7])\b")
 SSE = re.compile(r"\bxmm\d+\b")
+SAVE_AND_RESTORE = re.compile(r"fx(save|rstor)64 ")
+
+# By the guest's name: its enclave and ring-3 program as the build calls them, the plan that the
+# enclave is signed by, SIGSTRUCT's ATTRIBUTES.FLAGS and MISCSELECT, and how often ENCLU stands in
+# the ring-3 program.
+GUESTS = {
+    "first_light": {"enclave": "enclave", "runtime": "runtime", "plan": "first_light",
+                    "attributes": 0x4, "miscselect": 0, "enclu": 2},
+    "every_exit": {"enclave": "probe", "runtime": "scenarios", "plan": "probe",
+                   "attributes": 0x6, "miscselect": 1, "enclu": 3},
+}
 
 
 def check_elf(image):
@@ -50,26 +61,30 @@ def check_instructions(name, code, allow_sse):
     expect(len(code) > 300, f"{name} has only {len(code)} instructions")
     for address, text in code:
         where = f"{name}: {text} at {address:#x}"
-        expect(not WIDE.search(text) and not text.startswith("v"), f"AVX: {where}")
-        expect(not X87_OR_MMX.search(text) and not text.startswith("f"), f"x87 or MMX: {where}")
+        vector = text.startswith("v") and not text.startswith("vm")
+        expect(not WIDE.search(text) and not vector, f"AVX: {where}")
+        x87 = text.startswith("f") and not SAVE_AND_RESTORE.match(text)
+        expect(not X87_OR_MMX.search(text) and not x87, f"x87 or MMX: {where}")
         expect(allow_sse or not SSE.search(text), f"SSE: {where}")
 
 
-def check_code(image, parts):
-    enclave = disassemble(["-d", str(parts / "enclave.elf")])
-    runtime = disassemble(["-d", str(parts / "runtime.elf")])
+def check_code(image, parts, guest):
+    enclave = disassemble(["-d", str(parts / (guest["enclave"] + ".elf"))])
+    runtime = disassemble(["-d", str(parts / (guest["runtime"] + ".elf"))])
     check_instructions("kernel", image.kernel_code(), False)
     check_instructions("runtime", runtime, True)
     check_instructions("enclave", enclave, True)
     expect(sum(bool(SSE.search(text)) for _, text in enclave) > 20, "the enclave uses no SSE2")
-    for name, code, count in (("enclave", enclave, 1), ("runtime", runtime, 2)):
+    for name, code, count in (("enclave", enclave, 1), ("runtime", runtime, guest["enclu"])):
         found = sum(text == "enclu" for _, text in code)
         expect(found == count, f"{name} has {found} times ENCLU, not {count}")
 
 
-def check_signature(image, key):
+def check_signature(image, key, guest):
     """OpenSSL's own verification; the quotients and the measurement are sgx_by_debugger.py's."""
     sigstruct = image.part("enclave_sigstruct", 1808)
+    expect(int.from_bytes(sigstruct[928:936], "little") == guest["attributes"], "ATTRIBUTES")
+    expect(int.from_bytes(sigstruct[900:904], "little") == guest["miscselect"], "MISCSELECT")
     with tempfile.TemporaryDirectory() as directory:
         at = Path(directory)
         (at / "message").write_bytes(sigstruct[0:128] + sigstruct[900:1028])
@@ -83,14 +98,15 @@ def check_signature(image, key):
     expect(sigstruct[128:512] == modulus[::-1], "SIGSTRUCT.MODULUS is not the key's")
 
 
-def check_signer(image, parts, key, sign):
+def check_signer(image, parts, key, sign, guest):
+    plan, code = guest["plan"], str(parts / (guest["enclave"] + ".bin"))
     with tempfile.TemporaryDirectory() as directory:
         again = [str(Path(directory) / name) for name in ("sigstruct", "signer")]
-        run(sign, key, str(parts / "enclave.bin"), *again)
+        run(sign, plan, key, code, *again)
         for path, name, size in zip(again, ("enclave_sigstruct", "enclave_signer"), (1808, 32)):
             expect(Path(path).read_bytes() == image.part(name, size), f"{name} is not reproducible")
-        for arguments in (["none.pem", str(parts / "enclave.bin")], [key, "none.bin"],
-                          [str(parts / "enclave.bin"), str(parts / "enclave.bin")]):
+        for arguments in ([plan, "none.pem", code], [plan, key, "none.bin"], [plan, code, code],
+                          ["none", key, code]):
             done = subprocess.run([sign, *arguments, *again], capture_output=True, text=True)
             expect(done.returncode == 2, f"sign_enclave {arguments}: status {done.returncode}")
             expect(done.stderr.count("\n") == 1, f"sign_enclave says {done.stderr!r}")
@@ -98,12 +114,12 @@ def check_signer(image, parts, key, sign):
 
 def main():
     path, parts, key, sign = sys.argv[1:]
-    image, parts = Image(path), Path(parts)
+    image, parts, guest = Image(path), Path(parts), GUESTS[Path(path).stem]
     check_elf(image)
     check_pvh_note(image)
-    check_code(image, parts)
-    check_signature(image, key)
-    check_signer(image, parts, key, sign)
+    check_code(image, parts, guest)
+    check_signature(image, key, guest)
+    check_signer(image, parts, key, sign, guest)
     print("ok")
 
 
