@@ -81,6 +81,9 @@ hv::Config Guest::hypervisor_config(u64 reserve) const {
     config.enclave_fault = config_.enclave_fault;
     config.epc = {Gpa{config_.layout.epc_base}, config_.layout.epc_size};
     config.preemption_timer = config_.preemption_timer;
+    config.livelock_ticks = config_.livelock_ticks;
+    config.mmio_marking = config_.mmio_marking;
+    config.hidden = config_.hidden;
     return config;
 }
 
@@ -108,6 +111,7 @@ platform::Expected<void> Guest::build() {
     if (!machine) return std::unexpected{machine.error()};
     machine_ = std::move(*machine);
     machine_->processor().interrupts = &ticks_;
+    machine_->system().choices = config_.choices;
 
     const auto start =
         platform::load_elf(config_.kernel, {machine_->ram() + reserve, config_.layout});

@@ -25,7 +25,11 @@ struct GuestConfig {
     platform::Kernel kernel;
     hv::Protections protections = hv::all_protections;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
+    hv::MmioMarking mmio_marking = hv::MmioMarking::misconfiguration;
+    hv::HiddenFeatures hidden;
+    cpu::Choices choices;
     u32 preemption_timer = 0;
+    u64 livelock_ticks = hv::Config{}.livelock_ticks;
     bool lying_processor = false;
 };
 
@@ -77,6 +81,8 @@ public:
     [[nodiscard]] hv::Vcpu& vcpu() { return *vcpu_; }
     [[nodiscard]] platform::Devices& devices() { return devices_; }
     [[nodiscard]] SoftwarePort& port() { return *port_; }
+    /// To interrupt the guest once; run() takes its ticks back after that.
+    [[nodiscard]] HostTicks& ticks() { return ticks_; }
     [[nodiscard]] platform::Machine& machine() { return *machine_; }
 
 private:

@@ -32,8 +32,6 @@ constexpr u32 code_rights = 0xa09b;
 constexpr u32 data_rights = 0xc093;
 constexpr u32 tss_rights = 0x008b;
 
-constexpr u64 end_of_time = u64{1} << 62;
-
 constexpr Cr0Word host_cr0{Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
 constexpr Cr4Word host_cr4{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::vmxe};
 constexpr EferWord host_efer{Efer::sce, Efer::lme, Efer::lma, Efer::nxe};
@@ -126,9 +124,23 @@ hv::EntryOutcome SoftwarePort::enter(hv::GuestRegisters& registers, hv::EntryKin
     return exited ? hv::EntryOutcome::exited : hv::EntryOutcome::vmfail_invalid;
 }
 
+/// In runs that end where the host has something to do: an NMI to raise, or just to look up.
+cpu::RunOutcome SoftwarePort::run_to_exit() {
+    for (;;) {
+        const u64 now = cpu::now(*cpu_);
+        if (now >= nmi_due_) {
+            cpu_->event.nmi_pending = true;
+            nmi_due_ = end_of_time;
+        }
+        const u64 until = std::min(nmi_due_, now + longest_run_);
+        const cpu::RunOutcome outcome = cpu::run(*cpu_, until);
+        if (outcome != cpu::RunOutcome::time || cpu::now(*cpu_) < until) return outcome;
+    }
+}
+
 /// To the next VM exit. False: the processor could not go on; failure() says why.
 bool SoftwarePort::run_guest() {
-    const cpu::RunOutcome outcome = cpu::run(*cpu_, end_of_time);
+    const cpu::RunOutcome outcome = run_to_exit();
     switch (outcome) {
         case cpu::RunOutcome::vm_exit: return true;
         case cpu::RunOutcome::unimplemented:

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/run.h"
 #include "hv/config.h"
 #include "hv/port.h"
 #include "platform/machine.h"
@@ -36,6 +37,12 @@ public:
     /// Fields that were asked for though the processor does not have them.
     [[nodiscard]] const std::vector<VmcsField>& missing_fields() const { return missing_fields_; }
 
+    /// An NMI for the host arrives at absolute time `due`, once. In the guest it is a VM exit.
+    void raise_nmi_at(u64 due) { nmi_due_ = due; }
+
+    /// The processor comes back at least so often, in instructions. Nothing may depend on it.
+    void set_longest_run(u64 instructions) { longest_run_ = instructions; }
+
     u64 vmread(VmcsField field) override;
     void vmwrite(VmcsField field, u64 value) override;
     bool vmclear(Hpa region) override;
@@ -55,14 +62,19 @@ public:
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override;
 
 private:
+    static constexpr u64 end_of_time = u64{1} << 62;
+
     void load_parked_state();
     [[nodiscard]] bool run_guest();
+    [[nodiscard]] cpu::RunOutcome run_to_exit();
     void fail(std::string why);
     void note_missing(VmcsField field);
 
     platform::Machine* machine_;
     cpu::Cpu* cpu_;
     Pages pages_;
+    u64 nmi_due_ = end_of_time;
+    u64 longest_run_ = end_of_time;
     std::string failure_;
     std::vector<VmcsField> missing_fields_;
 };
