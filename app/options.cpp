@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/text.h"
+#include "cpu/choices.h"
 
 namespace postern::app {
 
@@ -50,6 +51,20 @@ platform::Expected<cpu::Model> parse_model(std::string_view words) {
         model.features.set(feature, part.front() == '+');
     }
     return model;
+}
+
+platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& words) {
+    cpu::Choices choices;
+    for (const std::string& word : words) {
+        const auto parts = split(word, '=');
+        if (parts.size() == 2 && cpu::set_choice(choices, parts[0], parts[1])) continue;
+        std::vector<std::string> known;
+        for (const cpu::ChoiceRow& row : cpu::choice_rows())
+            known.push_back(fmt::format("{}={}|{}", row.name, row.values[0], row.values[1]));
+        return platform::error(fmt::format("unknown choice \"{}\"", word), "--choice",
+                               listed(known));
+    }
+    return choices;
 }
 
 int refuse(Terminal terminal, const platform::Error& error) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cpu/model.h"
+#include "cpu/system.h"
 #include "hv/protections.h"
 #include "platform/device/sink.h"
 #include "platform/error.h"
@@ -36,6 +37,9 @@ platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_vi
 
 /// "MODEL[,+feature,-feature]".
 platform::Expected<cpu::Model> parse_model(std::string_view words);
+
+/// "NAME=VALUE", each; see cpu/choices.h.
+platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& words);
 
 std::vector<std::string_view> split(std::string_view words, char separator);
 

@@ -2,6 +2,7 @@
 // The commands and their options. What is planned but not there is refused by name.
 #include "app/program.h"
 
+#include <algorithm>
 #include <array>
 #include <list>
 
@@ -10,6 +11,7 @@
 
 #include "app/decode.h"
 #include "app/demo/demo.h"
+#include "app/matrix.h"
 #include "app/run.h"
 #include "app/text.h"
 #include "base/version.h"
@@ -24,16 +26,17 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--bare", false},        PlannedOption{"--sgx-seed", true},
-    PlannedOption{"--drive", true},        PlannedOption{"--save", true},
-    PlannedOption{"--save-at", true},      PlannedOption{"--load", true},
-    PlannedOption{"--trace", true},        PlannedOption{"--gdb", true},
-    PlannedOption{"--log", true},          PlannedOption{"--interrupt-enclave", true},
-    PlannedOption{"--sgx-conflict", true}, PlannedOption{"--sgx-provision", false},
-    PlannedOption{"--choice", true},       PlannedOption{"--test-devices", false},
+    PlannedOption{"--bare", false},         PlannedOption{"--sgx-seed", true},
+    PlannedOption{"--drive", true},         PlannedOption{"--save", true},
+    PlannedOption{"--save-at", true},       PlannedOption{"--load", true},
+    PlannedOption{"--trace", true},         PlannedOption{"--gdb", true},
+    PlannedOption{"--log", true},           PlannedOption{"--interrupt-enclave", true},
+    PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
+    PlannedOption{"--test-devices", false},
 };
 
-constexpr std::array planned_commands{"exec", "exits", "matrix"};
+constexpr std::array<std::string_view, 4> commands{"run", "demo", "decode", "matrix"};
+constexpr std::array planned_commands{"exec", "exits"};
 
 /// The command line, as CLI11 fills it in.
 struct CommandLine {
@@ -48,6 +51,8 @@ struct CommandLine {
     CLI::App* run = nullptr;
     CLI::App* demo = nullptr;
     CLI::App* decoder = nullptr;
+    CLI::App* matrix = nullptr;
+    bool markdown = false;
 
     CommandLine() {
         app.require_subcommand(1, 1);
@@ -57,6 +62,8 @@ struct CommandLine {
         decoder = app.add_subcommand("decode", "A raw word of the architecture in words");
         decoder->add_option("FIELD", field, "exit-reason, interruptibility, ...")->required();
         decoder->add_option("VALUE", value, "A number")->required();
+        matrix = app.add_subcommand("matrix", "Every exit reason, outside and inside an enclave");
+        matrix->add_flag("--markdown", markdown, "As docs/enclave-exits.md");
     }
 
 private:
@@ -76,6 +83,9 @@ private:
                         "What an enclave gets that touches a device: ud, gp or stop")
             ->capture_default_str();
         run->add_option("--without", o.without, "Protections to leave out");
+        run->add_option("--choice", o.choices,
+                        "NAME=VALUE: how to read what the manual leaves open")
+            ->allow_extra_args(false);
         run->add_option("--max-instructions", o.max_instructions, "Stop after so many");
         run->add_option("--timeout", o.timeout, "Stop after so many seconds");
         run->add_flag("--stats", o.stats, "Counters at the end");
@@ -110,6 +120,9 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
         for (const std::string& text : *lines) terminal.out << text << '\n';
         return 0;
     }
+    if (line.matrix->parsed())
+        return matrix_command(line.markdown ? MatrixFormat::markdown : MatrixFormat::text,
+                              terminal);
     if (line.demo->parsed()) return demo_command(line.demo_options, directory, terminal);
     for (const PlannedOption& option : planned_options)
         if (line.run->count(option.name) != 0)
@@ -123,8 +136,13 @@ int run_program(const std::vector<std::string>& arguments, const std::string& di
                 Terminal terminal) {
     for (const char* const command : planned_commands)
         if (!arguments.empty() && arguments[0] == command)
-            return refuse(terminal, {"not implemented yet", command, "run, demo or decode"});
+            return refuse(terminal,
+                          {"not implemented yet", command, "run, demo, decode or matrix"});
     CommandLine line;
+    const bool named = !arguments.empty() && !arguments[0].starts_with('-');
+    if (named && std::ranges::find(commands, arguments[0]) == commands.end())
+        return refuse(terminal, {fmt::format("unknown command \"{}\"", arguments[0]),
+                                 "command line", "run, demo, decode or matrix"});
     try {
         // CLI11 takes them last first.
         line.app.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});

@@ -95,6 +95,31 @@ void add_exit_lines(std::vector<std::string>& lines, const hv::ExitRecord& exit)
         lines.push_back(fmt::format("  while event {:#x} was being delivered", exit.idt_vectoring));
 }
 
+/// What lets an enclave get past its next instruction, by what interrupts it every time.
+std::string_view livelock_advice(BasicReason reason) {
+    switch (reason) {
+        case BasicReason::vmx_preemption_timer_expired:
+            return "ERESUME alone uses up the timer's period: give it a longer one";
+        case BasicReason::external_interrupt:
+        case BasicReason::exception_or_nmi:
+        case BasicReason::monitor_trap_flag:
+            return "it is interrupted before each instruction: let time pass between two of these";
+        case BasicReason::pause:
+        case BasicReason::rdtsc:
+        case BasicReason::rdtscp:
+        case BasicReason::rdrand:
+        case BasicReason::rdseed:
+        case BasicReason::umwait:
+        case BasicReason::tpause:
+            return "nobody can carry the instruction out for it: the intercept has to go "
+                   "(the protection \"retry\" drops it)";
+        case BasicReason::ept_violation:
+        case BasicReason::ept_misconfiguration:
+            return "the page it needs is taken back each time: leave it mapped";
+        default: return "what exits has to be switched off, or the enclave stopped";
+    }
+}
+
 }  // namespace
 
 std::string_view name_of(hv::ExitKind kind) {
@@ -128,6 +153,19 @@ std::string reason_text(u32 raw_reason) {
                        postern::name_of(reason.basic()),
                        reason.from_enclave() ? " from an enclave" : "",
                        reason.entry_failed() ? ", VM-entry failure" : "");
+}
+
+std::vector<std::string> anomaly_lines(hv::Anomaly anomaly, const hv::ExitRecord& record) {
+    std::vector<std::string> lines{fmt::format("anomaly: {} (exit {}: {})", name_of(anomaly),
+                                               record.sequence, reason_text(record.raw_reason))};
+    if (anomaly != hv::Anomaly::livelock) return lines;
+    lines.push_back(
+        fmt::format("  AEP {:#x}, TCS {:#x}: the same exit again and again, and no "
+                    "instruction of the enclave retires",
+                    record.rip_or_aep, record.tcs));
+    const BasicReason reason = ExitReason::from_vmcs(record.raw_reason).basic();
+    lines.push_back(fmt::format("  {}", livelock_advice(reason)));
+    return lines;
 }
 
 std::vector<std::string> stop_lines(const hv::StopReport& report) {

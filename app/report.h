@@ -18,6 +18,10 @@ std::string_view name_of(hv::Anomaly anomaly);
 /// "0x08000031 ept_misconfiguration, enclave".
 std::string reason_text(u32 raw_reason);
 
+/// An anomaly and the exit it was found in; for a livelock also who is caught in it, and what one
+/// can do.
+std::vector<std::string> anomaly_lines(hv::Anomaly anomaly, const hv::ExitRecord& record);
+
 /// Why the guest was stopped, what the exit was, what one can do about it.
 std::vector<std::string> stop_lines(const hv::StopReport& report);
 

@@ -37,9 +37,9 @@ public:
         constexpr u32 most = 5;
         u32& count = warned_[static_cast<size_t>(anomaly)];
         if (++count > most) return;
-        *stream_ << fmt::format("postern: anomaly: {} (exit {}: {}){}\n", name_of(anomaly),
-                                record.sequence, reason_text(record.raw_reason),
-                                count == most ? "; no more of these are shown" : "");
+        for (const std::string& line : anomaly_lines(anomaly, record))
+            *stream_ << "postern: " << line << '\n';
+        if (count == most) *stream_ << "postern: no more of these are shown\n";
     }
 
 private:
@@ -133,6 +133,7 @@ Expected<std::unique_ptr<Plan>> plan(const RunOptions& options, Terminal termina
         for (const hv::Protection protection : *without)
             made->guest.protections.set(protection, false);
     }
+    EXPECT(choices, parse_choices(options.choices));
     EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
     EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
     EXPECT(kernel, read_kernel(options, *layout));
@@ -142,6 +143,7 @@ Expected<std::unique_ptr<Plan>> plan(const RunOptions& options, Terminal termina
     made->guest.model = &made->model;
     made->guest.kernel = std::move(*kernel);
     made->guest.enclave_fault = *fault;
+    made->guest.choices = *choices;
     made->limits = {*instructions, *seconds * 1000};
     made->serial = std::move(*serial);
     return made;

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/options.h"
 
@@ -22,6 +23,7 @@ struct RunOptions {
     std::string boot = "auto";
     std::string enclave_fault = "ud";
     std::string without;
+    std::vector<std::string> choices;
     std::string max_instructions;
     std::string timeout;
     bool stats = false;

@@ -36,9 +36,10 @@ static_assert(std::is_trivially_copyable_v<Result<>> && sizeof(Result<>) <= 8);
 }  // namespace postern
 
 /// Unwrap, or return the failure. Do not nest one in another's argument (it would shadow).
-#define TRY(expr)                                                   \
-    __extension__({                                                 \
-        const auto try_ = (expr);                                   \
-        if (!try_.ok()) [[unlikely]] return ::postern::Failed{};    \
-        try_.value();                                               \
+#define TRY(expr)                       \
+    __extension__({                     \
+        const auto try_ = (expr);       \
+        if (!try_.ok()) [[unlikely]]    \
+            return ::postern::Failed{}; \
+        try_.value();                   \
     })

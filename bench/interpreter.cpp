@@ -93,7 +93,7 @@ constexpr u64 memory_size = 0x1'0000, node_size = 64;
 
 /// A cycle through all nodes, in an order that prefetchers do not guess; links are `base`'s.
 void link_nodes(u8* memory, u64 base) {
-    constexpr u64 nodes = memory_size / node_size, step = 389;   // coprime
+    constexpr u64 nodes = memory_size / node_size, step = 389;  // coprime
     for (u64 n = 0; n < nodes; ++n) {
         const u64 next = base + (n + step) % nodes * node_size;
         std::memcpy(memory + n * node_size, &next, sizeof next);

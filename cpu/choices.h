@@ -12,9 +12,9 @@ namespace postern::cpu {
 
 struct ChoiceRow {
     std::string_view name;
-    std::array<std::string_view, 2> values;   // the first is the default
-    bool Choices::*member;                    // true: the second
-    std::string_view provenance;              // why it is open, in the tags of docs/open-points.md
+    std::array<std::string_view, 2> values;  // the first is the default
+    bool Choices::* member;                  // true: the second
+    std::string_view provenance;             // why it is open, in the tags of docs/open-points.md
 };
 
 std::span<const ChoiceRow> choice_rows();

@@ -48,7 +48,7 @@ struct MsrState {
     u64 spec_ctrl;
     u64 xss;
     u64 mtrr_def_type;
-    std::array<u64, 32> mtrr_variable;   // base and mask, alternating
+    std::array<u64, 32> mtrr_variable;  // base and mask, alternating
     std::array<u64, 11> mtrr_fixed;
     std::array<u64, 4> sgx_le_pubkey_hash;
 };
@@ -57,15 +57,15 @@ struct alignas(64) Cpu {
     // What the hot handlers touch.
     std::array<u64, gpr_rows> gpr;
     u64 rip;
-    i64 budget;      // instructions until `horizon`
-    u64 result;      // lazy status flags: cpu/flags.h
+    i64 budget;  // instructions until `horizon`
+    u64 result;  // lazy status flags: cpu/flags.h
     u64 carries;
     u32 adjust;
     u32 cpl;
 
-    u64 next_rip;    // while a system instruction runs: where it goes if it completes
-    u64 horizon;     // absolute time at which budget is 0
-    Rflags flags;    // RFLAGS without the six status flags
+    u64 next_rip;  // while a system instruction runs: where it goes if it completes
+    u64 horizon;   // absolute time at which budget is 0
+    Rflags flags;  // RFLAGS without the six status flags
     std::array<Segment, 8> segment;
     DescriptorTable gdtr, idtr;
     Cr0Word cr0;
@@ -81,24 +81,24 @@ struct alignas(64) Cpu {
     Pending pending;
     VmxState vmx;
     Enclave enclave;
-    u64 retired;     // instructions, over all runs, as of the last loop entry
-    u32 number;      // which processor of the machine
+    u64 retired;  // instructions, over all runs, as of the last loop entry
+    u32 number;   // which processor of the machine
 
     // Derived, or the machine's.
-    Tlb* tlb;                          // of the current privilege and enclave context
-    std::array<Tlb, 3> tlbs;           // supervisor, user, enclave
-    u64 tlb_generation;                // rises with every flush
+    Tlb* tlb;                 // of the current privilege and enclave context
+    std::array<Tlb, 3> tlbs;  // supervisor, user, enclave
+    u64 tlb_generation;       // rises with every flush
     /// Equal stamps mean: same translations, same mode, same code. What links between blocks of
     /// different pages and the jump cache are valid for.
     u64 context_stamp;
-    u64 code_epoch;                    // rises whenever cached code is dropped
+    u64 code_epoch;  // rises whenever cached code is dropped
     System* system;
-    InterruptController* interrupts;   // may be null: nothing ever arrives
+    InterruptController* interrupts;  // may be null: nothing ever arrives
     BlockCache* blocks;
-    Link* unresolved;                  // the link the next block found is to be put into
+    Link* unresolved;  // the link the next block found is to be put into
     bool unresolved_far;
-    bool interrupt_run;                // leave the run loop at the next boundary
-    bool host_unit;                    // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
+    bool interrupt_run;  // leave the run loop at the next boundary
+    bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
 };
 
 static_assert(std::is_standard_layout_v<Cpu>);

@@ -19,14 +19,13 @@ u32 word(const Cpu& c, FeatureWord w) { return c.system->model->features.word(w)
 
 bool has(const Cpu& c, Feature f) { return has_feature(*c.system->model, f); }
 
-u32 feature_bit(Feature f, bool on) {
-    return on ? u32{1} << static_cast<unsigned>(f) % 32 : 0;
-}
+u32 feature_bit(Feature f, bool on) { return on ? u32{1} << static_cast<unsigned>(f) % 32 : 0; }
 
 u32 four_bytes(std::string_view text, size_t offset) {
     u32 value = 0;
-    if (offset < text.size()) std::memcpy(&value, text.data() + offset,
-                                          text.size() - offset < 4 ? text.size() - offset : 4);
+    if (offset < text.size())
+        std::memcpy(&value, text.data() + offset,
+                    text.size() - offset < 4 ? text.size() - offset : 4);
     return value;
 }
 
@@ -36,7 +35,7 @@ CpuidResult vendor(const Cpu&, u32) {
 }
 
 CpuidResult version(const Cpu& c, u32) {
-    constexpr u32 clflush_line = 8;   // times 8 bytes
+    constexpr u32 clflush_line = 8;  // times 8 bytes
     const u32 osxsave = feature_bit(Feature::osxsave, c.cr4.has(Cr4::osxsave));
     return {c.system->model->signature, c.number << 24 | 1u << 16 | clflush_line << 8,
             word(c, FeatureWord::leaf1_ecx) | osxsave, word(c, FeatureWord::leaf1_edx)};
@@ -47,7 +46,7 @@ CpuidResult cache_descriptors(const Cpu&, u32) { return {0x00feff01, 0, 0, 0}; }
 
 /// SDM 2A, "CPUID", "Deterministic Cache Parameters Leaf".
 struct Cache {
-    u32 type;    // 1 data, 2 instruction, 3 unified
+    u32 type;  // 1 data, 2 instruction, 3 unified
     u32 level;
     u32 ways;
     u32 sets;
@@ -88,8 +87,8 @@ struct Component {
     u32 size, offset;
 };
 constexpr std::array components{
-    Component{Xcr0::avx, 256, 576},          Component{Xcr0::opmask, 64, 1088},
-    Component{Xcr0::zmm_hi256, 512, 1152},   Component{Xcr0::hi16_zmm, 1024, 1664},
+    Component{Xcr0::avx, 256, 576},        Component{Xcr0::opmask, 64, 1088},
+    Component{Xcr0::zmm_hi256, 512, 1152}, Component{Xcr0::hi16_zmm, 1024, 1664},
     Component{Xcr0::pkru, 8, 2688},
 };
 

@@ -23,9 +23,7 @@ inline constexpr u32 adjust_pf = 1u << 9;
 inline bool cf(const Cpu& c) { return c.carries >> 63 != 0; }
 inline bool of(const Cpu& c) { return ((c.carries ^ (c.carries << 1)) >> 63) != 0; }
 inline bool zf(const Cpu& c) { return c.result == 0; }
-inline bool sf(const Cpu& c) {
-    return ((c.result ^ (u64{c.adjust & adjust_sf} << 55)) >> 63) != 0;
-}
+inline bool sf(const Cpu& c) { return ((c.result ^ (u64{c.adjust & adjust_sf} << 55)) >> 63) != 0; }
 inline bool af(const Cpu& c) { return (c.adjust & 0x10) != 0; }
 inline bool pf(const Cpu& c) {
     const auto ones = static_cast<u32>(std::popcount(static_cast<u8>(c.result)));
@@ -45,10 +43,10 @@ inline void from_image(Cpu& c, u64 image) {
     const bool parity = (image & 4) != 0;
     const bool carry = (image & 1) != 0;
     const bool overflow = (image & 0x800) != 0;
-    c.result = zero ? 0 : 1;   // SF of either is 0; PF of 0 is 1, of 1 is 0
+    c.result = zero ? 0 : 1;  // SF of either is 0; PF of 0 is 1, of 1 is 0
     c.carries = u64{carry} << 63 | u64{carry != overflow} << 62;
-    c.adjust = static_cast<u32>(image & 0x10) | (sign ? adjust_sf : 0) |
-               (parity != zero ? adjust_pf : 0);
+    c.adjust =
+        static_cast<u32>(image & 0x10) | (sign ? adjust_sf : 0) | (parity != zero ? adjust_pf : 0);
 }
 
 /// CF and OF replaced, the others kept.

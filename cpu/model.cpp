@@ -11,13 +11,12 @@ using enum Feature;
 /// What every model has: x86-64 with SSE2, and the system features that we compute ourselves.
 /// Only what is implemented stands here.
 constexpr FeatureSet base_features{
-    fpu,      de,       pse,        tsc,      msr,        pae,    mce,     cx8,
-    apic,     sep,      mtrr,       pge,      mca,        cmov,   pat,     pse36,
-    clflush,  mmx,      fxsr,       sse,      sse2,       ss,     cx16,    pcid,
-    x2apic,   vmx,      rdrand,     fsgsbase, tsc_adjust, sgx,    smep,    invpcid,
-    rdseed,   smap,     umip,       rdpid,    sgx_lc,     arat,   sgx1,    lahf_lm,
-    syscall,  nx,       page1gb,    rdtscp,   lm,         tsc_deadline,
-    invariant_tsc,      arch_capabilities};
+    fpu,     de,   pse,     tsc,      msr,        pae,          mce,           cx8,
+    apic,    sep,  mtrr,    pge,      mca,        cmov,         pat,           pse36,
+    clflush, mmx,  fxsr,    sse,      sse2,       ss,           cx16,          pcid,
+    x2apic,  vmx,  rdrand,  fsgsbase, tsc_adjust, sgx,          smep,          invpcid,
+    rdseed,  smap, umip,    rdpid,    sgx_lc,     arat,         sgx1,          lahf_lm,
+    syscall, nx,   page1gb, rdtscp,   lm,         tsc_deadline, invariant_tsc, arch_capabilities};
 
 constexpr u32 ice_lake_sp = 0x000606a6;
 
@@ -43,13 +42,17 @@ struct Cr4Row {
 };
 
 constexpr std::array cr4_rows{
-    Cr4Row{Cr4::vme, vme},         Cr4Row{Cr4::pvi, vme},   Cr4Row{Cr4::tsd, tsc},
-    Cr4Row{Cr4::de, de},           Cr4Row{Cr4::pse, pse},   Cr4Row{Cr4::pae, pae},
-    Cr4Row{Cr4::mce, mce},         Cr4Row{Cr4::pge, pge},   Cr4Row{Cr4::pce, fpu},
-    Cr4Row{Cr4::osfxsr, fxsr},     Cr4Row{Cr4::osxmmexcpt, sse}, Cr4Row{Cr4::umip, umip},
-    Cr4Row{Cr4::la57, la57},       Cr4Row{Cr4::vmxe, vmx},  Cr4Row{Cr4::smxe, smx},
-    Cr4Row{Cr4::fsgsbase, fsgsbase}, Cr4Row{Cr4::pcide, pcid}, Cr4Row{Cr4::osxsave, xsave},
-    Cr4Row{Cr4::smep, smep},       Cr4Row{Cr4::smap, smap}, Cr4Row{Cr4::pke, pku},
+    Cr4Row{Cr4::vme, vme},        Cr4Row{Cr4::pvi, vme},
+    Cr4Row{Cr4::tsd, tsc},        Cr4Row{Cr4::de, de},
+    Cr4Row{Cr4::pse, pse},        Cr4Row{Cr4::pae, pae},
+    Cr4Row{Cr4::mce, mce},        Cr4Row{Cr4::pge, pge},
+    Cr4Row{Cr4::pce, fpu},        Cr4Row{Cr4::osfxsr, fxsr},
+    Cr4Row{Cr4::osxmmexcpt, sse}, Cr4Row{Cr4::umip, umip},
+    Cr4Row{Cr4::la57, la57},      Cr4Row{Cr4::vmxe, vmx},
+    Cr4Row{Cr4::smxe, smx},       Cr4Row{Cr4::fsgsbase, fsgsbase},
+    Cr4Row{Cr4::pcide, pcid},     Cr4Row{Cr4::osxsave, xsave},
+    Cr4Row{Cr4::smep, smep},      Cr4Row{Cr4::smap, smap},
+    Cr4Row{Cr4::pke, pku},
 };
 
 }  // namespace

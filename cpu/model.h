@@ -51,9 +51,7 @@ public:
     [[nodiscard]] constexpr bool has(Feature f) const {
         return (words_[static_cast<size_t>(f) / 32] >> static_cast<unsigned>(f) % 32 & 1) != 0;
     }
-    [[nodiscard]] constexpr u32 word(FeatureWord w) const {
-        return words_[static_cast<size_t>(w)];
-    }
+    [[nodiscard]] constexpr u32 word(FeatureWord w) const { return words_[static_cast<size_t>(w)]; }
 
 private:
     std::array<u32, feature_words> words_{};
@@ -62,8 +60,8 @@ private:
 struct Model {
     std::string_view name;
     FeatureSet features;
-    u32 signature;       // CPUID.01H:EAX
-    u8 physical_bits;    // of the model; a machine may have fewer (System::physical_bits)
+    u32 signature;     // CPUID.01H:EAX
+    u8 physical_bits;  // of the model; a machine may have fewer (System::physical_bits)
     u8 linear_bits;
 };
 

@@ -206,9 +206,8 @@ Result<> set_base(Cpu& c, u32, u64 value) {
 
 // IA32_ARCH_CAPABILITIES: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
 // SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, PBRSB_NO, GDS_NO, RFDS_NO. SDM 4, "Architectural MSRs".
-constexpr u64 arch_capabilities =
-    1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 8 | 1u << 13 | 1u << 14 | 1u << 15 |
-    1u << 24 | 1u << 26 | 1u << 27;
+constexpr u64 arch_capabilities = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 8 |
+                                  1u << 13 | 1u << 14 | 1u << 15 | 1u << 24 | 1u << 26 | 1u << 27;
 
 /// Bus ratio 10 times 100 MHz, in the places of maximum non-turbo and maximum efficiency.
 constexpr u64 platform_information = u64{10} << 8 | u64{10} << 40;
@@ -219,15 +218,17 @@ constexpr u64 high_half = ~u64{0xffff'ffff};
 constexpr u64 feature_control_defined =
     FeatureControlWord{FeatureControl::lock, FeatureControl::vmx_in_smx,
                        FeatureControl::vmx_outside_smx, FeatureControl::sgx_lc,
-                       FeatureControl::sgx_enable}.to_raw();
+                       FeatureControl::sgx_enable}
+        .to_raw();
 constexpr u64 apic_base_low =
     0xfff & ~ApicBaseWord{ApicBase::bsp, ApicBase::x2apic_enable, ApicBase::global_enable}.to_raw();
 constexpr u64 misc_enable_defined =
-    MiscEnableWord{MiscEnable::fast_strings, MiscEnable::automatic_thermal_control,
+    MiscEnableWord{MiscEnable::fast_strings,           MiscEnable::automatic_thermal_control,
                    MiscEnable::performance_monitoring, MiscEnable::bts_unavailable,
-                   MiscEnable::pebs_unavailable, MiscEnable::enhanced_speedstep,
-                   MiscEnable::monitor_enable, MiscEnable::limit_cpuid_maxval,
-                   MiscEnable::xtpr_disable, MiscEnable::xd_disable}.to_raw();
+                   MiscEnable::pebs_unavailable,       MiscEnable::enhanced_speedstep,
+                   MiscEnable::monitor_enable,         MiscEnable::limit_cpuid_maxval,
+                   MiscEnable::xtpr_disable,           MiscEnable::xd_disable}
+        .to_raw();
 
 constexpr MsrRow one(Msr msr, std::string_view name, Feature feature, u64 reserved,
                      Result<u64> (*read)(Cpu&, u32), Result<> (*write)(Cpu&, u32, u64)) {
@@ -253,8 +254,7 @@ constexpr std::array rows{
         get<&M::feature_control>, set_feature_control),
     one(Msr::tsc_adjust, "IA32_TSC_ADJUST", F::tsc_adjust, 0, get<&M::tsc_adjust>,
         set<&M::tsc_adjust>),
-    one(Msr::spec_ctrl, "IA32_SPEC_CTRL", F::ibrs, ~u64{7}, get<&M::spec_ctrl>,
-        set<&M::spec_ctrl>),
+    one(Msr::spec_ctrl, "IA32_SPEC_CTRL", F::ibrs, ~u64{7}, get<&M::spec_ctrl>, set<&M::spec_ctrl>),
     one(Msr::bios_sign_id, "IA32_BIOS_SIGN_ID", F::msr, 0, constant<microcode_revision>, ignore),
     many(Msr::sgxlepubkeyhash0, Msr::sgxlepubkeyhash3, "IA32_SGXLEPUBKEYHASH", F::sgx_lc, 0,
          get_key_hash, set_key_hash),
@@ -273,10 +273,9 @@ constexpr std::array rows{
     one(Msr::misc_enable, "IA32_MISC_ENABLE", F::msr, ~misc_enable_defined, get<&M::misc_enable>,
         set<&M::misc_enable>),
     one(Msr::debugctl, "IA32_DEBUGCTL", F::msr,
-        ~DebugctlWord{Debugctl::lbr, Debugctl::btf}.to_raw(), get<&M::debugctl>,
-        set<&M::debugctl>),
-    many(Msr::mtrr_physbase0, Msr::mtrr_physmask9, "IA32_MTRR_PHYS", F::mtrr, 0,
-         get_variable_range, set_variable_range),
+        ~DebugctlWord{Debugctl::lbr, Debugctl::btf}.to_raw(), get<&M::debugctl>, set<&M::debugctl>),
+    many(Msr::mtrr_physbase0, Msr::mtrr_physmask9, "IA32_MTRR_PHYS", F::mtrr, 0, get_variable_range,
+         set_variable_range),
     one(Msr::mtrr_fix64k_00000, "IA32_MTRR_FIX64K", F::mtrr, 0, get_fixed_range, set_fixed_range),
     many(Msr::mtrr_fix16k_80000, Msr::mtrr_fix16k_a0000, "IA32_MTRR_FIX16K", F::mtrr, 0,
          get_fixed_range, set_fixed_range),

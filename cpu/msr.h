@@ -23,9 +23,9 @@ struct MsrRow {
     u32 first, last;
     std::string_view name;
     Feature feature;
-    u64 reserved;    // bits that WRMSR must leave 0
+    u64 reserved;  // bits that WRMSR must leave 0
     Result<u64> (*read)(Cpu& c, u32 number);
-    Result<> (*write)(Cpu& c, u32 number, u64 value);   // null: read-only
+    Result<> (*write)(Cpu& c, u32 number, u64 value);  // null: read-only
 };
 
 /// The row of an MSR that this processor has, or null.

@@ -44,13 +44,14 @@ u64 feature_control(const Model& model) {
 void reset_msrs(Cpu& c) {
     MsrState& m = c.msr;
     m = {};
-    m.tsc_adjust = u64{0} - now(c);   // the counter itself starts at 0
+    m.tsc_adjust = u64{0} - now(c);  // the counter itself starts at 0
     m.pat = pat_reset;
     m.apic_base = apic_base_reset_address |
                   ApicBaseWord{ApicBase::global_enable}.with(ApicBase::bsp, c.number == 0).to_raw();
     m.feature_control = feature_control(*c.system->model);
     m.misc_enable = MiscEnableWord{MiscEnable::fast_strings, MiscEnable::bts_unavailable,
-                                   MiscEnable::pebs_unavailable}.to_raw();
+                                   MiscEnable::pebs_unavailable}
+                        .to_raw();
     std::copy_n(sgxlepubkeyhash_reset, m.sgx_le_pubkey_hash.size(), m.sgx_le_pubkey_hash.begin());
 }
 
@@ -58,7 +59,7 @@ void reset_vectors(Cpu& c) {
     c.vector = {};
     c.vector.mxcsr = mxcsr_reset;
     c.vector.x87.fcw = fcw_reset;
-    c.vector.x87.tag = 0xff;   // FTW = 5555H: every register valid, holding +0
+    c.vector.x87.tag = 0xff;  // FTW = 5555H: every register valid, holding +0
 }
 
 void reset_vmx(Cpu& c) {

@@ -48,14 +48,11 @@ Step run_block(Cpu& c, const Block& block) {
 void remember_way(Cpu& c, const Block& block) {
     Link* link = std::exchange(c.unresolved, nullptr);
     if ((block.mode & mode_single) != 0 || block.second_page != nullptr) return;
-    if (link != nullptr)
-        *link = {block.entry, c.unresolved_far ? c.context_stamp : c.code_epoch};
+    if (link != nullptr) *link = {block.entry, c.unresolved_far ? c.context_stamp : c.code_epoch};
     c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.context_stamp, block.entry};
 }
 
-bool in_64_bit_mode(const Cpu& c) {
-    return c.efer.has(Efer::lma) && c.segment[cs].is_long();
-}
+bool in_64_bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }
 
 /// From one boundary to the next.
 Step run_slice(Cpu& c) {
@@ -85,9 +82,7 @@ bool must_return(const Cpu& c, Delivery delivery, RunOutcome& outcome) {
     switch (delivery) {
         case Delivery::nothing:
         case Delivery::delivered: return false;
-        case Delivery::vm_exit:
-            outcome = RunOutcome::vm_exit;
-            return c.vmx.hosted;
+        case Delivery::vm_exit: outcome = RunOutcome::vm_exit; return c.vmx.hosted;
         case Delivery::shutdown: outcome = RunOutcome::shutdown; return true;
         case Delivery::unimplemented: outcome = RunOutcome::unimplemented; return true;
     }

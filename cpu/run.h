@@ -7,12 +7,12 @@
 namespace postern::cpu {
 
 enum class RunOutcome : u8 {
-    time,           // `until` was reached
-    vm_exit,        // hosted: a VM exit is complete
-    halted,         // HLT with nothing to wake the processor before `until`
-    shutdown,       // triple fault in VMX root operation or outside VMX
-    stop_requested, // a device asked for it
-    unimplemented,  // Cpu::pending.what names it
+    time,            // `until` was reached
+    vm_exit,         // hosted: a VM exit is complete
+    halted,          // HLT with nothing to wake the processor before `until`
+    shutdown,        // triple fault in VMX root operation or outside VMX
+    stop_requested,  // a device asked for it
+    unimplemented,   // Cpu::pending.what names it
 };
 
 /// Runs until absolute time `until` at the latest, exactly to the instruction.

@@ -16,9 +16,9 @@ struct Model;  // cpu/model.h
 /// RAM is one host mapping. Guest-physical numbers leave a hole for devices below 4 GiB.
 struct PhysicalMemory {
     u8* ram = nullptr;
-    u64 low_size = 0;    // bytes at address 0
-    u64 high_size = 0;   // bytes at 4 GiB; they follow the low ones in `ram`
-    u64 epc_base = 0;    // page-aligned, above all RAM
+    u64 low_size = 0;   // bytes at address 0
+    u64 high_size = 0;  // bytes at 4 GiB; they follow the low ones in `ram`
+    u64 epc_base = 0;   // page-aligned, above all RAM
     u64 epc_size = 0;
 
     static constexpr u64 high_base = u64{1} << 32;
@@ -36,9 +36,9 @@ struct PhysicalMemory {
 /// Devices, in physical and port space. Unclaimed reads are all ones.
 class Bus {
 public:
-    virtual u64 read(Hpa address, unsigned size) = 0;              // size 1, 2, 4, 8
+    virtual u64 read(Hpa address, unsigned size) = 0;  // size 1, 2, 4, 8
     virtual void write(Hpa address, unsigned size, u64 value) = 0;
-    virtual u32 in(u16 port, unsigned size) = 0;                   // size 1, 2, 4
+    virtual u32 in(u16 port, unsigned size) = 0;  // size 1, 2, 4
     virtual void out(u16 port, unsigned size, u32 value) = 0;
     /// True once a device asked the machine to stop (exit port, power-off, reset).
     virtual bool stop_requested() const = 0;
@@ -56,10 +56,10 @@ public:
     virtual void acknowledge(u8 vector) = 0;
     /// Absolute time of the next change by itself (a timer), or ~0.
     virtual u64 next_event() const = 0;
-    virtual u8 task_priority() const = 0;          // CR8
+    virtual u8 task_priority() const = 0;  // CR8
     virtual void set_task_priority(u8 cr8) = 0;
-    virtual u64 read_msr(u32 msr, u64 now, bool& fault) = 0;   // x2APIC MSRs, TSC deadline
-    virtual bool write_msr(u32 msr, u64 value, u64 now) = 0;   // false: #GP
+    virtual u64 read_msr(u32 msr, u64 now, bool& fault) = 0;  // x2APIC MSRs, TSC deadline
+    virtual bool write_msr(u32 msr, u64 value, u64 now) = 0;  // false: #GP
 
 protected:
     ~InterruptController() = default;
@@ -81,7 +81,7 @@ struct System {
     Epc* epc = nullptr;
     Bus* bus = nullptr;
     const Model* model = nullptr;
-    unsigned physical_bits = 46;   // MAXPHYADDR
+    unsigned physical_bits = 46;  // MAXPHYADDR
     Choices choices;
 };
 

@@ -16,7 +16,7 @@ struct alignas(64) VectorRegister {
 struct X87State {
     u16 fcw;
     u16 fsw;
-    u8 tag;        // abridged: one bit a physical register, 1 = in use
+    u8 tag;  // abridged: one bit a physical register, 1 = in use
     u8 reserved[3];
     std::array<std::array<u8, 16>, 8> st;  // ST(i), low 10 bytes
 };
@@ -28,7 +28,7 @@ struct VectorState {
 };
 
 inline constexpr u32 mxcsr_reset = 0x1f80;
-inline constexpr u16 fcw_reset = 0x0040;   // by RESET; FNINIT and AEX load 037FH
+inline constexpr u16 fcw_reset = 0x0040;  // by RESET; FNINIT and AEX load 037FH
 inline constexpr u16 fcw_init = 0x037f;
 
 }  // namespace postern::cpu

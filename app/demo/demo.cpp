@@ -3,6 +3,7 @@
 #include "app/demo/demo.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -10,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "app/demo/rows.h"
+#include "app/demo/scenarios.h"
 #include "app/text.h"
 #include "platform/boot/file.h"
 
@@ -54,63 +56,111 @@ void print(std::ostream& out, const Account& account, std::string_view label) {
 
 /// What is to be shown: rows with their controls, or only the controls that leave something out.
 struct Choice {
-    std::optional<unsigned> row;
+    std::string row;  // a number or a scenario's name; empty: all
     std::vector<hv::Protection> without;
 
-    [[nodiscard]] bool wants(const Row& candidate) const {
-        return !row || *row == candidate.number;
+    [[nodiscard]] bool names(const Row& candidate) const {
+        return row.empty() || parse_number(row) == candidate.number;
+    }
+    [[nodiscard]] bool names(const Scenario& candidate) const {
+        return row == candidate.name || (row.empty() && candidate.open.empty());
+    }
+    [[nodiscard]] bool wants(hv::Protections protections) const {
+        return without.empty() || std::ranges::any_of(without, [&](hv::Protection left_out) {
+                   return !protections.has(left_out);
+               });
     }
     [[nodiscard]] bool wants(const Control& control) const {
-        const bool named = std::ranges::find(without, control.left_out) != without.end();
-        const bool leaves_out = !control.experiment.protections.has(control.left_out);
-        return without.empty() || (named && leaves_out);
+        return wants(control.experiment.protections);
+    }
+    [[nodiscard]] bool wants(const ScenarioRun& control) const {
+        return !control.label.empty() && wants(control.setting.protections);
+    }
+    [[nodiscard]] bool wants(const auto& candidate) const {
+        return names(candidate) &&
+               std::ranges::any_of(candidate.controls,
+                                   [&](const auto& control) { return wants(control); });
+    }
+    [[nodiscard]] bool shows_anything() const {
+        const auto wanted = [&](const auto& candidate) { return wants(candidate); };
+        return std::ranges::any_of(demo_rows(), wanted) || std::ranges::any_of(scenarios(), wanted);
     }
 };
 
+std::string known_rows() {
+    std::vector<std::string> names{"1", "2", "3"};
+    for (const Scenario& scenario : scenarios()) names.emplace_back(scenario.name);
+    return listed(names);
+}
+
 platform::Expected<Choice> parse_choice(const DemoOptions& options) {
-    Choice choice;
-    if (!options.row.empty()) {
-        const u64 number = parse_number(options.row).value_or(0);
-        const auto known = [number](const Row& row) { return row.number == number; };
-        if (!std::ranges::any_of(demo_rows(), known))
-            return platform::error(fmt::format("no row \"{}\"", options.row), "--row", "1, 2 or 3");
-        choice.row = static_cast<unsigned>(number);
-    }
+    Choice choice{options.row, {}};
+    if (!choice.shows_anything())
+        return platform::error(fmt::format("no row \"{}\"", options.row), "--row", known_rows());
     if (options.without.empty()) return choice;
     auto protections = parse_protections(options.without);
     if (!protections) return std::unexpected{protections.error()};
     choice.without = std::move(*protections);
-    for (const hv::Protection protection : choice.without) {
-        Choice alone{choice.row, {protection}};
-        const bool shown = std::ranges::any_of(demo_rows(), [&](const Row& row) {
-            return alone.wants(row) &&
-                   std::ranges::any_of(
-                       row.controls, [&](const Control& control) { return alone.wants(control); });
-        });
-        if (!shown)
+    for (const hv::Protection protection : choice.without)
+        if (!Choice{choice.row, {protection}}.shows_anything())
             return platform::error(
                 fmt::format("no row shows what goes wrong without {}",
                             hv::protection_names[static_cast<size_t>(protection)]),
-                "--without", "capture (rows 1, 2), guard or skip-check (row 3)");
-    }
+                "--without", "capture, guard, skip-check, bp-type, retry or delivery");
     return choice;
+}
+
+constexpr std::array<std::string_view, 6> headings{"name",    "in the enclave", "raw exit",
+                                                   "Postern", "guest saw",      "control"};
+
+/// How wide each column of the scenarios is.
+std::array<size_t, headings.size()> table_widths() {
+    std::array<size_t, headings.size()> widths{};
+    const auto widen = [&](const std::array<std::string_view, headings.size()>& cells) {
+        for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
+    };
+    widen(headings);
+    for (const Scenario& row : scenarios())
+        if (row.open.empty())
+            widen({row.name, row.in_the_enclave, row.raw_exit, row.postern, row.guest_saw,
+                   row.control});
+    return widths;
+}
+
+std::string table_line(const std::array<std::string_view, headings.size()>& cells) {
+    static const auto widths = table_widths();
+    std::string line;
+    for (size_t i = 0; i + 1 < cells.size(); ++i)
+        line += fmt::format("{:<{}} | ", cells[i], widths[i]);
+    return line.append(cells.back()).append("\n");
 }
 
 /// The demo as it goes on: where it prints, what it runs, what was wrong so far.
 class Show {
 public:
-    Show(const Choice& choice, const platform::Kernel& kernel, std::ostream& out)
-        : choice_{choice}, kernel_{kernel}, out_{out} {}
+    Show(const Choice& choice, const platform::Kernel& first_light,
+         const platform::Kernel& every_exit, std::ostream& out)
+        : choice_{choice}, first_light_{first_light}, every_exit_{every_exit}, out_{out} {}
 
     void show(const Row& row) {
         if (!choice_.wants(row)) return;
-        const bool any_control = std::ranges::any_of(
-            row.controls, [&](const Control& control) { return choice_.wants(control); });
-        if (!choice_.without.empty() && !any_control) return;
         out_ << fmt::format("\nRow {}: {}\n", row.number, row.title);
         if (choice_.without.empty()) run(row.experiment, row.judge, {});
         for (const Control& control : row.controls)
             if (choice_.wants(control)) run(control.experiment, control.judge, control.label);
+        out_.flush();
+    }
+
+    /// One line, and below it what is wrong.
+    void show(const Scenario& scenario) {
+        if (!choice_.wants(scenario)) return;
+        Account account;
+        if (choice_.without.empty()) run(scenario, scenario.shown, account);
+        for (const ScenarioRun& control : scenario.controls)
+            if (choice_.wants(control)) run(scenario, control, account);
+        out_ << table_line({scenario.name, scenario.in_the_enclave, scenario.raw_exit,
+                            scenario.postern, scenario.guest_saw, scenario.control});
+        print(out_, account, {});
         out_.flush();
     }
 
@@ -121,18 +171,35 @@ private:
     void run(const Experiment& experiment, void (*judge)(const Observation&, Account&),
              std::string_view label) {
         Account account;
-        const auto seen = observe(experiment, kernel_);
+        const auto seen = observe(experiment, first_light_);
         if (seen)
             judge(*seen, account);
         else
             account.wrong.push_back(line_of(seen.error()));
-        ++runs_;
-        if (!account.wrong.empty()) ++wrong_;
+        count(account);
         print(out_, account, label);
     }
 
+    void run(const Scenario& scenario, const ScenarioRun& which, Account& account) {
+        Account found;
+        const auto seen = observe(scenario, which, every_exit_);
+        if (seen)
+            judge(scenario, which, *seen, found);
+        else
+            found.wrong.push_back(line_of(seen.error()));
+        count(found);
+        for (const std::string& wrong : found.wrong)
+            account.wrong.push_back(fmt::format("{}: {}", which.label, wrong));
+    }
+
+    void count(const Account& account) {
+        ++runs_;
+        if (!account.wrong.empty()) ++wrong_;
+    }
+
     const Choice& choice_;
-    const platform::Kernel& kernel_;
+    const platform::Kernel& first_light_;
+    const platform::Kernel& every_exit_;
     std::ostream& out_;
     unsigned runs_ = 0;
     unsigned wrong_ = 0;
@@ -146,11 +213,32 @@ constexpr std::string_view introduction =
     "a protection left out, which must go wrong.";
 
 /// Beside the program, as it is built, or where it is installed.
-std::string find_guest(const std::string& directory) {
-    const std::string built = directory + "/guests/first_light.elf";
-    const std::string installed = directory + "/../share/postern/guests/first_light.elf";
+std::string find_guest(const std::string& directory, std::string_view name) {
+    const std::string built = fmt::format("{}/guests/{}", directory, name);
+    const std::string installed = fmt::format("{}/../share/postern/guests/{}", directory, name);
     return !std::filesystem::exists(built) && std::filesystem::exists(installed) ? installed
                                                                                  : built;
+}
+
+platform::Expected<platform::Kernel> read_guest(std::string name) {
+    platform::Kernel kernel;
+    kernel.name = std::move(name);
+    auto file = platform::read_file(kernel.name, largest_guest,
+                                    "the guest of this project, from the same build");
+    if (!file) return std::unexpected{file.error()};
+    kernel.file = std::move(*file);
+    return kernel;
+}
+
+void show_scenarios(Show& show, const Choice& choice, std::ostream& out) {
+    const auto wanted = [&](const Scenario& row) { return choice.wants(row); };
+    if (!std::ranges::any_of(scenarios(), wanted)) return;
+    out << "\nEvery kind of exit, each with its control:\n\n" << table_line(headings);
+    for (const Scenario& row : scenarios()) show.show(row);
+    if (!choice.row.empty()) return;
+    for (const Scenario& row : scenarios())
+        if (!row.open.empty())
+            print(out, "not shown yet", fmt::format("{}: {}", row.name, row.open));
 }
 
 }  // namespace
@@ -163,17 +251,17 @@ std::span<const Row> demo_rows() {
 int demo_command(const DemoOptions& options, const std::string& directory, Terminal terminal) {
     const auto choice = parse_choice(options);
     if (!choice) return refuse(terminal, choice.error());
-    platform::Kernel kernel;
-    kernel.name = options.kernel.empty() ? find_guest(directory) : options.kernel;
-    auto file = platform::read_file(kernel.name, largest_guest,
-                                    "the guest of this project, from the same build");
-    if (!file) return refuse(terminal, file.error());
-    kernel.file = std::move(*file);
+    const std::string first_light = find_guest(directory, "first_light.elf");
+    const auto kernel = read_guest(options.kernel.empty() ? first_light : options.kernel);
+    if (!kernel) return refuse(terminal, kernel.error());
+    const auto every_exit = read_guest(find_guest(directory, "every_exit.elf"));
+    if (!every_exit) return refuse(terminal, every_exit.error());
 
     const auto begin = std::chrono::steady_clock::now();
     for (const std::string& line : wrapped(introduction, columns)) terminal.out << line << '\n';
-    Show show{*choice, kernel, terminal.out};
+    Show show{*choice, *kernel, *every_exit, terminal.out};
     for (const Row& row : demo_rows()) show.show(row);
+    show_scenarios(show, *choice, terminal.out);
     const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
     terminal.out << fmt::format("\n{} runs, {} as predicted, {} not; {:.1f} s\n", show.runs(),
                                 show.runs() - show.wrong(), show.wrong(), spent.count());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // `postern demo`, what `make run` shows: rows of exits from an enclave, each checked against
 // what is known without Postern, and each run again with a protection left out, which must go
-// wrong as predicted.
+// wrong as predicted. Three rows are told in full, the others are a table of scenarios.
 #pragma once
 
 #include <string>
@@ -11,9 +11,9 @@
 namespace postern::app {
 
 struct DemoOptions {
-    std::string row;      // empty: all
+    std::string row;      // a number or a scenario's name; empty: all
     std::string without;  // empty: the rows as they are, and their controls
-    std::string kernel;   // empty: guests/first_light.elf beside the program
+    std::string kernel;   // for rows 1 to 3; empty: guests/first_light.elf beside the program
 };
 
 /// Status 0: every row and every control came out as predicted; 4: one did not.

@@ -18,27 +18,49 @@ constexpr u64 epc_size = 2 * platform::mib;
 /// A run that has gone wrong ends by itself; this is for one that does not.
 constexpr u64 instruction_limit = 100'000'000;
 
-// The guest's marks: guests/abi.h.
-constexpr u32 mark_mask = 0xff00'0000;
+// The guest's marks: guests/abi.h. What is less than a mark is a page's number.
 constexpr u32 mark_row_begins = 0xf000'0000;
 constexpr u32 mark_row_ends = 0xf100'0000;
 
 class Recorder final : public hv::Watcher {
 public:
-    explicit Recorder(Observation& seen) : seen_{&seen} {}
-    void exit(const hv::ExitRecord& record) override { seen_->exits.push_back(record); }
+    Recorder(Observation& seen, const Trial& trial) : seen_{&seen}, trial_{&trial} {}
+    void watch(host::Guest& guest) { guest_ = &guest; }
+
+    void exit(const hv::ExitRecord& record) override {
+        seen_->exits.push_back(record);
+        if (inside_ && trial_->at_exit) trial_->at_exit(*guest_, record);
+    }
     void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
         seen_->anomalies.push_back({anomaly, record.sequence});
     }
     void stopped(const hv::StopReport&) override {}
 
+    void mark(u32 value) {
+        if ((value & trial_->mark_mask) == trial_->begins) {
+            seen_->row_begin = seen_->exits.size();
+            inside_ = true;
+            if (trial_->at_begin) trial_->at_begin(*guest_);
+        } else if ((value & trial_->mark_mask) == trial_->ends) {
+            seen_->row_end = seen_->exits.size();
+            inside_ = false;
+        } else if (value < mark_row_begins) {
+            const u64 page = u64{value} * page_size;
+            const bool was_mapped = guest_->vm().forget(Gpa{page});
+            seen_->taken_back.push_back({page, was_mapped, seen_->exits.size()});
+        }
+    }
+
 private:
     Observation* seen_;
+    const Trial* trial_;
+    host::Guest* guest_ = nullptr;
+    bool inside_ = false;
 };
 
-/// Lines "@rowN.key=value" and "@key=value" of the row that was asked for.
-void read_lines(Observation& seen, unsigned row) {
-    const std::string prefix = fmt::format("@row{}.", row);
+/// Lines "@name.key=value".
+void read_lines(Observation& seen, const std::string& name) {
+    const std::string prefix = fmt::format("@{}.", name);
     for (std::string_view line : split(seen.serial, '\n')) {
         if (line.ends_with('\r')) line.remove_suffix(1);
         const size_t equals = line.find('=');
@@ -74,43 +96,38 @@ std::string Observation::said_once(std::string_view key) const {
 
 platform::Expected<Observation> observe(const Experiment& experiment,
                                         const platform::Kernel& kernel) {
+    Trial trial;
+    trial.guest.kernel = kernel;
+    trial.guest.kernel.command_line = fmt::format("rows={}", experiment.row);
+    trial.guest.protections = experiment.protections;
+    trial.guest.preemption_timer = experiment.preemption_timer;
+    trial.guest.lying_processor = experiment.lying_processor;
+    trial.said_as = fmt::format("row{}", experiment.row);
+    trial.begins = mark_row_begins | experiment.row;
+    trial.ends = mark_row_ends | experiment.row;
+    trial.instruction_limit = instruction_limit;
+    return observe(std::move(trial));
+}
+
+platform::Expected<Observation> observe(Trial trial) {
     Observation seen;
-    Recorder recorder{seen};
+    Recorder recorder{seen, trial};
     platform::StringSink serial;
     platform::NullSink debug;
-    host::GuestConfig config;
-    config.layout = platform::layout_of(memory_size, epc_size);
-    config.model = &cpu::default_model();
-    config.kernel = kernel;
-    config.kernel.command_line = fmt::format("rows={}", experiment.row);
-    config.protections = experiment.protections;
-    config.preemption_timer = experiment.preemption_timer;
-    config.lying_processor = experiment.lying_processor;
-
-    hv::Vm* vm = nullptr;
-    bool row_ended = false;
-    const auto on_mark = [&](u32 value) {
-        if (value == (mark_row_begins | experiment.row)) {
-            seen.row_begin = seen.exits.size();
-        } else if (value == (mark_row_ends | experiment.row)) {
-            seen.row_end = seen.exits.size();
-            row_ended = true;
-        } else if ((value & mark_mask & ~u32{0x0100'0000}) != mark_row_begins) {
-            const u64 page = u64{value} * page_size;
-            seen.taken_back.push_back({page, vm->forget(Gpa{page}), seen.exits.size()});
-        }
-    };
-    auto guest = host::Guest::create(std::move(config), {serial, debug, recorder, on_mark});
+    trial.guest.layout = platform::layout_of(memory_size, epc_size);
+    if (trial.guest.model == nullptr) trial.guest.model = &cpu::default_model();
+    const auto on_mark = [&](u32 value) { recorder.mark(value); };
+    auto guest = host::Guest::create(std::move(trial.guest), {serial, debug, recorder, on_mark});
     if (!guest) return std::unexpected{guest.error()};
-    vm = &(*guest)->vm();
-    seen.result = (*guest)->run({instruction_limit, 0});
-    if (!row_ended) seen.row_end = seen.exits.size();
+    recorder.watch(**guest);
+    seen.result = (*guest)->run({trial.instruction_limit, 0});
+    if (seen.row_end == 0) seen.row_end = seen.exits.size();
     seen.counters = (*guest)->vcpu().counters();
     seen.rings = (*guest)->devices().doorbell.rings();
     seen.ring_count = (*guest)->devices().doorbell.count();
     seen.missing_fields = (*guest)->port().missing_fields();
     seen.serial = serial.text();
-    read_lines(seen, experiment.row);
+    read_lines(seen, trial.said_as);
     return seen;
 }
 

@@ -3,6 +3,7 @@
 // outside: exits, anomalies, marks, doorbell, serial lines. Nothing is judged here.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -55,5 +56,19 @@ struct Observation {
 
 platform::Expected<Observation> observe(const Experiment& experiment,
                                         const platform::Kernel& kernel);
+
+/// A run of any guest that marks where the part to be looked at begins and ends.
+struct Trial {
+    host::GuestConfig guest;  // without layout; without a model: the default one
+    std::string said_as;      // its lines are "@said_as.key=value"
+    u32 begins = 0, ends = 0;
+    u32 mark_mask = ~u32{0};  // of a mark's bits, those that are compared
+    u64 instruction_limit = 0;
+    /// What its owner does when the part begins, and in it after each exit.
+    std::function<void(host::Guest&)> at_begin;
+    std::function<void(host::Guest&, const hv::ExitRecord&)> at_exit;
+};
+
+platform::Expected<Observation> observe(Trial trial);
 
 }  // namespace postern::app

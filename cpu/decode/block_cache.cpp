@@ -15,9 +15,7 @@ unsigned BlockCache::slot_of(const u8* host, u32 mode) {
     return static_cast<unsigned>((key >> 40) ^ mode) % slots;
 }
 
-u64 BlockCache::page_of(const u8* host) {
-    return reinterpret_cast<u64>(host) & ~(page_size - 1);
-}
+u64 BlockCache::page_of(const u8* host) { return reinterpret_cast<u64>(host) & ~(page_size - 1); }
 
 Block* BlockCache::find(const u8* host, u32 mode) const {
     for (Block* b = table_[slot_of(host, mode)]; b != nullptr; b = b->next_same_slot)

@@ -14,20 +14,20 @@ namespace postern::cpu {
 
 /// What decoded code depends on beside its bytes. Bits of the mode word.
 enum BlockMode : u32 {
-    mode_enclave = 1,      // instructions illegal in an enclave are #UD
-    mode_single = 2,       // blocks of one instruction: shadows, TF, the end of a time slice
-    mode_sse_off = 4,      // CR0.EM, or CR4.OSFXSR = 0: SSE is #UD
+    mode_enclave = 1,        // instructions illegal in an enclave are #UD
+    mode_single = 2,         // blocks of one instruction: shadows, TF, the end of a time slice
+    mode_sse_off = 4,        // CR0.EM, or CR4.OSFXSR = 0: SSE is #UD
     mode_task_switched = 8,  // CR0.TS: SSE and x87 are #NM
 };
 
 inline constexpr unsigned block_max_instructions = 64;
 
 struct Block {
-    const u8* host;        // the first byte
-    const u8* second_page; // first byte of the page a last instruction runs into, or null
+    const u8* host;         // the first byte
+    const u8* second_page;  // first byte of the page a last instruction runs into, or null
     u32 mode;
-    u16 count;             // instructions
-    Insn* entry;           // entry[0] takes the time and goes on to entry[1], the first instruction
+    u16 count;    // instructions
+    Insn* entry;  // entry[0] takes the time and goes on to entry[1], the first instruction
     Block* next_same_slot;
     Block* next_same_page;
 };
@@ -63,7 +63,8 @@ public:
     [[nodiscard]] bool has_code(const u8* bytes) const;
     /// Call before a store to memory that may hold cached code.
     void about_to_write(Cpu& c, const u8* bytes) {
-        if (has_code(bytes)) [[unlikely]] drop_page(c, bytes);
+        if (has_code(bytes)) [[unlikely]]
+            drop_page(c, bytes);
     }
     void drop_page(Cpu& c, const u8* bytes);
     void drop_all(Cpu& c);
@@ -94,8 +95,8 @@ private:
     void unlink(Block* block);
 
     std::vector<Block*> table_;
-    std::unordered_map<u64, Block*> pages_;   // host page -> its blocks
-    std::vector<Block*> crossing_;            // blocks that run into a second page
+    std::unordered_map<u64, Block*> pages_;  // host page -> its blocks
+    std::vector<Block*> crossing_;           // blocks that run into a second page
     std::vector<std::unique_ptr<u8[]>> chunks_;
     size_t used_in_chunk_ = chunk_size;
 };

@@ -14,8 +14,8 @@ namespace postern::cpu {
 struct Decoded {
     ZydisDecodedInstruction instruction;
     std::array<ZydisDecodedOperand, ZYDIS_MAX_OPERAND_COUNT> operand;
-    u16 page_offset;   // of the block's first byte: tells which jumps stay in the page
-    u32 mode;          // BlockMode
+    u16 page_offset;  // of the block's first byte: tells which jumps stay in the page
+    u32 mode;         // BlockMode
 
     [[nodiscard]] bool is_register(unsigned n) const {
         return operand[n].type == ZYDIS_OPERAND_TYPE_REGISTER;

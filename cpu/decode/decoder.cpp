@@ -96,36 +96,16 @@ constexpr std::array isa_features{
 /// Every model has these, or decides when they execute. Of CET only what is a NOP without it has
 /// rows in the instruction table.
 constexpr std::array baseline{
-    ZYDIS_ISA_SET_CET,
-    ZYDIS_ISA_SET_CLFSH,
-    ZYDIS_ISA_SET_CMOV,
-    ZYDIS_ISA_SET_FAT_NOP,
-    ZYDIS_ISA_SET_FCMOV,
-    ZYDIS_ISA_SET_FXSAVE,
-    ZYDIS_ISA_SET_FXSAVE64,
-    ZYDIS_ISA_SET_I186,
-    ZYDIS_ISA_SET_I286PROTECTED,
-    ZYDIS_ISA_SET_I286REAL,
-    ZYDIS_ISA_SET_I386,
-    ZYDIS_ISA_SET_I486,
-    ZYDIS_ISA_SET_I486REAL,
-    ZYDIS_ISA_SET_I86,
-    ZYDIS_ISA_SET_LAHF,
-    ZYDIS_ISA_SET_LONGMODE,
-    ZYDIS_ISA_SET_PAUSE,
-    ZYDIS_ISA_SET_PENTIUMMMX,
-    ZYDIS_ISA_SET_PENTIUMREAL,
-    ZYDIS_ISA_SET_PPRO,
-    ZYDIS_ISA_SET_PREFETCH_NOP,
-    ZYDIS_ISA_SET_RDPMC,
-    ZYDIS_ISA_SET_SMX,
-    ZYDIS_ISA_SET_SSE,
-    ZYDIS_ISA_SET_SSE2,
-    ZYDIS_ISA_SET_SSE2MMX,
-    ZYDIS_ISA_SET_SSE3X87,
-    ZYDIS_ISA_SET_SSEMXCSR,
-    ZYDIS_ISA_SET_SSE_PREFETCH,
-    ZYDIS_ISA_SET_VMFUNC,
+    ZYDIS_ISA_SET_CET,         ZYDIS_ISA_SET_CLFSH,        ZYDIS_ISA_SET_CMOV,
+    ZYDIS_ISA_SET_FAT_NOP,     ZYDIS_ISA_SET_FCMOV,        ZYDIS_ISA_SET_FXSAVE,
+    ZYDIS_ISA_SET_FXSAVE64,    ZYDIS_ISA_SET_I186,         ZYDIS_ISA_SET_I286PROTECTED,
+    ZYDIS_ISA_SET_I286REAL,    ZYDIS_ISA_SET_I386,         ZYDIS_ISA_SET_I486,
+    ZYDIS_ISA_SET_I486REAL,    ZYDIS_ISA_SET_I86,          ZYDIS_ISA_SET_LAHF,
+    ZYDIS_ISA_SET_LONGMODE,    ZYDIS_ISA_SET_PAUSE,        ZYDIS_ISA_SET_PENTIUMMMX,
+    ZYDIS_ISA_SET_PENTIUMREAL, ZYDIS_ISA_SET_PPRO,         ZYDIS_ISA_SET_PREFETCH_NOP,
+    ZYDIS_ISA_SET_RDPMC,       ZYDIS_ISA_SET_SMX,          ZYDIS_ISA_SET_SSE,
+    ZYDIS_ISA_SET_SSE2,        ZYDIS_ISA_SET_SSE2MMX,      ZYDIS_ISA_SET_SSE3X87,
+    ZYDIS_ISA_SET_SSEMXCSR,    ZYDIS_ISA_SET_SSE_PREFETCH, ZYDIS_ISA_SET_VMFUNC,
     ZYDIS_ISA_SET_X87,
 };
 
@@ -273,8 +253,8 @@ bool ends_a_block(const Decoded& d, const Insn& i) {
 enum class Decode : u8 { ok, undefined, too_long, need_more };
 
 Decode decode_bytes(const u8* bytes, unsigned count, Decoded& d) {
-    const ZyanStatus status = ZydisDecoderDecodeFull(&decoder(), bytes, count, &d.instruction,
-                                                     d.operand.data());
+    const ZyanStatus status =
+        ZydisDecoderDecodeFull(&decoder(), bytes, count, &d.instruction, d.operand.data());
     if (ZYAN_SUCCESS(status)) return Decode::ok;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) return Decode::too_long;
     if (status == ZYDIS_STATUS_NO_MORE_DATA)
@@ -302,7 +282,7 @@ void fill(Cpu& c, Decode outcome, const Decoded& d, Insn& i) {
 struct Draft {
     std::array<Insn, block_max_instructions> insn;
     unsigned count = 0;
-    bool open = true;    // control may go on after the last instruction
+    bool open = true;  // control may go on after the last instruction
     u16 bytes = 0;
     const u8* second_page = nullptr;
 };

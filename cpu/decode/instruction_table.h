@@ -18,8 +18,8 @@ enum class InstructionClass : u8 {
 /// branches, MOV and POP to segment registers) are refused by their builders.
 enum class InEnclave : u8 {
     legal,
-    illegal,        // #UD, before any VM exit
-    with_sgx2,      // RDTSC, RDTSCP: #UD unless the model has SGX2
+    illegal,    // #UD, before any VM exit
+    with_sgx2,  // RDTSC, RDTSCP: #UD unless the model has SGX2
 };
 
 struct InstructionRow {

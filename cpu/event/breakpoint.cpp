@@ -11,7 +11,7 @@ namespace {
 
 struct Breakpoint {
     BreakpointKind kind;
-    u64 first;   // aligned to its length
+    u64 first;  // aligned to its length
     u64 length;
 
     [[nodiscard]] bool overlaps(u64 at, u64 size) const {
@@ -51,9 +51,9 @@ bool watches_data(const Cpu& c) {
 
 bool is_watched_page(const Cpu& c, Gva linear) {
     return has_breakpoints(c) && matching(c, [&](const Breakpoint& b) {
-               return b.watches(true) && !is_suppressed(c, b) &&
-                      Gva{b.first}.page() == linear.page();
-           }) != 0;
+                                     return b.watches(true) && !is_suppressed(c, b) &&
+                                            Gva{b.first}.page() == linear.page();
+                                 }) != 0;
 }
 
 void note_access_to_watched(Cpu& c, Gva linear, u64 size, bool write) {

@@ -21,7 +21,8 @@ bool is_watched_page(const Cpu& c, Gva linear);
 /// SDM 3B, "Data Memory and I/O Breakpoint Exception Conditions".
 void note_access_to_watched(Cpu& c, Gva linear, u64 size, bool write);
 inline void note_access(Cpu& c, Gva linear, u64 size, bool write) {
-    if (has_breakpoints(c)) [[unlikely]] note_access_to_watched(c, linear, size, write);
+    if (has_breakpoints(c)) [[unlikely]]
+        note_access_to_watched(c, linear, size, write);
 }
 
 /// Likewise IN, OUT, INS and OUTS.

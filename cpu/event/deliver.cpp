@@ -28,15 +28,15 @@ bool is_fault(Vector vector) {
 Event pending_event(const Cpu& c) {
     const Pending& p = c.pending;
     Event e;
-    e.information = InterruptionInformation::of(p.type, static_cast<u8>(p.vector),
-                                                p.has_error_code);
+    e.information =
+        InterruptionInformation::of(p.type, static_cast<u8>(p.vector), p.has_error_code);
     e.error_code = p.error_code;
     e.instruction_length = p.software ? p.instruction_length : 0;
     e.address = p.address;
     e.return_rip = p.software ? c.next_rip : c.rip;
     // General detect is a fault, too; and an enclave's INT3 and INT1 are.
-    const bool fault = is_fault(p.vector) || p.vector == Vector::debug ||
-                       p.vector == Vector::breakpoint;
+    const bool fault =
+        is_fault(p.vector) || p.vector == Vector::debug || p.vector == Vector::breakpoint;
     e.resume_flag = c.flags.has(Rflag::rf) || (fault && !p.software);
     e.nmi_unblocked = p.nmi_unblocked;
     return e;
@@ -108,9 +108,7 @@ void begin(Cpu& c, const Event& e) {
 }
 
 /// INT n and its like retire when their handler is entered.
-bool retires(const Event& e) {
-    return e.instruction_length != 0 && !e.injected;
-}
+bool retires(const Event& e) { return e.instruction_length != 0 && !e.injected; }
 
 Delivery finish(Cpu& c, const Event& e) {
     EventState& s = c.event;
@@ -149,8 +147,7 @@ Delivery exit_after_delivery(Cpu& c, vmx::Exit x, const Event& e) {
 }
 
 Delivery shut_down(Cpu& c, const Event& e) {
-    if (vmx::in_guest(c))
-        return exit_after_delivery(c, {.reason = BasicReason::triple_fault}, e);
+    if (vmx::in_guest(c)) return exit_after_delivery(c, {.reason = BasicReason::triple_fault}, e);
     c.event.delivering = {};
     c.event.activity = ActivityState::shutdown;
     return Delivery::shutdown;

@@ -14,11 +14,11 @@ namespace postern::cpu {
 struct Event {
     InterruptionInformation information;
     u32 error_code = 0;
-    u32 instruction_length = 0;   // of INT n, INT3, INTO, INT1
-    u64 address = 0;              // #PF: linear address; #DB: DR6 bits
+    u32 instruction_length = 0;  // of INT n, INT3, INTO, INT1
+    u64 address = 0;             // #PF: linear address; #DB: DR6 bits
     u64 return_rip = 0;
-    bool resume_flag = false;     // RF of the RFLAGS image
-    bool enclave = false;         // EventInProgress::enclave
+    bool resume_flag = false;  // RF of the RFLAGS image
+    bool enclave = false;      // EventInProgress::enclave
     bool injected = false;
     bool nmi_unblocked = false;
 

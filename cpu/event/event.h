@@ -9,7 +9,7 @@ namespace postern::cpu {
 
 // Raising. Each leaves its reason in Cpu::pending and returns Failed, so that a semantic says
 // `return general_protection(c);`. The innermost reason wins; nothing is delivered yet.
-Failed raise(Cpu& c, Vector vector);                   // no error code
+Failed raise(Cpu& c, Vector vector);  // no error code
 Failed raise(Cpu& c, Vector vector, u32 error_code);
 Failed raise_page_fault(Cpu& c, u64 linear, u32 error_code);
 Failed raise_debug(Cpu& c, u64 dr6_bits);

@@ -21,8 +21,8 @@ u32 external_bit(const Event& e) { return is_software(e) ? 0 : 1; }
 
 struct Handler64 {
     IdtGate gate;
-    u64 code;             // descriptor
-    unsigned privilege;   // CPL in the handler
+    u64 code;            // descriptor
+    unsigned privilege;  // CPL in the handler
 };
 
 Result<> read_gate(Cpu& c, const Event& e, IdtGate& gate) {
@@ -60,8 +60,8 @@ Result<u64> find_stack(Cpu& c, const Event& e, const Handler64& h) {
     const u32 external = external_bit(e);
     u64 stack = c.gpr[rsp];
     if (h.gate.ist != 0 || h.privilege != c.cpl) {
-        const u32 offset = h.gate.ist != 0 ? tss64::ist_offset(h.gate.ist)
-                                           : tss64::rsp_offset(h.privilege);
+        const u32 offset =
+            h.gate.ist != 0 ? tss64::ist_offset(h.gate.ist) : tss64::rsp_offset(h.privilege);
         const Segment& task = c.segment[tr];
         if (offset + 7 > task.limit)
             return raise(c, Vector::invalid_tss, selector_error(task.selector, external));
@@ -113,8 +113,7 @@ void enter_handler(Cpu& c, const Handler64& h, u64 stack) {
 
 /// SDM 2A, "INT n/INTO/INT3/INT1", Operation, IA-32e mode; SDM 3A, "64-Bit Mode Stack Frame".
 Result<> through_idt(Cpu& c, const Event& e) {
-    if (!c.efer.has(Efer::lma))
-        return raise_unimplemented(c, "event delivery outside IA-32e mode");
+    if (!c.efer.has(Efer::lma)) return raise_unimplemented(c, "event delivery outside IA-32e mode");
     Handler64 h{};
     TRY(read_gate(c, e, h.gate));
     TRY(read_handler(c, e, h));

@@ -35,10 +35,10 @@ struct Pending {
     u32 instruction_length;
     u32 instruction_information;
     u64 qualification;
-    u64 guest_linear;    // valid for EPT violations when the qualification says so
+    u64 guest_linear;  // valid for EPT violations when the qualification says so
     u64 guest_physical;
 
-    const char* what;    // static text
+    const char* what;  // static text
 };
 
 }  // namespace postern::cpu

@@ -13,7 +13,7 @@ namespace {
 constexpr u64 pending_bs = u64{1} << static_cast<unsigned>(PendingDebug::bs);
 constexpr u64 pending_enabled_breakpoint =
     u64{1} << static_cast<unsigned>(PendingDebug::enabled_breakpoint);
-constexpr u64 dr6_bits = 0x400f;   // BS, B3 to B0
+constexpr u64 dr6_bits = 0x400f;  // BS, B3 to B0
 
 bool shadowed(const Cpu& c) {
     return c.event.blocking.has_any({Interruptibility::sti, Interruptibility::mov_ss});
@@ -82,9 +82,7 @@ Delivery debug_trap(Cpu& c) {
     return happen(c, e);
 }
 
-bool is_timer_due(const Cpu& c) {
-    return vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline;
-}
+bool is_timer_due(const Cpu& c) { return vmx::in_guest(c) && now(c) >= c.vmx.preemption_deadline; }
 
 /// SDM 3C, "VMX-Preemption Timer".
 Delivery preemption_timer(Cpu& c) {
@@ -162,9 +160,9 @@ using Source = Delivery (*)(Cpu&);
 
 /// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
 /// expired preemption timer goes before the NMI window, each window before what it waits for.
-constexpr Source sources[] = {
-    inject, monitor_trap,     debug_trap,         preemption_timer,      nmi_window,
-    nmi,    interrupt_window, external_interrupt, instruction_breakpoint};
+constexpr Source sources[] = {inject,           monitor_trap,       debug_trap,
+                              preemption_timer, nmi_window,         nmi,
+                              interrupt_window, external_interrupt, instruction_breakpoint};
 
 /// SDM 3C, "Guest Non-Register State": what an inactive processor still notices.
 bool noticed(const Cpu& c, Source source) {

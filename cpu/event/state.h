@@ -18,8 +18,8 @@ struct EventInProgress {
     bool injected;
     u32 information;
     u32 error_code;
-    u32 instruction_length;   // of INT n, INT3, INTO, INT1; else 0
-    u64 address;              // CR2 for #PF
+    u32 instruction_length;  // of INT n, INT3, INTO, INT1; else 0
+    u64 address;             // CR2 for #PF
 };
 
 struct EventState {
@@ -29,10 +29,10 @@ struct EventState {
     ActivityState activity;
     bool nmi_pending;
     bool mtf_pending;
-    bool trap_pending;         // a single-step #DB waits at the next boundary
-    u64 pending_debug;         // in the VMCS field's format
+    bool trap_pending;  // a single-step #DB waits at the next boundary
+    u64 pending_debug;  // in the VMCS field's format
     EventInProgress delivering;
-    EventInProgress injection; // by VM entry; the first thing the run loop does
+    EventInProgress injection;  // by VM entry; the first thing the run loop does
     /// The instruction that just ran loaded RF itself (IRET): after_step() leaves it alone.
     bool resume_loaded;
     /// The instruction that just ran (EENTER, ERESUME) drops its own single-step trap and MTF.

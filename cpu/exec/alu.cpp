@@ -69,8 +69,7 @@ template <class Op, class T, From from>
 Step mem_any_slow(Cpu& c, const Insn* i) {
     const u64 epoch = c.code_epoch;
     const Gva at = linear_address(c, *i);
-    const Result<u64> a =
-        Op::writes ? slow_load_for_store<T>(c, i, at) : slow_load<T>(c, i, at);
+    const Result<u64> a = Op::writes ? slow_load_for_store<T>(c, i, at) : slow_load<T>(c, i, at);
     if (!a) return fault_at(c, i);
     const SavedFlags before{c};
     const T r = Op::template apply<T>(c, static_cast<T>(a.value()), second<T, from>(c, i));

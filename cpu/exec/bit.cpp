@@ -84,11 +84,11 @@ Result<> count_zeros(Cpu& c, const Insn& i) {
 Result<> population_count(Cpu& c, const Insn& i) {
     const u64 value = TRY(read_operand(c, i, i.src));
     put_sized(c, i.dst, size_of(i), static_cast<u64>(std::popcount(value)));
-    from_image(c, value == 0 ? 0x40 : 0);   // every flag but ZF is cleared
+    from_image(c, value == 0 ? 0x40 : 0);  // every flag but ZF is cleared
     return Done{};
 }
 
-constexpr i64 count_by_cl = 0x100;   // no immediate of 8 bits
+constexpr i64 count_by_cl = 0x100;  // no immediate of 8 bits
 
 /// SHLD and SHRD. Counts above the width of a 16-bit operand are undefined: they are taken modulo
 /// 32 and shift a 48-bit pattern dst:src:dst (docs/model-defined.md).
@@ -149,7 +149,7 @@ Result<> xadd(Cpu& c, const Insn& i) {
         TRY(write_operand(c, i, i.dst, sum));
         put<T>(c, i.src, old);
     } else {
-        put<T>(c, i.src, old);   // XADD of a register with itself leaves the sum
+        put<T>(c, i.src, old);  // XADD of a register with itself leaves the sum
         put<T>(c, i.dst, sum);
     }
     set_add_flags(c, old, added, sum);

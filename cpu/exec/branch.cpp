@@ -59,7 +59,8 @@ template <bool far>
 Step call(Cpu& c, const Insn* i) {
     const u64 at = c.gpr[rsp] - 8;
     u8* p = hit<u64, &TlbEntry::write>(c, at);
-    if (p == nullptr) [[unlikely]] TAIL call_push_miss<far>(c, i);
+    if (p == nullptr) [[unlikely]]
+        TAIL call_push_miss<far>(c, i);
     write_host<u64>(p, address_after(c, i));
     c.gpr[rsp] = at;
     const Insn* n = follow<far>(c, links_of(i).taken, target_of(c, i));
@@ -117,9 +118,11 @@ Step ret_slow(Cpu& c, const Insn* i) {
 }
 Step ret(Cpu& c, const Insn* i) {
     const u8* p = hit<u64, &TlbEntry::read>(c, c.gpr[rsp]);
-    if (p == nullptr) [[unlikely]] TAIL miss<ret_slow, Access::read, 8>(c, i);
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<ret_slow, Access::read, 8>(c, i);
     const u64 target = read_host<u64>(p);
-    if (!reachable(c, target)) [[unlikely]] return jump_fault(c, i);
+    if (!reachable(c, target)) [[unlikely]]
+        return jump_fault(c, i);
     c.gpr[rsp] += 8 + static_cast<u64>(i->imm);
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
@@ -152,7 +155,7 @@ bool direct(const Decoded& d, Insn& i, BlockCache& cache) {
     if (!d.is_immediate(0)) return false;
     const i64 disp = d.operand[0].imm.value.s + i.offset + i.length;
     i.disp = static_cast<i32>(disp);
-    if (disp != i.disp) return false;   // 2 GiB away, from the block's start: not implemented
+    if (disp != i.disp) return false;  // 2 GiB away, from the block's start: not implemented
     auto* links = cache.allocate<Links>(1);
     *links = {};
     i.aux = links;
@@ -177,9 +180,10 @@ void address_stack(Insn& i, i32 disp) {
 Handler build_jcc(const Decoded& d, Insn& i, BlockCache& cache) {
     if (!direct(d, i, cache)) return nullptr;
     const bool far = is_far(d, i);
-    return by_condition(condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
-        return far ? Handler{jcc<condition, true>} : Handler{jcc<condition, false>};
-    });
+    return by_condition(
+        condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
+            return far ? Handler{jcc<condition, true>} : Handler{jcc<condition, false>};
+        });
 }
 
 Handler build_jmp(const Decoded& d, Insn& i, BlockCache& cache) {
@@ -197,7 +201,8 @@ Handler build_call(const Decoded& d, Insn& i, BlockCache& cache) {
 }
 
 Handler build_ret(const Decoded& d, Insn& i, BlockCache& cache) {
-    if (d.instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return build_far_return(d, i, cache);
+    if (d.instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR)
+        return build_far_return(d, i, cache);
     i.imm = d.is_immediate(0) ? static_cast<i64>(d.operand[0].imm.value.u) : 0;
     address_stack(i, 0);
     return ret;

@@ -24,10 +24,10 @@ Handler build_movsx(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_lea(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_xchg(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_bswap(const Decoded& d, Insn& i, BlockCache& cache);
-Handler build_convert_a(const Decoded& d, Insn& i, BlockCache& cache);   // CBW, CWDE, CDQE
-Handler build_convert_d(const Decoded& d, Insn& i, BlockCache& cache);   // CWD, CDQ, CQO
-Handler build_flag(const Decoded& d, Insn& i, BlockCache& cache);        // CLC, STC, CMC, CLD, STD
-Handler build_ah_flags(const Decoded& d, Insn& i, BlockCache& cache);    // LAHF, SAHF
+Handler build_convert_a(const Decoded& d, Insn& i, BlockCache& cache);  // CBW, CWDE, CDQE
+Handler build_convert_d(const Decoded& d, Insn& i, BlockCache& cache);  // CWD, CDQ, CQO
+Handler build_flag(const Decoded& d, Insn& i, BlockCache& cache);       // CLC, STC, CMC, CLD, STD
+Handler build_ah_flags(const Decoded& d, Insn& i, BlockCache& cache);   // LAHF, SAHF
 Handler build_nop(const Decoded& d, Insn& i, BlockCache& cache);
 
 // condition.cpp; the condition is the mnemonic's
@@ -39,7 +39,7 @@ Handler build_jcc(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_jmp(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_call(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_ret(const Decoded& d, Insn& i, BlockCache& cache);
-Handler build_loop(const Decoded& d, Insn& i, BlockCache& cache);        // LOOPcc, JRCXZ
+Handler build_loop(const Decoded& d, Insn& i, BlockCache& cache);  // LOOPcc, JRCXZ
 
 // build_system.cpp: the far forms
 Handler build_far_jump(const Decoded& d, Insn& i, BlockCache& cache);
@@ -58,10 +58,10 @@ Handler build_div(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_idiv(const Decoded& d, Insn& i, BlockCache& cache);
 
 // bit.cpp
-Handler build_bit_test(const Decoded& d, Insn& i, BlockCache& cache);    // BT, BTS, BTR, BTC
-Handler build_bit_scan(const Decoded& d, Insn& i, BlockCache& cache);    // BSF, BSR, *ZCNT, POPCNT
+Handler build_bit_test(const Decoded& d, Insn& i, BlockCache& cache);  // BT, BTS, BTR, BTC
+Handler build_bit_scan(const Decoded& d, Insn& i, BlockCache& cache);  // BSF, BSR, *ZCNT, POPCNT
 Handler build_double_shift(const Decoded& d, Insn& i, BlockCache& cache);
-Handler build_exchange(const Decoded& d, Insn& i, BlockCache& cache);    // CMPXCHG*, XADD
+Handler build_exchange(const Decoded& d, Insn& i, BlockCache& cache);  // CMPXCHG*, XADD
 
 // string.cpp
 Handler build_string(const Decoded& d, Insn& i, BlockCache& cache);
@@ -73,9 +73,9 @@ Handler build_simd(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_string_or_simd(const Decoded& d, Insn& i, BlockCache& cache);
 
 // build_system.cpp
-void take_registers(const Decoded& d, Insn& i);    // visible register operands into dst and src
-void take_stack_size(const Decoded& d, Insn& i);   // 8, or 2 with 66H, into form
-Handler build_load_segment(const Decoded& d, Insn& i, BlockCache& cache);   // LSS, LFS, LGS
+void take_registers(const Decoded& d, Insn& i);   // visible register operands into dst and src
+void take_stack_size(const Decoded& d, Insn& i);  // 8, or 2 with 66H, into form
+Handler build_load_segment(const Decoded& d, Insn& i, BlockCache& cache);  // LSS, LFS, LGS
 Handler build_port(const Decoded& d, Insn& i, BlockCache& cache);
 
 template <Result<> (*exec)(Cpu&, const Insn&)>

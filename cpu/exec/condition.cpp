@@ -71,23 +71,25 @@ Condition condition_of(ZydisMnemonic mnemonic) {
 
 Handler build_setcc(const Decoded& d, Insn& i, BlockCache&) {
     if (d.is_register(0)) i.dst = register_row(d.operand[0].reg.value);
-    return by_condition(condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
-        return d.is_register(0) ? Handler{set_reg<condition>}
-                                : Handler{inside_block<set_mem<condition>>};
-    });
+    return by_condition(condition_of(d.instruction.mnemonic),
+                        [&]<Condition condition>() -> Handler {
+                            return d.is_register(0) ? Handler{set_reg<condition>}
+                                                    : Handler{inside_block<set_mem<condition>>};
+                        });
 }
 
 Handler build_cmovcc(const Decoded& d, Insn& i, BlockCache&) {
     i.dst = register_row(d.operand[0].reg.value);
     if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
-    return by_condition(condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
-        return by_size(d.size(0), [&](auto t) -> Handler {
-            using T = decltype(t);
-            if constexpr (sizeof(T) == 1) return nullptr;
-            return d.is_register(1) ? Handler{move_reg<condition, T>}
-                                    : Handler{inside_block<move_mem<condition, T>>};
+    return by_condition(
+        condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
+            return by_size(d.size(0), [&](auto t) -> Handler {
+                using T = decltype(t);
+                if constexpr (sizeof(T) == 1) return nullptr;
+                return d.is_register(1) ? Handler{move_reg<condition, T>}
+                                        : Handler{inside_block<move_mem<condition, T>>};
+            });
         });
-    });
 }
 
 }  // namespace postern::cpu

@@ -47,7 +47,7 @@ inline u64 fast_linear(const Cpu& c, const Insn* i) {
 }
 
 /// One compare: page, permission, context and page crossing. Null: miss.
-template <class T, u64 TlbEntry::*tag>
+template <class T, u64 TlbEntry::* tag>
 inline u8* hit(Cpu& c, u64 linear) {
     const TlbEntry& e = c.tlb->entry[Tlb::slot_of(linear)];
     const u64 offset = linear - e.*tag;
@@ -94,11 +94,11 @@ inline Step leave_after(Cpu& c, const Insn* i, Step how) {
 }
 
 /// After a slow form: if its store dropped cached code, the rest of the block may be stale.
-#define NEXT_AFTER_STORE(c, i, epoch)                                      \
-    do {                                                                   \
-        if ((c).code_epoch != (epoch)) [[unlikely]]                        \
-            return leave_after((c), (i), ::postern::cpu::Step::lookup);    \
-        NEXT(c, i);                                                        \
+#define NEXT_AFTER_STORE(c, i, epoch)                                   \
+    do {                                                                \
+        if ((c).code_epoch != (epoch)) [[unlikely]]                     \
+            return leave_after((c), (i), ::postern::cpu::Step::lookup); \
+        NEXT(c, i);                                                     \
     } while (false)
 
 /// Cold: fill the TLB and run `i` again, or run its slow form.
@@ -139,7 +139,8 @@ Step inside_block(Cpu& c, const Insn* i) {
     c.budget += i->remaining;
     const Result<> done = exec(c, *i);
     c.budget -= i->remaining;
-    if (!done) [[unlikely]] return fault_at(c, i);
+    if (!done) [[unlikely]]
+        return fault_at(c, i);
     NEXT_AFTER_STORE(c, i, epoch);
 }
 

@@ -9,9 +9,18 @@ namespace postern::cpu {
 
 /// Hands control to the run loop, which finds the block at Cpu::rip.
 Step leave_for_lookup(Cpu& c, const Insn* i);
-inline constexpr Insn lookup_insn{.run = leave_for_lookup, .imm = 0, .disp = 0, .dst = 0, .src = 0,
-                                  .base = row_zero, .index = row_zero, .scale = 0,
-                                  .segment = row_zero, .form = 0, .length = 0, .offset = 0,
+inline constexpr Insn lookup_insn{.run = leave_for_lookup,
+                                  .imm = 0,
+                                  .disp = 0,
+                                  .dst = 0,
+                                  .src = 0,
+                                  .base = row_zero,
+                                  .index = row_zero,
+                                  .scale = 0,
+                                  .segment = row_zero,
+                                  .form = 0,
+                                  .length = 0,
+                                  .offset = 0,
                                   .remaining = 0};
 
 /// What to run for a direct jump to `target`. Far links hold for one context (translations, mode,

@@ -110,8 +110,7 @@ Handler build_mov_system(const Decoded& d, Insn& i) {
         if (!control && !debug && !segment) continue;
         (to ? i.dst : i.src) = number_of(d, n);
         const unsigned other = 1 - n;
-        if (d.is_register(other))
-            (to ? i.src : i.dst) = register_row(d.operand[other].reg.value);
+        if (d.is_register(other)) (to ? i.src : i.dst) = register_row(d.operand[other].reg.value);
         if (control) return to ? ends_block<exec_mov_to_cr> : ends_block<exec_mov_from_cr>;
         if (debug) return to ? ends_block<exec_mov_to_dr> : ends_block<exec_mov_from_dr>;
         if (to && (d.mode & mode_enclave) != 0) return undefined_instruction;
@@ -204,7 +203,7 @@ Step std_(Cpu& c, const Insn* i) {
     NEXT(c, i);
 }
 
-constexpr u64 ah_flags = 0xd5;   // SF ZF AF PF CF
+constexpr u64 ah_flags = 0xd5;  // SF ZF AF PF CF
 Step lahf(Cpu& c, const Insn* i) {
     put<u8>(c, 1, static_cast<u8>((materialise(c) & ah_flags) | rflags_fixed_one));
     NEXT(c, i);
@@ -214,9 +213,7 @@ Step sahf(Cpu& c, const Insn* i) {
     NEXT(c, i);
 }
 
-Step nop(Cpu& c, const Insn* i) {
-    NEXT(c, i);
-}
+Step nop(Cpu& c, const Insn* i) { NEXT(c, i); }
 /// CLFLUSH faults as a load of its byte would; there is no cache to flush. SDM 2A, "CLFLUSH".
 Result<> flush_line(Cpu& c, const Insn& i) {
     TRY(translate(c, linear_address(c, i), Access::read));

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Multiplication and division. SF, ZF, AF, PF after MUL and IMUL, and all flags after DIV and
 // IDIV, are undefined; what they become here is listed in docs/model-defined.md.
+#include "cpu/event/event.h"
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
-#include "cpu/event/event.h"
 #include "cpu/flags.h"
 
 namespace postern::cpu {
 namespace {
 
-__extension__ typedef unsigned __int128 u128;   // NOLINT: __extension__ takes no alias
-__extension__ typedef __int128 i128;            // NOLINT
+__extension__ typedef unsigned __int128 u128;  // NOLINT: __extension__ takes no alias
+__extension__ typedef __int128 i128;           // NOLINT
 
 /// CF = OF = overflow; the others as of the low half of the product.
 template <class T>

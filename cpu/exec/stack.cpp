@@ -42,7 +42,8 @@ Step push_reg_slow(Cpu& c, const Insn* i) {
 Step push_reg(Cpu& c, const Insn* i) {
     const u64 at = c.gpr[rsp] - 8;
     u8* p = hit<u64, &TlbEntry::write>(c, at);
-    if (p == nullptr) [[unlikely]] TAIL miss<push_reg_slow, Access::write, 8>(c, i);
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<push_reg_slow, Access::write, 8>(c, i);
     write_host<u64>(p, c.gpr[i->src]);
     c.gpr[rsp] = at;
     NEXT(c, i);
@@ -52,12 +53,13 @@ Step pop_reg_slow(Cpu& c, const Insn* i) {
     const Result<u64> value = slow_load<u64>(c, i, Gva{c.gpr[rsp]});
     if (!value) return fault_at(c, i);
     c.gpr[rsp] += 8;
-    c.gpr[i->dst] = value.value();   // POP RSP: the value read wins
+    c.gpr[i->dst] = value.value();  // POP RSP: the value read wins
     NEXT(c, i);
 }
 Step pop_reg(Cpu& c, const Insn* i) {
     const u8* p = hit<u64, &TlbEntry::read>(c, c.gpr[rsp]);
-    if (p == nullptr) [[unlikely]] TAIL miss<pop_reg_slow, Access::read, 8>(c, i);
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<pop_reg_slow, Access::read, 8>(c, i);
     const u64 value = read_host<u64>(p);
     c.gpr[rsp] += 8;
     c.gpr[i->dst] = value;
@@ -137,8 +139,7 @@ Handler build_push(const Decoded& d, Insn& i, BlockCache&) {
 Handler build_pop(const Decoded& d, Insn& i, BlockCache&) {
     const unsigned size = set_stack_size(d, i);
     if (!d.is_register(0)) return inside_block<pop_any>;
-    const bool segment =
-        ZydisRegisterGetClass(d.operand[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
+    const bool segment = ZydisRegisterGetClass(d.operand[0].reg.value) == ZYDIS_REGCLASS_SEGMENT;
     if (segment && (d.mode & mode_enclave) != 0) return undefined_instruction;
     if (d.operand[0].reg.value == ZYDIS_REGISTER_FS) return ends_block<exec_pop_fs>;
     if (d.operand[0].reg.value == ZYDIS_REGISTER_GS) return ends_block<exec_pop_gs>;

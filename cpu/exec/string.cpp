@@ -137,7 +137,7 @@ bool ended_by_flags(const Cpu& c, const Insn& i) {
 template <class Op, class T>
 Step repeated(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
-    c.budget += i->remaining;   // the last of its block: 1
+    c.budget += i->remaining;  // the last of its block: 1
     const u64 mask = address_mask(*i);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
@@ -158,7 +158,7 @@ Step repeated(Cpu& c, const Insn* i) {
     }
     if (first) {
         c.gpr[rcx] &= mask;
-        c.budget -= 1;   // no iteration: still one instruction
+        c.budget -= 1;  // no iteration: still one instruction
     }
     c.rip += i->length;
     return Step::lookup;

@@ -28,7 +28,7 @@ const std::array<u8, page_size> abort_page_code = [] {
 
 /// The end of a translation: memory, the abort page, or a device.
 struct Place {
-    u8* bytes = nullptr;    // of the access itself
+    u8* bytes = nullptr;  // of the access itself
     bool abort = false;
     Hpa address;
 };

@@ -17,9 +17,7 @@ enum class Access : u8 { read, write, execute };
 enum class Accessor : u8 { current, supervisor };
 
 /// Only then does a #PF say that it was a fetch. SDM 3A, "Page-Fault Exceptions".
-inline bool reports_fetches(const Cpu& c) {
-    return c.efer.has(Efer::nxe) || c.cr4.has(Cr4::smep);
-}
+inline bool reports_fetches(const Cpu& c) { return c.efer.has(Efer::nxe) || c.cr4.has(Cr4::smep); }
 
 /// Where a linear address leads after paging and EPT. Raises #PF, #GP (not canonical) or an EPT
 /// exit. `gpa`, if asked for, gets the guest-physical address. No enclave check.

@@ -24,8 +24,8 @@ Failed raise_ept_exit(Cpu& c, BasicReason reason, u64 qualification, Gva linear,
     return Failed{};
 }
 
-/// A guest-physical access to the APIC-access page; its offset is not reported. SDM 3C, "APIC-Access
-/// VM Exits".
+/// A guest-physical access to the APIC-access page; its offset is not reported. SDM 3C,
+/// "APIC-Access VM Exits".
 Failed raise_apic_exit(Cpu& c) {
     const auto type = c.event.delivering.valid ? ApicAccessType::physical_during_delivery
                                                : ApicAccessType::physical_during_instruction;
@@ -71,8 +71,7 @@ Result<Hpa> walk_ept(Cpu& c, Gpa physical, Access access, Gva linear, bool final
             continue;
         }
         if ((permissions & wanted) != wanted) {
-            const u64 qualification =
-                wanted | permissions << 3 | u64{1} << 7 | u64{final} << 8;
+            const u64 qualification = wanted | permissions << 3 | u64{1} << 7 | u64{final} << 8;
             return raise_ept_exit(c, BasicReason::ept_violation, qualification, linear, physical);
         }
         if (eptp.accessed_and_dirty()) {
@@ -153,7 +152,8 @@ Result<Gpa> walk_paging(Cpu& c, Gva linear, Access access, Accessor as) {
         const Hpa at = TRY(translate_physical(c, used[level], Access::read, linear, false));
         const auto entry = PageEntry::from_raw(read_physical(c, at, 8));
         if (!entry.has(PageEntryBit::p))
-            return raise_page_fault(c, linear.raw(), page_fault_code(c, access, user, false, false));
+            return raise_page_fault(c, linear.raw(),
+                                    page_fault_code(c, access, user, false, false));
         if (has_reserved_bits(entry, level, rules))
             return raise_page_fault(c, linear.raw(), page_fault_code(c, access, user, true, true));
         rights.write &= entry.has(PageEntryBit::rw);

@@ -14,7 +14,7 @@ inline constexpr unsigned enclave_size_bits_64 = 56;
 
 /// ECREATE takes no other bits (INIT is EINIT's to set).
 inline constexpr SgxAttributeFlags supported_attributes{
-    SgxAttribute::debug,          SgxAttribute::mode64bit, SgxAttribute::provisionkey,
+    SgxAttribute::debug, SgxAttribute::mode64bit, SgxAttribute::provisionkey,
     SgxAttribute::einittoken_key, SgxAttribute::kss};
 
 inline constexpr SgxMiscselectWord supported_miscselect{SgxMiscselect::exinfo};

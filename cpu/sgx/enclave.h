@@ -10,12 +10,12 @@ namespace postern::cpu {
 
 struct Enclave {
     bool active;
-    bool debug_opt_in;      // TCS.FLAGS.DBGOPTIN at entry
-    bool outer_tf;          // saved by an opt-out entry
+    bool debug_opt_in;  // TCS.FLAGS.DBGOPTIN at entry
+    bool outer_tf;      // saved by an opt-out entry
     bool mode64;
-    u32 secs_page;          // index into the EPC
+    u32 secs_page;  // index into the EPC
     u32 tcs_page;
-    u64 base;               // ELRANGE
+    u64 base;  // ELRANGE
     u64 size;
     u64 tcs_linear;
     u64 aep;
@@ -23,9 +23,9 @@ struct Enclave {
     u32 misc_select;
     u32 ssa_frame_pages;
     /// Byte offsets into the EPC of the current SSA frame's parts, pages cached at entry.
-    u64 ssa_gpr;            // of GPRSGX
-    u64 ssa_misc;           // of EXINFO (below GPRSGX), when misc_select asks for it
-    u64 ssa_xsave[4];       // of each page of the XSAVE area
+    u64 ssa_gpr;       // of GPRSGX
+    u64 ssa_misc;      // of EXINFO (below GPRSGX), when misc_select asks for it
+    u64 ssa_xsave[4];  // of each page of the XSAVE area
     u64 outer_xcr0;
     Segment outer_fs, outer_gs;
 

@@ -15,8 +15,8 @@ namespace {
 struct LeafRow {
     EnclsLeaf leaf;
     const char* name;
-    Feature feature;   // without it the leaf is undefined
-    LeafHandler run;   // null: not built yet
+    Feature feature;  // without it the leaf is undefined
+    LeafHandler run;  // null: not built yet
 };
 
 constexpr std::array leaves{

@@ -15,9 +15,9 @@ enum class Where : u8 { outside, inside };
 struct LeafRow {
     EncluLeaf leaf;
     const char* name;
-    Feature feature;   // without it the leaf is undefined
-    Where where;       // #GP(0) elsewhere
-    LeafHandler run;   // null: not built yet
+    Feature feature;  // without it the leaf is undefined
+    Where where;      // #GP(0) elsewhere
+    LeafHandler run;  // null: not built yet
 };
 
 constexpr std::array leaves{
@@ -44,8 +44,7 @@ const LeafRow* row_of(const Cpu& c, u32 leaf) {
 }  // namespace
 
 Result<> enclu(Cpu& c) {
-    if (!c.cr0.has(Cr0::pe) || c.flags.has(Rflag::vm) || !has_sgx(c))
-        return invalid_opcode(c);
+    if (!c.cr0.has(Cr0::pe) || c.flags.has(Rflag::vm) || !has_sgx(c)) return invalid_opcode(c);
     if (c.cr0.has(Cr0::ts)) return raise(c, Vector::device_not_available);
     if (c.cpl < 3) return invalid_opcode(c);
     if (!sgx_is_enabled(c)) return general_protection(c);

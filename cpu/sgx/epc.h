@@ -20,9 +20,9 @@ namespace postern::cpu {
 struct SecsHidden {
     u64 enclave_id;
     u64 enclave_context;
-    u64 children;           // EPC pages that belong to the enclave
+    u64 children;  // EPC pages that belong to the enclave
     u64 virtual_children;
-    u64 active_threads;     // logical processors inside
+    u64 active_threads;  // logical processors inside
     sgx::Measurement measurement;
     std::array<u8, 16> isvfamilyid;
     std::array<u8, 16> isvextprodid;
@@ -38,11 +38,11 @@ struct Epc {
     /// Both numbers are multiples of a page.
     Epc(u64 base, u8* memory, u64 size);
 
-    u64 base;                         // physical
+    u64 base;  // physical
     u64 size;
     u64 next_enclave_id = 1;
     u8* bytes;
-    std::vector<EpcmEntry> entries;   // one for each page
+    std::vector<EpcmEntry> entries;  // one for each page
 
     [[nodiscard]] bool contains(Hpa address) const { return address.raw() - base < size; }
     /// From the EPC's first byte. Meaningful only when contained.

@@ -12,7 +12,7 @@ namespace postern::cpu::sgx {
 namespace {
 
 constexpr size_t xstate_bv_offset = 512;
-constexpr size_t zeroed_offset = 520;   // XCOMP_BV and the 8 bytes after it
+constexpr size_t zeroed_offset = 520;  // XCOMP_BV and the 8 bytes after it
 constexpr size_t zeroed_size = 16;
 constexpr size_t mxcsr_offset = 24;
 constexpr size_t xmm_offset = 160;
@@ -63,7 +63,7 @@ LegacyImage initial_legacy(u16 fcw, u16 fsw, u32 mxcsr) {
 
 void save_extended_state(const Cpu& c, Xcr0Word xfrm, u8* area) {
     save_legacy_region(c, area);
-    if (!c.cr4.has(Cr4::osxsave)) return;   // FXSAVE: no header
+    if (!c.cr4.has(Cr4::osxsave)) return;  // FXSAVE: no header
     // Which components are in their initial configuration is not tracked: all are in use.
     put(area, xstate_bv_offset, xfrm.to_raw());
     std::memset(area + zeroed_offset, 0, zeroed_size);

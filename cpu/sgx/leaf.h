@@ -25,9 +25,7 @@ Result<> eresume(Cpu& c);
 Result<> eexit(Cpu& c);
 
 /// Instructions are those of 64-bit mode: EFER.LMA and CS.L.
-inline bool in_64bit_mode(const Cpu& c) {
-    return c.efer.has(Efer::lma) && c.segment[cs].is_long();
-}
+inline bool in_64bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }
 
 inline bool has(const Cpu& c, Feature feature) { return has_feature(*c.system->model, feature); }
 

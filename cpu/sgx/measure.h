@@ -15,7 +15,7 @@ using Digest = std::array<u8, 32>;
 
 struct Measurement {
     std::array<u32, 8> h;
-    u64 blocks;   // of 64 bytes each
+    u64 blocks;  // of 64 bytes each
 };
 
 /// SHA256INITIALIZE, SHA256UPDATE and SHA256FINAL. SDM 3D, "ECREATE", "EADD", "EEXTEND",

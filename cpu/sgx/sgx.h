@@ -17,10 +17,10 @@ Result<> enclu(Cpu& c);
 
 /// Why the enclave is being left: decides SSA.EXITINFO and the synthetic FCW, FSW, MXCSR.
 struct ExitCause {
-    bool is_exception = false;      // else an interrupt, or a VM exit without an exception
+    bool is_exception = false;  // else an interrupt, or a VM exit without an exception
     Vector vector{};
     u32 error_code = 0;
-    u64 address = 0;                // #PF: the full faulting linear address
+    u64 address = 0;  // #PF: the full faulting linear address
     /// RF of the image saved in the SSA: 1 for faults, else as it was.
     bool fault_like = false;
     /// The VM exit of an access (EPT violation and its like) and nothing else.
@@ -37,15 +37,15 @@ void asynchronous_exit(Cpu& c, const ExitCause& cause);
 
 /// What an access means once paging and EPT have translated it.
 enum class Verdict : u8 {
-    ordinary,       // not EPC: RAM or a device
-    enclave_page,   // the enclave's own page; `bytes` is where it lies
-    abort_page,     // EPC seen from outside: reads all ones, writes dropped
-    page_fault,     // #PF with the SGX bit
+    ordinary,      // not EPC: RAM or a device
+    enclave_page,  // the enclave's own page; `bytes` is where it lies
+    abort_page,    // EPC seen from outside: reads all ones, writes dropped
+    page_fault,    // #PF with the SGX bit
 };
 struct AccessCheck {
     Verdict verdict;
-    u8* page;       // host address of the EPC page's first byte, for enclave_page
-    bool r, w, x;   // what EPCM lets the enclave do, for the TLB
+    u8* page;      // host address of the EPC page's first byte, for enclave_page
+    bool r, w, x;  // what EPCM lets the enclave do, for the TLB
 };
 AccessCheck check_access(const Cpu& c, Gva linear, Hpa physical, Access access);
 

@@ -31,11 +31,15 @@ Result<u64> frame_page(Cpu& c, const Thread& thread, u64 linear) {
 
 /// FS or GS inside the enclave. SDM 3D, "EENTER", Operation: type and attributes come from DS.
 Segment enclave_segment(const Cpu& c, u64 base, u32 limit) {
-    constexpr u32 taken_from_ds = 1u << 1 | 3u << 5 | 1u << 12 | 1u << 13;   // W, DPL, AVL, L
-    constexpr u32 always = access_rights_accessed | 1u << 4 | access_rights_present |
-                           1u << 14 | 1u << 15;   // S, P, B, G
-    return {enclave_segment_selector, 0, always | (c.segment[ds].access_rights & taken_from_ds),
-            limit, 0, base};
+    constexpr u32 taken_from_ds = 1u << 1 | 3u << 5 | 1u << 12 | 1u << 13;  // W, DPL, AVL, L
+    constexpr u32 always = access_rights_accessed | 1u << 4 | access_rights_present | 1u << 14 |
+                           1u << 15;  // S, P, B, G
+    return {enclave_segment_selector,
+            0,
+            always | (c.segment[ds].access_rights & taken_from_ds),
+            limit,
+            0,
+            base};
 }
 
 /// What an entry keeps for the way out, and what AEX will need.
@@ -99,8 +103,8 @@ Result<> check_enclave(Cpu& c, const Thread& thread) {
     if (attributes.flags.has(SgxAttribute::mode64bit) != in_64bit_mode(c))
         return general_protection(c);
     if (!c.cr4.has(Cr4::osfxsr)) return general_protection(c);
-    const auto enabled = c.cr4.has(Cr4::osxsave) ? Xcr0Word::from_raw(c.xcr0)
-                                                 : Xcr0Word{Xcr0::x87, Xcr0::sse};
+    const auto enabled =
+        c.cr4.has(Cr4::osxsave) ? Xcr0Word::from_raw(c.xcr0) : Xcr0Word{Xcr0::x87, Xcr0::sse};
     if (!enabled.has_all(attributes.xfrm)) return general_protection(c);
     return Done{};
 }

@@ -11,7 +11,7 @@
 namespace postern::cpu::sgx {
 
 /// In the order of Gpr, as GPRSGX lies in memory.
-inline constexpr u64 Gprsgx::*saved_gpr[gpr_count] = {
+inline constexpr u64 Gprsgx::* saved_gpr[gpr_count] = {
     &Gprsgx::rax, &Gprsgx::rcx, &Gprsgx::rdx, &Gprsgx::rbx, &Gprsgx::rsp, &Gprsgx::rbp,
     &Gprsgx::rsi, &Gprsgx::rdi, &Gprsgx::r8,  &Gprsgx::r9,  &Gprsgx::r10, &Gprsgx::r11,
     &Gprsgx::r12, &Gprsgx::r13, &Gprsgx::r14, &Gprsgx::r15};
@@ -20,7 +20,7 @@ inline constexpr u64 Gprsgx::*saved_gpr[gpr_count] = {
 struct Thread {
     u64 tcs_page;
     u64 secs_page;
-    u64 ssa_gpr;       // byte offsets into the EPC
+    u64 ssa_gpr;  // byte offsets into the EPC
     u64 ssa_xsave[4];
 };
 

@@ -97,20 +97,20 @@ template <class T, Access access, Handler slow>
 Step with_memory(Cpu& c, const Insn* i) {
     constexpr auto tag = access == Access::write ? &TlbEntry::write : &TlbEntry::read;
     const u64 at = fast_linear(c, i);
-    if (T::aligned && is_misaligned(at)) [[unlikely]] TAIL misaligned(c, i);
+    if (T::aligned && is_misaligned(at)) [[unlikely]]
+        TAIL misaligned(c, i);
     u8* p = hit<T, tag>(c, at);
-    if (p == nullptr) [[unlikely]] TAIL miss<slow, access, sizeof(T)>(c, i);
-    return thunk_of(i)(c, i, p);   // of another type than the handlers, still a jump
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<slow, access, sizeof(T)>(c, i);
+    return thunk_of(i)(c, i, p);  // of another type than the handlers, still a jump
 }
 
 template <class T>
 Handler pick(const Insn& i, bool is_store) {
     if (is_store) {
-        return fast_or_slow(i, with_memory<T, Access::write, to_memory_slow<T>>,
-                            to_memory_slow<T>);
+        return fast_or_slow(i, with_memory<T, Access::write, to_memory_slow<T>>, to_memory_slow<T>);
     }
-    return fast_or_slow(i, with_memory<T, Access::read, from_memory_slow<T>>,
-                        from_memory_slow<T>);
+    return fast_or_slow(i, with_memory<T, Access::read, from_memory_slow<T>>, from_memory_slow<T>);
 }
 
 Handler pick_by_size(const Insn& i, unsigned size, bool is_aligned, bool is_store) {

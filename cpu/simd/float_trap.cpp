@@ -3,14 +3,14 @@
 // until the guest's instruction has run. So the signal handler only has to change RIP.
 #include "cpu/simd/float_trap.h"
 
+#include <ucontext.h>
+#include <unistd.h>
 #include <array>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <ucontext.h>
-#include <unistd.h>
 
 #include "cpu/simd/code_arena.h"
 #include "cpu/simd/thunk.h"
@@ -22,10 +22,9 @@ struct sigaction previous;
 
 void report_stray(u64 rip) {
     std::array<char, 96> text;
-    const int length =
-        std::snprintf(text.data(), text.size(),
-                      "postern: SIGFPE at %#llx, outside the guest's instructions\n",
-                      static_cast<unsigned long long>(rip));
+    const int length = std::snprintf(text.data(), text.size(),
+                                     "postern: SIGFPE at %#llx, outside the guest's instructions\n",
+                                     static_cast<unsigned long long>(rip));
     // If that fails there is nobody to tell.
     if (write(STDERR_FILENO, text.data(), static_cast<size_t>(length)) < 0) std::abort();
 }

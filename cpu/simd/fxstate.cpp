@@ -22,18 +22,18 @@ constexpr unsigned fcw_offset = 0;
 constexpr unsigned fsw_offset = 2;
 constexpr unsigned ftw_offset = 4;
 constexpr unsigned mxcsr_offset = 24;
-constexpr unsigned mxcsr_size = 8;      // with MXCSR_MASK
+constexpr unsigned mxcsr_size = 8;  // with MXCSR_MASK
 constexpr unsigned st_offset = 32;
 constexpr unsigned st_end = 160;
 constexpr unsigned xmm_offset = 160;
-constexpr unsigned legacy_end = 416;    // the processor uses nothing beyond
+constexpr unsigned legacy_end = 416;  // the processor uses nothing beyond
 
 // Offsets in the XSAVE header, from the area's start.
 constexpr unsigned xstate_bv_offset = xsave_legacy_size;
 constexpr unsigned xcomp_bv_offset = xsave_legacy_size + 8;
 
 constexpr unsigned avx_size = 256;
-constexpr unsigned avx_offset = xsave_minimum_size;   // standard form; compacted: the same
+constexpr unsigned avx_offset = xsave_minimum_size;  // standard form; compacted: the same
 constexpr unsigned area_size = avx_offset + avx_size;
 constexpr u64 compacted = u64{1} << 63;
 
@@ -41,7 +41,7 @@ constexpr u64 compacted = u64{1} << 63;
 constexpr u16 fcw_mask = 0x1f3f;
 constexpr u16 fcw_fixed_one = 0x0040;
 constexpr u16 fsw_exceptions = 0x003f;
-constexpr u16 fsw_summary = 0x8080;     // ES, and B, which follows it
+constexpr u16 fsw_summary = 0x8080;  // ES, and B, which follows it
 constexpr u16 fsw_cleared_by_fclex = 0x80ff;
 
 using Area = std::array<u8, area_size>;
@@ -183,8 +183,8 @@ bool is_header_legal(const Cpu& c, const Area& area) {
     if (std::any_of(header + zero_from, header + zero_to, [](u8 b) { return b != 0; }))
         return false;
     if (!compact) return (present & ~c.xcr0) == 0;
-    return has_feature(*c.system->model, Feature::xsavec) &&
-           (format & ~compacted & ~c.xcr0) == 0 && (present & ~format) == 0;
+    return has_feature(*c.system->model, Feature::xsavec) && (format & ~compacted & ~c.xcr0) == 0 &&
+           (present & ~format) == 0;
 }
 
 /// XRSTOR loads MXCSR from a standard area whatever XSTATE_BV says, from a compacted one as part

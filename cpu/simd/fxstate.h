@@ -22,14 +22,14 @@ void init_extended_state(Cpu& c, u64 features);
 
 // Instructions; the memory operand is that of the Insn. None changes RIP, mode or events.
 
-Result<> exec_fxsave(Cpu& c, const Insn& i);     // and FXSAVE64
-Result<> exec_fxrstor(Cpu& c, const Insn& i);    // and FXRSTOR64
+Result<> exec_fxsave(Cpu& c, const Insn& i);   // and FXSAVE64
+Result<> exec_fxrstor(Cpu& c, const Insn& i);  // and FXRSTOR64
 Result<> exec_ldmxcsr(Cpu& c, const Insn& i);
 Result<> exec_stmxcsr(Cpu& c, const Insn& i);
-Result<> exec_xsave(Cpu& c, const Insn& i);      // and XSAVE64
+Result<> exec_xsave(Cpu& c, const Insn& i);  // and XSAVE64
 Result<> exec_xsaveopt(Cpu& c, const Insn& i);
 Result<> exec_xsavec(Cpu& c, const Insn& i);
-Result<> exec_xrstor(Cpu& c, const Insn& i);     // both forms of the area
+Result<> exec_xrstor(Cpu& c, const Insn& i);  // both forms of the area
 
 // Of x87 only what initialises it and asks whether it is there.
 
@@ -38,6 +38,6 @@ Result<> exec_fnclex(Cpu& c, const Insn& i);
 Result<> exec_fwait(Cpu& c, const Insn& i);
 Result<> exec_fldcw(Cpu& c, const Insn& i);
 Result<> exec_fnstcw(Cpu& c, const Insn& i);
-Result<> exec_fnstsw(Cpu& c, const Insn& i);     // AX, or memory if form & form_memory
+Result<> exec_fnstsw(Cpu& c, const Insn& i);  // AX, or memory if form & form_memory
 
 }  // namespace postern::cpu

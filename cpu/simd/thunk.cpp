@@ -79,8 +79,7 @@ std::span<const ZydisDecodedOperand> visible(const Decoded& d) {
 }
 std::span<const ZydisDecodedOperand> hidden(const Decoded& d) {
     return {d.operand.data() + d.instruction.operand_count_visible,
-            static_cast<size_t>(d.instruction.operand_count -
-                                d.instruction.operand_count_visible)};
+            static_cast<size_t>(d.instruction.operand_count - d.instruction.operand_count_visible)};
 }
 
 bool writes_flags(const Decoded& d) {
@@ -90,7 +89,7 @@ bool writes_flags(const Decoded& d) {
 
 /// Operand `n`'s register in the thunk: that of the same class.
 ZydisRegister stand_in(const ZydisDecodedOperand& o, unsigned n) {
-    const u8 number = n == 0 ? u8{0} : u8{1};   // (R)AX or (R)CX
+    const u8 number = n == 0 ? u8{0} : u8{1};  // (R)AX or (R)CX
     if (is_xmm(o)) return ZydisRegisterEncode(ZYDIS_REGCLASS_XMM, static_cast<u8>(1 + number));
     return ZydisRegisterEncode(class_of_operand(o), number);
 }
@@ -120,8 +119,8 @@ public:
     }
     void add(const ZydisEncoderRequest& request) {
         ZyanUSize length = bytes_.size() - size_;
-        ok_ = ok_ && ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, bytes_.data() + size_,
-                                                                &length));
+        ok_ = ok_ &&
+              ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, bytes_.data() + size_, &length));
         if (ok_) size_ += length;
     }
     [[nodiscard]] bool ok() const { return ok_; }
@@ -138,7 +137,7 @@ bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
     if (!ZYAN_SUCCESS(ZydisEncoderDecodedInstructionToEncoderRequest(
             &d.instruction, d.operand.data(), d.instruction.operand_count_visible, &request)))
         return false;
-    request.prefixes = 0;   // segment overrides, above all
+    request.prefixes = 0;  // segment overrides, above all
     request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_NONE;
     request.mnemonic = cached_form(request.mnemonic);
     for (unsigned n = 0; n < request.operand_count; ++n) {
@@ -159,8 +158,8 @@ bool is_faithful(const Decoded& d, std::span<const u8> code) {
     ZydisDecoder decoder;
     ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     Decoded again{};
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(),
-                                             &again.instruction, again.operand.data())))
+    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &again.instruction,
+                                             again.operand.data())))
         return false;
     if (again.instruction.mnemonic != cached_form(d.instruction.mnemonic) ||
         again.instruction.length != code.size() ||
@@ -212,8 +211,7 @@ void emit_load(Emitter& e, const ZydisDecodedOperand& o, unsigned n) {
         e.add(ZYDIS_MNEMONIC_MOVAPS, {reg(to), vector_slot(index_of(n))});
     } else if (class_of_operand(o) == ZYDIS_REGCLASS_GPR8) {
         // The row is a byte offset.
-        e.add(ZYDIS_MNEMONIC_MOV,
-              {reg(to), memory(1, ZYDIS_REGISTER_RDI, 0, index_of(n), 1)});
+        e.add(ZYDIS_MNEMONIC_MOV, {reg(to), memory(1, ZYDIS_REGISTER_RDI, 0, index_of(n), 1)});
     } else if (is_read(o)) {
         e.add(ZYDIS_MNEMONIC_MOV, {reg(full_register(to)), gpr_slot(index_of(n))});
     }
@@ -243,7 +241,7 @@ Step go_on(Cpu& c, const Insn* i) { NEXT(c, i); }
 
 /// From LAHF and SETO. Instructions on vectors leave no flag undefined.
 Step finish_flags(Cpu& c, const Insn* i, u64 ah_al) {
-    constexpr u64 ah_flags = 0xd5;   // SF ZF AF PF CF
+    constexpr u64 ah_flags = 0xd5;  // SF ZF AF PF CF
     from_image(c, (ah_al >> 8 & ah_flags) | (ah_al & 1) << 11);
     return go_on(c, i);
 }

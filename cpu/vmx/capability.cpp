@@ -74,9 +74,7 @@ bool has_sgx(const Cpu& c) {
 
 u64 allowed_cr4(const Cpu& c) { return supported_cr4(model_of(c)).to_raw(); }
 
-bool read_capability(u32 msr, u64& value) {
-    return read_capability(msr, default_model(), value);
-}
+bool read_capability(u32 msr, u64& value) { return read_capability(msr, default_model(), value); }
 
 bool read_capability(const Cpu& c, u32 msr, u64& value) {
     return read_capability(msr, model_of(c), value);

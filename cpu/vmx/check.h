@@ -15,8 +15,8 @@
 namespace postern::cpu::vmx {
 
 struct EntryCheck {
-    std::string_view title;   // in SDM 3C
-    std::string_view rule;    // unique
+    std::string_view title;  // in SDM 3C
+    std::string_view rule;   // unique
     bool (*holds)(Cpu& c);
     /// Of the failed entry, for a check of guest state.
     EntryFailureQualification qualification = EntryFailureQualification::none;

@@ -134,13 +134,10 @@ constexpr std::array checks{
                [](Cpu& c) { return accepts(ControlWord::entry, get<F::vm_entry_controls>(c)); }},
     EntryCheck{entering, "interruption type is not reserved",
                [](Cpu& c) {
-                   return implies(injection(c).valid(),
-                                  static_cast<u8>(injection(c).type()) != 1);
+                   return implies(injection(c).valid(), static_cast<u8>(injection(c).type()) != 1);
                }},
     EntryCheck{entering, "vector fits the interruption type",
-               [](Cpu& c) {
-                   return implies(injection(c).valid(), is_valid_vector(injection(c)));
-               }},
+               [](Cpu& c) { return implies(injection(c).valid(), is_valid_vector(injection(c))); }},
     EntryCheck{entering, "error code is delivered exactly where the exception has one",
                [](Cpu& c) {
                    const auto event = injection(c);

@@ -23,18 +23,26 @@ constexpr std::string_view rip_rflags = "Checks on Guest RIP, RFLAGS, and SSP";
 constexpr std::string_view non_register = "Checks on Guest Non-Register State";
 
 /// IA32_DEBUGCTL without bus-lock detection and RTM.
-constexpr u64 debugctl_defined =
-    DebugctlWord{Debugctl::lbr,        Debugctl::btf,         Debugctl::tr,
-                 Debugctl::bts,        Debugctl::btint,       Debugctl::bts_off_os,
-                 Debugctl::bts_off_usr, Debugctl::freeze_lbrs_on_pmi,
-                 Debugctl::freeze_perfmon_on_pmi, Debugctl::enable_uncore_pmi,
-                 Debugctl::freeze_while_smm}
-        .to_raw();
+constexpr u64 debugctl_defined = DebugctlWord{Debugctl::lbr,
+                                              Debugctl::btf,
+                                              Debugctl::tr,
+                                              Debugctl::bts,
+                                              Debugctl::btint,
+                                              Debugctl::bts_off_os,
+                                              Debugctl::bts_off_usr,
+                                              Debugctl::freeze_lbrs_on_pmi,
+                                              Debugctl::freeze_perfmon_on_pmi,
+                                              Debugctl::enable_uncore_pmi,
+                                              Debugctl::freeze_while_smm}
+                                     .to_raw();
 
-constexpr u64 pending_debug_defined =
-    PendingDebugExceptions{PendingDebug::b0, PendingDebug::b1, PendingDebug::b2,
-                           PendingDebug::b3, PendingDebug::enabled_breakpoint, PendingDebug::bs}
-        .to_raw();
+constexpr u64 pending_debug_defined = PendingDebugExceptions{PendingDebug::b0,
+                                                             PendingDebug::b1,
+                                                             PendingDebug::b2,
+                                                             PendingDebug::b3,
+                                                             PendingDebug::enabled_breakpoint,
+                                                             PendingDebug::bs}
+                                          .to_raw();
 
 Cr0Word cr0(const Cpu& c) { return Cr0Word::from_raw(get<F::guest_cr0>(c)); }
 Cr4Word cr4(const Cpu& c) { return Cr4Word::from_raw(get<F::guest_cr4>(c)); }
@@ -54,9 +62,8 @@ bool injects(const Cpu& c, InterruptionType type) {
 }
 
 bool is_valid_cr0(const Cpu& c) {
-    const Cr0Word optional = has(c, SecondaryControl::unrestricted_guest)
-                                 ? Cr0Word{Cr0::pe, Cr0::pg}
-                                 : Cr0Word{};
+    const Cr0Word optional =
+        has(c, SecondaryControl::unrestricted_guest) ? Cr0Word{Cr0::pe, Cr0::pg} : Cr0Word{};
     const u64 required = cr0_fixed0 & ~optional.to_raw();
     return (cr0(c).to_raw() & required) == required && (cr0(c).to_raw() & ~cr0_fixed1) == 0;
 }
@@ -122,10 +129,9 @@ constexpr std::array checks{
                    return implies(has(c, EntryControl::load_debug_controls),
                                   (get<F::guest_ia32_debugctl>(c) & ~debugctl_defined) == 0);
                }},
-    EntryCheck{registers, "an IA-32e mode guest has PG and PAE",
-               [](Cpu& c) {
-                   return implies(is_ia32e(c), cr0(c).has(Cr0::pg) && cr4(c).has(Cr4::pae));
-               }},
+    EntryCheck{
+        registers, "an IA-32e mode guest has PG and PAE",
+        [](Cpu& c) { return implies(is_ia32e(c), cr0(c).has(Cr0::pg) && cr4(c).has(Cr4::pae)); }},
     EntryCheck{registers, "a guest outside IA-32e mode has no PCIDE",
                [](Cpu& c) { return implies(!is_ia32e(c), !cr4(c).has(Cr4::pcide)); }},
     EntryCheck{registers, "guest CR3 is physical",
@@ -145,10 +151,9 @@ constexpr std::array checks{
                    return implies(has(c, EntryControl::load_ia32_pat),
                                   is_valid_pat(get<F::guest_ia32_pat>(c)));
                }},
-    EntryCheck{registers, "guest IA32_EFER fits IA-32e mode and paging",
-               [](Cpu& c) {
-                   return implies(has(c, EntryControl::load_ia32_efer), is_valid_efer(c));
-               }},
+    EntryCheck{
+        registers, "guest IA32_EFER fits IA-32e mode and paging",
+        [](Cpu& c) { return implies(has(c, EntryControl::load_ia32_efer), is_valid_efer(c)); }},
 
     EntryCheck{tables, "guest GDTR and IDTR bases are canonical",
                [](Cpu& c) {
@@ -161,9 +166,7 @@ constexpr std::array checks{
                }},
 
     EntryCheck{rip_rflags, "guest RIP has 32 bits outside 64-bit mode",
-               [](Cpu& c) {
-                   return implies(!is_64_bit_code(c), get<F::guest_rip>(c) >> 32 == 0);
-               }},
+               [](Cpu& c) { return implies(!is_64_bit_code(c), get<F::guest_rip>(c) >> 32 == 0); }},
     // One bit weaker than canonical: the instruction after the last canonical one is reachable.
     EntryCheck{rip_rflags, "guest RIP has identical bits 63:48 in 64-bit mode",
                [](Cpu& c) {
@@ -177,13 +180,11 @@ constexpr std::array checks{
                }},
     EntryCheck{rip_rflags, "guest RFLAGS.VM is 0 in IA-32e mode and without protection",
                [](Cpu& c) {
-                   return implies(is_ia32e(c) || !cr0(c).has(Cr0::pe),
-                                  !flags(c).has(Rflag::vm));
+                   return implies(is_ia32e(c) || !cr0(c).has(Cr0::pe), !flags(c).has(Rflag::vm));
                }},
     EntryCheck{rip_rflags, "an external interrupt needs guest RFLAGS.IF",
                [](Cpu& c) {
-                   return implies(injects(c, InterruptionType::external),
-                                  flags(c).has(Rflag::if_));
+                   return implies(injects(c, InterruptionType::external), flags(c).has(Rflag::if_));
                }},
 
     EntryCheck{non_register, "activity state is supported",
@@ -201,21 +202,18 @@ constexpr std::array checks{
                }},
     EntryCheck{non_register, "the injected event wakes a halted processor",
                [](Cpu& c) {
-                   return implies(
-                       is_activity(c, ActivityState::hlt) && injection(c).valid(),
-                       wakes_from_halt(injection(c)));
+                   return implies(is_activity(c, ActivityState::hlt) && injection(c).valid(),
+                                  wakes_from_halt(injection(c)));
                }},
     EntryCheck{non_register, "interruptibility has no reserved bit",
                [](Cpu& c) { return (blocking(c).to_raw() & interruptibility_reserved) == 0; }},
     EntryCheck{non_register, "STI and MOV SS do not block together",
                [](Cpu& c) {
-                   return !blocking(c).has_all(
-                       {Interruptibility::sti, Interruptibility::mov_ss});
+                   return !blocking(c).has_all({Interruptibility::sti, Interruptibility::mov_ss});
                }},
     EntryCheck{non_register, "blocking by STI needs RFLAGS.IF",
                [](Cpu& c) {
-                   return implies(blocking(c).has(Interruptibility::sti),
-                                  flags(c).has(Rflag::if_));
+                   return implies(blocking(c).has(Interruptibility::sti), flags(c).has(Rflag::if_));
                }},
     EntryCheck{non_register, "no external interrupt while STI or MOV SS blocks",
                [](Cpu& c) {
@@ -232,23 +230,21 @@ constexpr std::array checks{
                [](Cpu& c) { return !blocking(c).has(Interruptibility::smi); }},
     EntryCheck{non_register, "no virtual NMI while virtual NMIs are blocked",
                [](Cpu& c) {
-                   return implies(has(c, PinControl::virtual_nmis) &&
-                                      injects(c, InterruptionType::nmi),
-                                  !blocking(c).has(Interruptibility::nmi));
+                   return implies(
+                       has(c, PinControl::virtual_nmis) && injects(c, InterruptionType::nmi),
+                       !blocking(c).has(Interruptibility::nmi));
                }},
     EntryCheck{non_register, "an enclave interruption excludes blocking by MOV SS",
                [](Cpu& c) {
                    return implies(blocking(c).has(Interruptibility::enclave),
                                   !blocking(c).has(Interruptibility::mov_ss));
                }},
-    EntryCheck{non_register, "an enclave interruption needs SGX",
-               [](Cpu& c) {
-                   return implies(blocking(c).has(Interruptibility::enclave), has_sgx(c));
-               }},
+    EntryCheck{
+        non_register, "an enclave interruption needs SGX",
+        [](Cpu& c) { return implies(blocking(c).has(Interruptibility::enclave), has_sgx(c)); }},
     EntryCheck{non_register, "pending debug exceptions have no reserved bit",
                [](Cpu& c) {
-                   return (get<F::guest_pending_debug_exceptions>(c) & ~pending_debug_defined) ==
-                          0;
+                   return (get<F::guest_pending_debug_exceptions>(c) & ~pending_debug_defined) == 0;
                }},
     EntryCheck{non_register, "pending single step agrees with TF and BTF",
                [](Cpu& c) { return is_single_step_consistent(c); }},

@@ -55,37 +55,34 @@ constexpr std::array checks{
                    return implies(has(c, ExitControl::load_ia32_pat),
                                   is_valid_pat(get<F::host_ia32_pat>(c)));
                }},
-    EntryCheck{registers, "host IA32_EFER fits the host address-space size",
-               [](Cpu& c) {
-                   return implies(has(c, ExitControl::load_ia32_efer), is_valid_host_efer(c));
-               }},
+    EntryCheck{
+        registers, "host IA32_EFER fits the host address-space size",
+        [](Cpu& c) { return implies(has(c, ExitControl::load_ia32_efer), is_valid_host_efer(c)); }},
 
-    EntryCheck{segments, "host selectors have RPL and TI 0",
-               [](Cpu& c) {
-                   return have_no_rpl_and_ti<F::host_es_selector, F::host_cs_selector,
-                                             F::host_ss_selector, F::host_ds_selector,
-                                             F::host_fs_selector, F::host_gs_selector,
-                                             F::host_tr_selector>(c);
-               }},
+    EntryCheck{
+        segments, "host selectors have RPL and TI 0",
+        [](Cpu& c) {
+            return have_no_rpl_and_ti<F::host_es_selector, F::host_cs_selector, F::host_ss_selector,
+                                      F::host_ds_selector, F::host_fs_selector, F::host_gs_selector,
+                                      F::host_tr_selector>(c);
+        }},
     EntryCheck{segments, "host CS selector is not null",
                [](Cpu& c) { return get<F::host_cs_selector>(c) != 0; }},
     EntryCheck{segments, "host TR selector is not null",
                [](Cpu& c) { return get<F::host_tr_selector>(c) != 0; }},
     EntryCheck{segments, "host SS selector is not null outside 64-bit mode",
                [](Cpu& c) { return implies(!is_64_bit(c), get<F::host_ss_selector>(c) != 0); }},
-    EntryCheck{segments, "host FS, GS and TR bases are canonical",
-               [](Cpu& c) {
-                   return are_canonical<F::host_fs_base, F::host_gs_base, F::host_tr_base>(c);
-               }},
+    EntryCheck{
+        segments, "host FS, GS and TR bases are canonical",
+        [](Cpu& c) { return are_canonical<F::host_fs_base, F::host_gs_base, F::host_tr_base>(c); }},
     EntryCheck{segments, "host GDTR and IDTR bases are canonical",
                [](Cpu& c) { return are_canonical<F::host_gdtr_base, F::host_idtr_base>(c); }},
 
     EntryCheck{sizes, "host address-space size is the current mode's",
                [](Cpu& c) { return is_64_bit(c) == c.efer.has(Efer::lma); }},
-    EntryCheck{sizes, "an IA-32e mode guest needs a 64-bit host",
-               [](Cpu& c) {
-                   return implies(!is_64_bit(c), !has(c, EntryControl::ia32e_mode_guest));
-               }},
+    EntryCheck{
+        sizes, "an IA-32e mode guest needs a 64-bit host",
+        [](Cpu& c) { return implies(!is_64_bit(c), !has(c, EntryControl::ia32e_mode_guest)); }},
     EntryCheck{sizes, "host CR4 fits the address-space size",
                [](Cpu& c) {
                    const auto cr4 = Cr4Word::from_raw(get<F::host_cr4>(c));

@@ -16,9 +16,7 @@ constexpr std::string_view title = "Checks on Guest Segment Registers";
 
 Segment segment(const Cpu& c, unsigned index) { return guest_segment(c.vmx.vmcs, index); }
 
-bool is_v86(const Cpu& c) {
-    return Rflags::from_raw(get<F::guest_rflags>(c)).has(Rflag::vm);
-}
+bool is_v86(const Cpu& c) { return Rflags::from_raw(get<F::guest_rflags>(c)).has(Rflag::vm); }
 bool is_unrestricted(const Cpu& c) { return has(c, SecondaryControl::unrestricted_guest); }
 
 // Code types as the manual numbers them.
@@ -96,9 +94,7 @@ bool is_valid_ss_dpl(const Cpu& c) {
 }
 
 /// Data and non-conforming code only.
-bool is_valid_data_dpl(const Segment& s) {
-    return s.type() > 11 || s.dpl() >= s.rpl();
-}
+bool is_valid_data_dpl(const Segment& s) { return s.type() > 11 || s.dpl() >= s.rpl(); }
 
 bool is_valid_tr_type(const Cpu& c) {
     const unsigned type = segment(c, tr).type();
@@ -138,9 +134,8 @@ constexpr std::array checks{
                }},
     EntryCheck{title, "CS, SS, DS and ES bases have 32 bits",
                [](Cpu& c) {
-                   return all_of(c, es, ds, [](const Segment& s, unsigned) {
-                       return s.base >> 32 == 0;
-                   });
+                   return all_of(c, es, ds,
+                                 [](const Segment& s, unsigned) { return s.base >> 32 == 0; });
                }},
 
     EntryCheck{title, "CS is accessed code",
@@ -175,8 +170,7 @@ constexpr std::array checks{
                }},
     EntryCheck{title, "code and data segments are present",
                [](Cpu& c) {
-                   return code_and_data(c,
-                                        [](const Segment& s, unsigned) { return s.present(); });
+                   return code_and_data(c, [](const Segment& s, unsigned) { return s.present(); });
                }},
     EntryCheck{title, "code and data rights have no reserved bit",
                [](Cpu& c) {
@@ -187,14 +181,12 @@ constexpr std::array checks{
                [](Cpu& c) { return implies(is_64_bit_code(c), !segment(c, cs).db()); }},
     EntryCheck{title, "code and data granularity fits the limit",
                [](Cpu& c) {
-                   return code_and_data(c, [](const Segment& s, unsigned) {
-                       return is_granularity_consistent(s);
-                   });
+                   return code_and_data(
+                       c, [](const Segment& s, unsigned) { return is_granularity_consistent(s); });
                }},
 
     EntryCheck{title, "TR is a busy TSS", [](Cpu& c) { return is_valid_tr_type(c); }},
-    EntryCheck{title, "TR has S clear",
-               [](Cpu& c) { return !segment(c, tr).is_code_or_data(); }},
+    EntryCheck{title, "TR has S clear", [](Cpu& c) { return !segment(c, tr).is_code_or_data(); }},
     EntryCheck{title, "TR is present", [](Cpu& c) { return segment(c, tr).present(); }},
     EntryCheck{title, "TR is usable", [](Cpu& c) { return !segment(c, tr).unusable(); }},
     EntryCheck{title, "TR rights have no reserved bit",
@@ -202,18 +194,15 @@ constexpr std::array checks{
     EntryCheck{title, "TR granularity fits the limit",
                [](Cpu& c) { return is_granularity_consistent(segment(c, tr)); }},
 
-    EntryCheck{title, "LDTR is an LDT",
-               [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return s.type() == 2; });
-               }},
+    EntryCheck{
+        title, "LDTR is an LDT",
+        [](Cpu& c) { return usable_ldtr(c, [](const Segment& s) { return s.type() == 2; }); }},
     EntryCheck{title, "LDTR has S clear",
                [](Cpu& c) {
                    return usable_ldtr(c, [](const Segment& s) { return !s.is_code_or_data(); });
                }},
     EntryCheck{title, "LDTR is present",
-               [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return s.present(); });
-               }},
+               [](Cpu& c) { return usable_ldtr(c, [](const Segment& s) { return s.present(); }); }},
     EntryCheck{title, "LDTR rights have no reserved bit",
                [](Cpu& c) {
                    return usable_ldtr(c, [](const Segment& s) { return !has_reserved_rights(s); });

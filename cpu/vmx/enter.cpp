@@ -92,8 +92,8 @@ void load_guest_flow(Cpu& c) {
     const bool nmi_pending = c.event.nmi_pending;
     c.event = {};
     c.event.nmi_pending = nmi_pending;
-    c.event.blocking = InterruptibilityState::from_raw(
-        static_cast<u32>(v.get<F::guest_interruptibility_state>()));
+    c.event.blocking =
+        InterruptibilityState::from_raw(static_cast<u32>(v.get<F::guest_interruptibility_state>()));
     c.event.activity =
         static_cast<ActivityState>(static_cast<u32>(v.get<F::guest_activity_state>()));
     if (keeps_pending_debug(event, c.event.blocking))
@@ -111,8 +111,7 @@ void start_controls(Cpu& c) {
     c.vmx.apic_access = {};
     if (has(v, SecondaryControl::virtualize_apic_accesses))
         c.vmx.apic_access = {true, v.get<F::apic_access_address>()};
-    c.vmx.tsc_offset =
-        has(v, PrimaryControl::use_tsc_offsetting) ? v.get<F::tsc_offset>() : 0;
+    c.vmx.tsc_offset = has(v, PrimaryControl::use_tsc_offsetting) ? v.get<F::tsc_offset>() : 0;
     c.vmx.preemption_deadline = has(v, PinControl::activate_vmx_preemption_timer)
                                     ? now(c) + v.get<F::vmx_preemption_timer_value>()
                                     : ~u64{0};

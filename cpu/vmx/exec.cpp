@@ -30,8 +30,7 @@ constexpr std::array instructions{
     VmxInstruction{BasicReason::vmptrst, Report::memory, "VMPTRST in VMX root operation"},
     VmxInstruction{BasicReason::vmread, Report::vmread_vmwrite, "VMREAD in VMX root operation"},
     VmxInstruction{BasicReason::vmresume, Report::nothing, "VMRESUME in VMX root operation"},
-    VmxInstruction{BasicReason::vmwrite, Report::vmread_vmwrite,
-                   "VMWRITE in VMX root operation"},
+    VmxInstruction{BasicReason::vmwrite, Report::vmread_vmwrite, "VMWRITE in VMX root operation"},
     VmxInstruction{BasicReason::vmxoff, Report::nothing, "VMXOFF in VMX root operation"},
     VmxInstruction{BasicReason::vmxon, Report::memory, "VMXON: software's own VMX operation"},
     VmxInstruction{BasicReason::invept, Report::memory_and_register,
@@ -103,8 +102,7 @@ u32 memory_operand_information(const Insn& i) {
     const bool has_index = i.index < gpr_count;
     const bool has_base = i.base < gpr_count;
     const MemoryOperandParts parts{
-        .address_size =
-            (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64,
+        .address_size = (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64,
         .segment = operand_segment(i),
         .scaling = i.scale,
         .has_index = has_index,

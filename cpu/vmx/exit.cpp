@@ -35,8 +35,8 @@ InterruptionInformation as_from_enclave(InterruptionInformation event) {
 /// That Occur During Event Delivery".
 EventInProgress original_event(const Cpu& c, const Exit& e) {
     const auto direct = InterruptionInformation::from_raw(e.interruption_information);
-    const bool double_fault = e.reason == BasicReason::exception_or_nmi &&
-                              direct.is_exception(Vector::double_fault);
+    const bool double_fault =
+        e.reason == BasicReason::exception_or_nmi && direct.is_exception(Vector::double_fault);
     if (double_fault || e.reason == BasicReason::triple_fault) return {};
     return c.event.delivering;
 }
@@ -61,9 +61,9 @@ void record_idt_vectoring(Vmcs& v, const EventInProgress& original) {
 
 /// Addresses lose their page offset if and only if an enclave's own instruction made the access.
 u64 recorded_qualification(const Exit& e, InterruptionInformation event) {
-    const bool address = e.reason == BasicReason::apic_access ||
-                         (e.reason == BasicReason::exception_or_nmi &&
-                          event.is_exception(Vector::page_fault));
+    const bool address =
+        e.reason == BasicReason::apic_access ||
+        (e.reason == BasicReason::exception_or_nmi && event.is_exception(Vector::page_fault));
     return e.enclave && address ? e.qualification & ~page_offset : e.qualification;
 }
 
@@ -92,8 +92,8 @@ void record_information(Cpu& c, const Exit& e, const EventInProgress& original) 
     record_idt_vectoring(v, original);
     v.set<F::vm_exit_instruction_length>(recorded_length(e, original));
     v.set<F::vm_exit_instruction_information>(e.enclave ? 0 : e.instruction_information);
-    v.set<F::vm_entry_interruption_information>(
-        v.get<F::vm_entry_interruption_information>() & ~bit_mask(31, 31));
+    v.set<F::vm_entry_interruption_information>(v.get<F::vm_entry_interruption_information>() &
+                                                ~bit_mask(31, 31));
     const auto controls = EntryControls::from_raw(static_cast<u32>(v.get<F::vm_entry_controls>()));
     v.set<F::vm_entry_controls>(
         controls.with(EntryControl::ia32e_mode_guest, c.efer.has(Efer::lma)).to_raw());
@@ -101,9 +101,9 @@ void record_information(Cpu& c, const Exit& e, const EventInProgress& original) 
 
 /// How a VM exit saves RF.
 enum class ResumeFlag : u8 {
-    as_it_was,   // or set, if the exit says that it is fault-like
-    clear,       // an instruction that exits
-    access,      // an access that exits: set, or the image of the event being delivered
+    as_it_was,  // or set, if the exit says that it is fault-like
+    clear,      // an instruction that exits
+    access,     // an access that exits: set, or the image of the event being delivered
 };
 
 ResumeFlag resume_flag_rule(BasicReason reason) {
@@ -164,8 +164,8 @@ InterruptibilityState saved_interruptibility(const Cpu& c, const Exit& e) {
         static_cast<u32>(c.vmx.vmcs.get<F::guest_interruptibility_state>()));
     const EventInProgress& event = c.event.delivering;
     const bool unmodified = event.valid && event.injected && !e.enclave;
-    const bool enclave = unmodified ? loaded.has(Interruptibility::enclave)
-                                    : e.enclave || delivers_from_enclave(c);
+    const bool enclave =
+        unmodified ? loaded.has(Interruptibility::enclave) : e.enclave || delivers_from_enclave(c);
     return c.event.blocking.with(Interruptibility::enclave, enclave);
 }
 
@@ -241,8 +241,7 @@ void save_guest(Cpu& c, const Exit& e, const EventInProgress& original) {
     const auto flags = Rflags::from_raw(rflags(c));
     v.set<F::guest_rip>(c.rip);
     v.set<F::guest_rsp>(c.gpr[rsp]);
-    v.set<F::guest_rflags>(
-        flags.with(Rflag::rf, saved_resume_flag(c, e, original)).to_raw());
+    v.set<F::guest_rflags>(flags.with(Rflag::rf, saved_resume_flag(c, e, original)).to_raw());
     save_non_register_state(c, e);
 }
 
@@ -263,7 +262,7 @@ void exit(Cpu& c, const Exit& e) {
     record_information(c, e, original);
     save_guest(c, e, original);
     const Vmcs& v = c.vmx.vmcs;
-    c.vmx.tsc_offset = 0;   // the store area gets the time-stamp counter as it is
+    c.vmx.tsc_offset = 0;  // the store area gets the time-stamp counter as it is
     const bool stored = store_msr_list(c, Hpa{v.get<F::vm_exit_msr_store_address>()},
                                        static_cast<u32>(v.get<F::vm_exit_msr_store_count>()));
     if (!stored) return abort(c, Abort::saving_guest_msrs);

@@ -24,8 +24,6 @@ void write_region(Cpu& c, Hpa region) {
         write_physical(c, region + (region_fields + 8 * n), 8, v.slot[n]);
 }
 
-void clear_launch_state(Cpu& c, Hpa region) {
-    write_physical(c, region + region_launched, 8, 0);
-}
+void clear_launch_state(Cpu& c, Hpa region) { write_physical(c, region + region_launched, 8, 0); }
 
 }  // namespace postern::cpu::vmx

@@ -32,7 +32,7 @@ inline constexpr u64 no_vmcs = ~u64{0};
 /// "Virtualize APIC accesses" of the running guest.
 struct ApicAccessPage {
     bool virtualized;
-    u64 page;   // physical
+    u64 page;  // physical
     [[nodiscard]] bool covers(Hpa at) const { return virtualized && at.page().raw() == page; }
     friend bool operator==(const ApicAccessPage&, const ApicAccessPage&) = default;
 };
@@ -49,18 +49,18 @@ struct TlbTag {
 };
 
 struct VmxState {
-    bool on;                   // between VMXON and VMXOFF
+    bool on;  // between VMXON and VMXOFF
     bool non_root;
-    bool hosted;               // the hypervisor is native code: the run loop returns at a VM exit
+    bool hosted;  // the hypervisor is native code: the run loop returns at a VM exit
     u64 vmxon_region;
-    u64 current;               // physical address of the current VMCS, or no_vmcs
-    u64 preemption_deadline;   // absolute time; ~0 when the timer is off
-    u16 vpid;                  // of the running guest; 0 in root
-    u64 ept_pointer;           // of the running guest; 0 without EPT
+    u64 current;              // physical address of the current VMCS, or no_vmcs
+    u64 preemption_deadline;  // absolute time; ~0 when the timer is off
+    u16 vpid;                 // of the running guest; 0 in root
+    u64 ept_pointer;          // of the running guest; 0 without EPT
     u64 tsc_offset;
     ApicAccessPage apic_access;
-    TlbTag tlb_tag;            // hosted only: bare, the root's translations share the TLB
-    u32 abort;                 // VMX-abort indicator: not 0, and the processor is shut down
+    TlbTag tlb_tag;  // hosted only: bare, the root's translations share the TLB
+    u32 abort;       // VMX-abort indicator: not 0, and the processor is shut down
     Vmcs vmcs;
 };
 

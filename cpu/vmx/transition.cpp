@@ -51,8 +51,9 @@ void load_host_segments(Cpu& c) {
     set_segment(c, es, host_data(selector<F::host_es_selector>(c), 0));
     set_segment(c, fs, host_data(selector<F::host_fs_selector>(c), v.get<F::host_fs_base>()));
     set_segment(c, gs, host_data(selector<F::host_gs_selector>(c), v.get<F::host_gs_base>()));
-    set_segment(c, tr, {selector<F::host_tr_selector>(c), 0, tss_rights, tss_limit, 0,
-                        v.get<F::host_tr_base>()});
+    set_segment(
+        c, tr,
+        {selector<F::host_tr_selector>(c), 0, tss_rights, tss_limit, 0, v.get<F::host_tr_base>()});
     set_segment(c, ldtr, {0, 0, access_rights_unusable, 0, 0, 0});
     c.gdtr = {v.get<F::host_gdtr_base>(), table_limit};
     c.idtr = {v.get<F::host_idtr_base>(), table_limit};
@@ -93,8 +94,8 @@ void load_host_flow(Cpu& c) {
 
 /// What decides a translation besides the tables themselves.
 TlbTag current_tag(const Cpu& c) {
-    return {true,     c.vmx.vpid,       c.vmx.ept_pointer, c.cr0.to_raw(),
-            c.cr3,    c.cr4.to_raw(),   c.efer.to_raw(),   c.vmx.apic_access};
+    return {true,  c.vmx.vpid,     c.vmx.ept_pointer, c.cr0.to_raw(),
+            c.cr3, c.cr4.to_raw(), c.efer.to_raw(),   c.vmx.apic_access};
 }
 
 }  // namespace

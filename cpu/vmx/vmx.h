@@ -43,7 +43,7 @@ struct Exit {
     u64 qualification = 0;
     u64 guest_linear = 0;
     u64 guest_physical = 0;
-    u32 interruption_information = 0;   // VM-exit interruption information
+    u32 interruption_information = 0;  // VM-exit interruption information
     u32 interruption_error_code = 0;
     u32 instruction_length = 0;
     u32 instruction_information = 0;

@@ -21,7 +21,7 @@ using namespace cpu;
 constexpr u64 most_instructions = 100'000;
 constexpr u64 memory_first = guest_at::code, memory_last = guest_at::page_tables;
 constexpr u8 filling = 0xa5;
-constexpr u32 user_bit = 4;   // of #PF's error code
+constexpr u32 user_bit = 4;  // of #PF's error code
 
 struct FlagName {
     const char* name;

@@ -57,9 +57,12 @@ bool read_fault(std::istringstream& line, Specification& s) {
     Values values;
     if (!read_values(line, values, nullptr)) return false;
     for (const auto& [name, value] : values) {
-        if (name == "cr2") fault.cr2 = value;
-        else if (name == "at") fault.at = value;
-        else return false;
+        if (name == "cr2")
+            fault.cr2 = value;
+        else if (name == "at")
+            fault.at = value;
+        else
+            return false;
     }
     s.fault = fault;
     return true;
@@ -84,10 +87,14 @@ bool read_line(const std::string& text, Specification& s) {
     if (what == "fault") return read_fault(line, s);
     if (what == "stop") return read_stop(line, s);
     if (!(line >> value)) return false;
-    if (what == "cpl") s.cpl = static_cast<unsigned>(number(value));
-    else if (what == "at") s.at = number(value);
-    else if (what == "instructions") s.instructions = number(value);
-    else return false;
+    if (what == "cpl")
+        s.cpl = static_cast<unsigned>(number(value));
+    else if (what == "at")
+        s.at = number(value);
+    else if (what == "instructions")
+        s.instructions = number(value);
+    else
+        return false;
     return true;
 }
 

@@ -159,11 +159,19 @@ def check_sacrifices(postern, guest):
         expect(f"{name}.end" not in said, f"{name}: the guest went on")
 
 
+def check_hostile_at_length(postern, guest):
+    """30 million instructions of an enclave that does nothing but exit."""
+    status, said, _ = run(postern, guest, "scenario=hostile instructions=30000000")
+    expect(status == 1, f"hostile at length: it ends with {status}")
+    check_hostile(said)
+
+
 def main():
     guest, postern = sys.argv[1:]
     check_default(postern, guest)
     check_hashes(postern, guest)
     check_sacrifices(postern, guest)
+    check_hostile_at_length(postern, guest)
     print("ok")
 
 

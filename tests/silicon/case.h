@@ -13,8 +13,8 @@ namespace postern::silicon {
 inline constexpr u64 scratch = 0x2000'0000, scratch_size = 0x2000;
 inline constexpr u64 code = 0x2010'0000, code_size = 0x3000;
 inline constexpr u64 usual_place = code + 0x800;
-inline constexpr u64 far_target = code + 0x2800;   // of direct and indirect branches
-inline constexpr u64 near_distance = 0x40;         // of branches by 8 bits, from the instruction
+inline constexpr u64 far_target = code + 0x2800;  // of direct and indirect branches
+inline constexpr u64 near_distance = 0x40;        // of branches by 8 bits, from the instruction
 
 using Xmm = std::array<u8, 16>;
 
@@ -29,15 +29,15 @@ struct Registers {
 struct Case {
     std::array<u8, 16> bytes;
     unsigned length;
-    u16 row;             // ZydisMnemonic
-    Registers before;    // rip: where the instruction lies
-    u64 operand_at;      // within the scratch area, so many bytes:
+    u16 row;           // ZydisMnemonic
+    Registers before;  // rip: where the instruction lies
+    u64 operand_at;    // within the scratch area, so many bytes:
     std::array<u8, 64> operand;
 };
 
 struct Outcome {
     Registers after;
-    int vector;          // of a fault, or -1
+    int vector;  // of a fault, or -1
     u32 error_code;
     u64 cr2;
     std::array<u8, scratch_size> memory;

@@ -15,8 +15,8 @@ namespace postern::silicon {
 namespace {
 
 constexpr u64 status_flags = 0x8d5, direction_flag = 0x400;
-constexpr u64 operand_room = 64;   // bytes of an operand's memory that a case sets
-constexpr u64 around = 0x1000;     // nothing is mapped so far from the scratch area's ends
+constexpr u64 operand_room = 64;  // bytes of an operand's memory that a case sets
+constexpr u64 around = 0x1000;    // nothing is mapped so far from the scratch area's ends
 constexpr u64 not_canonical = 0x9000'0000'0000'0000;
 
 const ZydisDecoder& decoder() {
@@ -138,8 +138,8 @@ void add_encodings(Encoding e, Rows& rows) {
 bool is_prefix_byte(unsigned opcode) {
     return (opcode >= 0x40 && opcode < 0x50) || opcode == 0x26 || opcode == 0x2e ||
            opcode == 0x36 || opcode == 0x3e || (opcode >= 0x64 && opcode <= 0x67) ||
-           opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x0f ||
-           opcode == 0xc4 || opcode == 0xc5 || opcode == 0x62;
+           opcode == 0xf0 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x0f || opcode == 0xc4 ||
+           opcode == 0xc5 || opcode == 0x62;
 }
 
 // Values.
@@ -158,18 +158,25 @@ u64 interesting(Random& random) {
 }
 
 u64 interesting_float(Random& random) {
-    constexpr std::array<u64, 10> doubles{
-        0, 0x8000'0000'0000'0000, 0x3ff0'0000'0000'0000, 0x7ff0'0000'0000'0000,
-        0xfff0'0000'0000'0000, 0x7ff8'0000'0000'0001, 0x7ff0'0000'0000'0001, 1,
-        0x7fef'ffff'ffff'ffff, 0x41e0'0000'0000'0000};
-    constexpr std::array<u32, 10> singles{0, 0x8000'0000, 0x3f80'0000, 0x7f80'0000, 0xff80'0000,
-                                          0x7fc0'0001, 0x7f80'0001, 1, 0x7f7f'ffff, 0x4f00'0000};
+    constexpr std::array<u64, 10> doubles{0,
+                                          0x8000'0000'0000'0000,
+                                          0x3ff0'0000'0000'0000,
+                                          0x7ff0'0000'0000'0000,
+                                          0xfff0'0000'0000'0000,
+                                          0x7ff8'0000'0000'0001,
+                                          0x7ff0'0000'0000'0001,
+                                          1,
+                                          0x7fef'ffff'ffff'ffff,
+                                          0x41e0'0000'0000'0000};
+    constexpr std::array<u32, 10> singles{0,           0x8000'0000, 0x3f80'0000, 0x7f80'0000,
+                                          0xff80'0000, 0x7fc0'0001, 0x7f80'0001, 1,
+                                          0x7f7f'ffff, 0x4f00'0000};
     const u64 r = random.next();
     switch (random.below(5)) {
         case 0: return doubles[r % doubles.size()];
         case 1: return u64{singles[r % singles.size()]} << 32 | singles[r / 16 % singles.size()];
-        case 2: return 0x3fe0'0000'0000'0000 + (r >> 8);      // doubles of moderate size
-        case 3: return ((r & 0x03ff'ffff'03ff'ffff) + 0x3e80'0000'3e80'0000);   // singles
+        case 2: return 0x3fe0'0000'0000'0000 + (r >> 8);  // doubles of moderate size
+        case 3: return ((r & 0x03ff'ffff'03ff'ffff) + 0x3e80'0000'3e80'0000);  // singles
         default: return r;
     }
 }
@@ -316,8 +323,8 @@ void Maker::lead_string() {
     const bool narrow = d_.instruction.address_width == 32;
     const u64 garbage = narrow ? random_.next() << 32 : 0;
     k_.before.gpr[6] = place_ | garbage;
-    k_.before.gpr[7] = (random_.one_in(2) ? operand_place(random_)
-                                          : place_ + random_.below(40) - 20) | garbage;
+    k_.before.gpr[7] =
+        (random_.one_in(2) ? operand_place(random_) : place_ + random_.below(40) - 20) | garbage;
     if (repeats()) k_.before.gpr[1] = random_.below(40) | garbage;
 }
 
@@ -382,7 +389,7 @@ bool Maker::lead_memory() {
 }
 
 bool is_near(u64 at, u64 size) {
-    if (at >> 47 != 0 && at >> 47 != 0x1ffff) return true;   // not canonical: faults anywhere
+    if (at >> 47 != 0 && at >> 47 != 0x1ffff) return true;  // not canonical: faults anywhere
     return at >= scratch - around && at + size <= scratch + scratch_size + around;
 }
 

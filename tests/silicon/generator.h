@@ -33,13 +33,13 @@ bool decode(const u8* bytes, size_t count, Decoded& d);
 
 /// One encoding without its operands: what stays when registers and addresses vary.
 struct Encoding {
-    u8 prefix;       // 0, 66H, F2H, F3H
-    bool wide;       // REX.W
-    u8 map;          // 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
+    u8 prefix;  // 0, 66H, F2H, F3H
+    bool wide;  // REX.W
+    u8 map;     // 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
     u8 opcode;
     bool has_modrm;
     bool is_memory;
-    bool free_reg;   // ModRM.reg names a register
+    bool free_reg;  // ModRM.reg names a register
     u8 reg, rm;
 };
 

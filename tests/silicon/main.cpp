@@ -18,7 +18,7 @@ namespace {
 
 constexpr unsigned batch = 1000;
 constexpr unsigned most_reports = 12;
-constexpr u64 compared_flags = 0xcd5;   // the six status flags and DF
+constexpr u64 compared_flags = 0xcd5;  // the six status flags and DF
 constexpr int no_fault = -1, invalid_opcode = 6, page_fault = 14;
 
 struct Options {
@@ -115,8 +115,7 @@ private:
     void print_counts() const;
     [[nodiscard]] u64 fewest_compared() const;
     [[nodiscard]] bool is_wanted(const Row& row) const {
-        return options_.row.empty() ||
-               options_.row == ZydisMnemonicGetString(row.mnemonic);
+        return options_.row.empty() || options_.row == ZydisMnemonicGetString(row.mnemonic);
     }
 
     Options options_;
@@ -215,11 +214,12 @@ int Comparison::run() {
         std::printf("not compared, as vendors differ: %s (%llu)\n", why.c_str(),
                     static_cast<unsigned long long>(n));
     const u64 fewest = fewest_compared();
-    std::printf("silicon: seed %llu, %zu rows, %llu instructions compared, at least %llu a row, "
-                "%u differ\n",
-                static_cast<unsigned long long>(options_.seed), rows_.size(),
-                static_cast<unsigned long long>(compared_),
-                static_cast<unsigned long long>(fewest), differences_);
+    std::printf(
+        "silicon: seed %llu, %zu rows, %llu instructions compared, at least %llu a row, "
+        "%u differ\n",
+        static_cast<unsigned long long>(options_.seed), rows_.size(),
+        static_cast<unsigned long long>(compared_), static_cast<unsigned long long>(fewest),
+        differences_);
     // A row that is hardly compared would look like one that agrees.
     return differences_ == 0 && fewest >= options_.count / rows_.size() / 4 ? 0 : 1;
 }
@@ -233,10 +233,14 @@ bool parse(int argc, char** argv, Options& options) {
         }
         if (n + 1 == argc) return false;
         const char* value = argv[++n];
-        if (name == "--count") options.count = std::strtoull(value, nullptr, 0);
-        else if (name == "--seed") options.seed = std::strtoull(value, nullptr, 0);
-        else if (name == "--row") options.row = value;
-        else return false;
+        if (name == "--count")
+            options.count = std::strtoull(value, nullptr, 0);
+        else if (name == "--seed")
+            options.seed = std::strtoull(value, nullptr, 0);
+        else if (name == "--row")
+            options.row = value;
+        else
+            return false;
     }
     return true;
 }

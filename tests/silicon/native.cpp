@@ -18,13 +18,13 @@ namespace {
 
 // Offsets are known to the assembly below.
 struct alignas(64) Context {
-    postern::u64 gpr[16];      // 0
-    postern::u64 rflags;       // 128
-    postern::u64 rip;          // 136
-    postern::u64 way;          // 144: which epilogue
-    postern::u64 host_rsp;     // 152
+    postern::u64 gpr[16];   // 0
+    postern::u64 rflags;    // 128
+    postern::u64 rip;       // 136
+    postern::u64 way;       // 144: which epilogue
+    postern::u64 host_rsp;  // 152
     postern::u8 unused[32];
-    postern::u8 fx[512];       // 192
+    postern::u8 fx[512];  // 192
 };
 static_assert(offsetof(Context, fx) == 192);
 
@@ -165,7 +165,7 @@ void catch_signals() {
     static std::array<u8, 1 << 16> stack;
     const stack_t alternate{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
     must(sigaltstack(&alternate, nullptr) == 0, "silicon: sigaltstack");
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})

@@ -15,7 +15,7 @@ using namespace cpu;
 
 constexpr u64 scratch_physical = guest_at::spare;
 constexpr u64 code_physical = guest_at::spare + 0x1'0000;
-constexpr u64 most_instructions = 200;   // REP counts its iterations
+constexpr u64 most_instructions = 200;  // REP counts its iterations
 
 }  // namespace
 

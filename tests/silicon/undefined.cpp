@@ -92,7 +92,8 @@ namespace {
 
 bool has_prefix(const Decoded& d, u8 low, u8 high) {
     for (unsigned n = 0; n < d.instruction.raw.prefix_count; ++n)
-        if (d.instruction.raw.prefixes[n].value >= low && d.instruction.raw.prefixes[n].value <= high)
+        if (d.instruction.raw.prefixes[n].value >= low &&
+            d.instruction.raw.prefixes[n].value <= high)
             return true;
     return false;
 }
@@ -118,8 +119,8 @@ bool loads_mxcsr_mm(const Case&, const Decoded& d, const Outcome& host) {
 bool is_misaligned_in_stack(const Case&, const Decoded& d, const Outcome& host) {
     constexpr int general_protection = 13;
     const ZydisDecodedOperand& last = d.operand[d.instruction.operand_count_visible == 0 ? 0 : 1];
-    const ZydisDecodedOperand& o = d.operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? d.operand[0]
-                                                                                  : last;
+    const ZydisDecodedOperand& o =
+        d.operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? d.operand[0] : last;
     return host.vector == general_protection && o.type == ZYDIS_OPERAND_TYPE_MEMORY &&
            o.size == 128 && o.mem.segment == ZYDIS_REGISTER_SS;
 }
@@ -152,8 +153,7 @@ constexpr std::array differences{
 
 }  // namespace
 
-const char* vendor_difference(Vendor vendor, const Case& k, const Decoded& d,
-                              const Outcome& host) {
+const char* vendor_difference(Vendor vendor, const Case& k, const Decoded& d, const Outcome& host) {
     for (const DifferenceRow& row : differences)
         if (row.vendor == vendor && row.applies(k, d, host)) return row.why;
     return nullptr;

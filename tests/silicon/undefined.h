@@ -10,7 +10,7 @@ namespace postern::silicon {
 /// Nothing of these is compared.
 struct Open {
     u64 flags = 0;
-    u16 gpr = 0;      // a bit a register
+    u16 gpr = 0;  // a bit a register
     bool memory = false;
 };
 
@@ -21,7 +21,6 @@ enum class Vendor : u8 { intel, amd, other };
 Vendor host_vendor();
 
 /// Why this host may differ from Intel's processors here; null: it may not.
-const char* vendor_difference(Vendor vendor, const Case& k, const Decoded& d,
-                              const Outcome& host);
+const char* vendor_difference(Vendor vendor, const Case& k, const Decoded& d, const Outcome& host);
 
 }  // namespace postern::silicon

@@ -34,7 +34,7 @@ private:
 
 constexpr unsigned vectors = 256;
 constexpr u64 handler_distance = 16;
-constexpr unsigned software_vector = 0x80;   // ends code at CPL 3
+constexpr unsigned software_vector = 0x80;  // ends code at CPL 3
 constexpr u64 all_rights = pte_present | pte_write | pte_user;
 
 struct Selector {
@@ -60,8 +60,7 @@ struct GuestCode::Devices final : HaltBus {
 
 void GuestCode::Freed::operator()(u8* p) const { std::free(p); }
 
-GuestCode::GuestCode(u32 cpl)
-    : ram_{static_cast<u8*>(std::aligned_alloc(page_size, ram_size))} {
+GuestCode::GuestCode(u32 cpl) : ram_{static_cast<u8*>(std::aligned_alloc(page_size, ram_size))} {
     std::memset(ram(), 0, ram_size);
     system.memory.ram = ram();
     system.memory.low_size = ram_size;
@@ -103,13 +102,13 @@ void GuestCode::build_descriptors() {
     tss.limit = tss64::size - 1;
     at<u64>(guest_at::gdt + selector_offset(task.value)) = descriptor_from_segment(tss);
     c.segment[tr] = tss;
-    constexpr u64 ist1 = 0x24, rsp0 = 4;   // SDM 3A, "64-Bit TSS Format"
+    constexpr u64 ist1 = 0x24, rsp0 = 4;  // SDM 3A, "64-Bit TSS Format"
     std::memcpy(ram(guest_at::tss + ist1), &guest_at::handler_stack, 8);
     std::memcpy(ram(guest_at::tss + rsp0), &guest_at::handler_stack, 8);
     for (unsigned v = 0; v < vectors; ++v) {
         const u64 handler = guest_at::handlers + v * handler_distance;
         ram(handler)[0] = hlt[0];
-        constexpr u64 gate = 0x8e01, callable = 0x6000;   // interrupt gate, IST 1; DPL 3
+        constexpr u64 gate = 0x8e01, callable = 0x6000;  // interrupt gate, IST 1; DPL 3
         const u64 type = v == software_vector ? gate | callable : gate;
         at<u64>(guest_at::idt + 16 * v) =
             (handler & 0xffff) | u64{code0.value} << 16 | type << 32 | (handler >> 16) << 48;
@@ -127,8 +126,7 @@ void GuestCode::load_registers(u32 cpl) {
 
 void GuestCode::set_cpl(u32 cpl) {
     c.segment[cs] = flat(cpl == 0 ? code0 : code3);
-    for (const SegmentIndex s : {es, ss, ds, fs, gs})
-        c.segment[s] = flat(cpl == 0 ? data0 : data3);
+    for (const SegmentIndex s : {es, ss, ds, fs, gs}) c.segment[s] = flat(cpl == 0 ? data0 : data3);
     c.cpl = cpl;
     flush_translations(c);
 }

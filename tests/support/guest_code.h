@@ -19,17 +19,17 @@ namespace postern::cpu {
 /// Physical and, but for holes, linear addresses of a test machine. Below 64 KiB are its tables.
 namespace guest_at {
 inline constexpr u64 gdt = 0x1000, tss = 0x1800, idt = 0x2000, handlers = 0x4000;
-inline constexpr u64 handler_stack = 0x8000;    // the top of it
-inline constexpr u64 ept_tables = 0x9000;       // free for tests of EPT, to code
-inline constexpr u64 code = 0x1'0000;           // 64 KiB
-inline constexpr u64 data = 0x2'0000;           // 64 KiB
-inline constexpr u64 stack = 0x4'0000;          // the top of it; 64 KiB
-inline constexpr u64 not_present = 0x5'0000;    // one page each
+inline constexpr u64 handler_stack = 0x8000;  // the top of it
+inline constexpr u64 ept_tables = 0x9000;     // free for tests of EPT, to code
+inline constexpr u64 code = 0x1'0000;         // 64 KiB
+inline constexpr u64 data = 0x2'0000;         // 64 KiB
+inline constexpr u64 stack = 0x4'0000;        // the top of it; 64 KiB
+inline constexpr u64 not_present = 0x5'0000;  // one page each
 inline constexpr u64 read_only = 0x5'1000;
 inline constexpr u64 supervisor = 0x5'2000;
 inline constexpr u64 no_execute = 0x5'3000;
-inline constexpr u64 spare = 0x6'0000;          // to page_tables
-inline constexpr u64 page_tables = 0x10'0000;   // 1 MiB
+inline constexpr u64 spare = 0x6'0000;         // to page_tables
+inline constexpr u64 page_tables = 0x10'0000;  // 1 MiB
 }  // namespace guest_at
 
 /// Bits of a page-table entry.
@@ -48,7 +48,7 @@ struct GuestState {
 struct GuestFault {
     Vector vector;
     u32 error_code = 0;
-    u64 cr2 = 0;   // of #PF
+    u64 cr2 = 0;  // of #PF
     friend bool operator==(const GuestFault&, const GuestFault&) = default;
 };
 
@@ -56,7 +56,7 @@ struct GuestStop {
     RunOutcome outcome = RunOutcome::time;
     std::optional<GuestFault> fault;
     GuestState state{};
-    u64 instructions = 0;   // retired by the code itself
+    u64 instructions = 0;  // retired by the code itself
 };
 
 class GuestCode {
@@ -77,7 +77,7 @@ public:
 
     Cpu& c = *cpu_;
     System system;
-    Model model = every_feature();   // whatever CPUID of the default model says
+    Model model = every_feature();  // whatever CPUID of the default model says
 
     [[nodiscard]] u8* ram(u64 physical = 0) const { return ram_.get() + physical; }
     template <class T>

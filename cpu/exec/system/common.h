@@ -37,9 +37,12 @@ inline bool is_memory(const Insn& i) { return (i.form & form_memory) != 0; }
 
 /// A result of 2, 4 or 8 bytes: 2 keep the rest of the register, 4 clear the upper half.
 inline void put_register(Cpu& c, unsigned row, unsigned size, u64 value) {
-    if (size == 2) c.gpr[row] = (c.gpr[row] & ~u64{0xffff}) | (value & 0xffff);
-    else if (size == 4) c.gpr[row] = static_cast<u32>(value);
-    else c.gpr[row] = value;
+    if (size == 2)
+        c.gpr[row] = (c.gpr[row] & ~u64{0xffff}) | (value & 0xffff);
+    else if (size == 4)
+        c.gpr[row] = static_cast<u32>(value);
+    else
+        c.gpr[row] = value;
 }
 
 /// The segment of a memory operand, as instruction information names it.
@@ -53,8 +56,7 @@ inline MemoryOperandInformation memory_information(const Insn& i) {
     const bool has_index = i.index < gpr_count;
     const bool has_base = i.base < gpr_count;
     return MemoryOperandInformation::of_memory(
-        {.address_size = (i.form & form_address32) != 0 ? AddressSize::bits32
-                                                        : AddressSize::bits64,
+        {.address_size = (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64,
          .segment = operand_segment(i),
          .scaling = i.scale,
          .has_index = has_index,

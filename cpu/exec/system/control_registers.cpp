@@ -91,7 +91,7 @@ Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
 bool is_legal_cr4(const Cpu& c, u64 value) {
     const Cr4Word word = Cr4Word::from_raw(value);
     if ((value & ~supported_cr4(*c.system->model).to_raw()) != 0) return false;
-    if (!word.has(Cr4::pae)) return false;   // long mode is active
+    if (!word.has(Cr4::pae)) return false;  // long mode is active
     if (word.has(Cr4::la57) != c.cr4.has(Cr4::la57)) return false;
     if (word.has(Cr4::pcide) && !c.cr4.has(Cr4::pcide) && (c.cr3 & 0xfff) != 0) return false;
     return word.has(Cr4::vmxe) || (!c.vmx.on && !c.vmx.non_root);
@@ -108,8 +108,7 @@ Result<> mov_to_cr4(Cpu& c, u64 value, Gpr source) {
 }
 
 Result<> mov_to_cr8(Cpu& c, u64 value, Gpr source) {
-    if (wants(c, PrimaryControl::cr8_load_exiting))
-        return cr_exit(c, CrAccess::mov_to(8, source));
+    if (wants(c, PrimaryControl::cr8_load_exiting)) return cr_exit(c, CrAccess::mov_to(8, source));
     if (wants(c, PrimaryControl::use_tpr_shadow))
         return raise_unimplemented(c, "MOV to CR8 with a TPR shadow");
     if (value > 15) return general_protection(c);
@@ -225,8 +224,7 @@ Result<> exec_xsetbv(Cpu& c, const Insn&) {
     TRY(require_supervisor(c));
     if (vmx::in_guest(c)) return vmx::raise_exit(c, BasicReason::xsetbv);
     if (static_cast<u32>(c.gpr[rcx]) != 0) return general_protection(c);
-    const auto value =
-        Xcr0Word::from_raw(c.gpr[rdx] << 32 | static_cast<u32>(c.gpr[rax]));
+    const auto value = Xcr0Word::from_raw(c.gpr[rdx] << 32 | static_cast<u32>(c.gpr[rax]));
     if (!is_legal_xcr0(value, supported_xcr0(*c.system->model))) return general_protection(c);
     c.xcr0 = value.to_raw();
     return Done{};

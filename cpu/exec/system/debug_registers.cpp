@@ -28,7 +28,7 @@ constexpr unsigned alias(unsigned number) {
     return number == 4 || number == 5 ? number + 2 : number;
 }
 
-constexpr u64 dr7_reserved = 0xdc00;   // bits 15, 14, 12, 11, 10: 10 reads as 1, the others as 0
+constexpr u64 dr7_reserved = 0xdc00;  // bits 15, 14, 12, 11, 10: 10 reads as 1, the others as 0
 
 }  // namespace
 
@@ -39,9 +39,12 @@ Result<> exec_mov_to_dr(Cpu& c, const Insn& i) {
     const unsigned number = alias(i.dst);
     if (number > breakpoint_count && value >> 32 != 0) return general_protection(c);
     const bool was_watching = watches_data(c);
-    if (number < breakpoint_count) c.dr[number] = value;
-    else if (number == 6) c.dr6 = (value & dr6_writable_mask) | dr6_reset;
-    else c.dr7 = (value & ~dr7_reserved) | dr7_reset;
+    if (number < breakpoint_count)
+        c.dr[number] = value;
+    else if (number == 6)
+        c.dr6 = (value & dr6_writable_mask) | dr6_reset;
+    else
+        c.dr7 = (value & ~dr7_reserved) | dr7_reset;
     // Which pages the TLB may hold has changed.
     if (was_watching || watches_data(c)) flush_translations(c);
     return Done{};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // IF, AC, and RFLAGS as a whole.
-#include "cpu/exec/system/common.h"
 #include "cpu/flags.h"
+#include "cpu/exec/system/common.h"
 
 namespace postern::cpu {
 
@@ -16,9 +16,12 @@ bool uses_virtual_if(const Cpu& c) { return c.cpl == 3 && c.cr4.has(Cr4::pvi); }
 
 /// SDM 2A, "CLI".
 Result<> exec_cli(Cpu& c, const Insn&) {
-    if (may_change_if(c)) c.flags.set(Rflag::if_, false);
-    else if (uses_virtual_if(c)) c.flags.set(Rflag::vif, false);
-    else return general_protection(c);
+    if (may_change_if(c))
+        c.flags.set(Rflag::if_, false);
+    else if (uses_virtual_if(c))
+        c.flags.set(Rflag::vif, false);
+    else
+        return general_protection(c);
     return Done{};
 }
 

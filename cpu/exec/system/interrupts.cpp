@@ -8,8 +8,7 @@ namespace postern::cpu {
 namespace {
 
 Failed software(Cpu& c, Vector vector, InterruptionType type) {
-    return raise_software(c, vector, static_cast<u32>(type),
-                          static_cast<u32>(c.next_rip - c.rip));
+    return raise_software(c, vector, static_cast<u32>(type), static_cast<u32>(c.next_rip - c.rip));
 }
 
 }  // namespace

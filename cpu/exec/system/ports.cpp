@@ -42,12 +42,15 @@ Result<> in(Cpu& c, const Insn& i, u16 port, bool immediate) {
     const unsigned size = operand_size(i);
     TRY(check_port(c, port, size));
     if (exits(c, port, size))
-        return io_exit(c, IoQualification{}.with_size(size).with_in().with_immediate(immediate)
-                              .with_port(port));
+        return io_exit(
+            c,
+            IoQualification{}.with_size(size).with_in().with_immediate(immediate).with_port(port));
     const u32 value = c.system->bus->in(port, size);
     note_port_access(c, port, size);
-    if (size == 1) c.gpr[rax] = (c.gpr[rax] & ~u64{0xff}) | (value & 0xff);
-    else put_register(c, rax, size, value);
+    if (size == 1)
+        c.gpr[rax] = (c.gpr[rax] & ~u64{0xff}) | (value & 0xff);
+    else
+        put_register(c, rax, size, value);
     return Done{};
 }
 
@@ -55,8 +58,8 @@ Result<> out(Cpu& c, const Insn& i, u16 port, bool immediate) {
     const unsigned size = operand_size(i);
     TRY(check_port(c, port, size));
     if (exits(c, port, size))
-        return io_exit(c, IoQualification{}.with_size(size).with_immediate(immediate)
-                              .with_port(port));
+        return io_exit(c,
+                       IoQualification{}.with_size(size).with_immediate(immediate).with_port(port));
     const u64 mask = ~u64{0} >> (64 - 8 * size);
     c.system->bus->out(port, size, static_cast<u32>(c.gpr[rax] & mask));
     note_port_access(c, port, size);
@@ -82,7 +85,7 @@ struct StringIo {
     bool repeated;
     bool address32;
     u16 port;
-    u8 pointer;      // RDI or RSI
+    u8 pointer;  // RDI or RSI
     SegmentIndex segment;
     Gva linear;
 };
@@ -108,10 +111,14 @@ bool is_done(const Cpu& c, const StringIo& s) {
 }
 
 Failed string_exit(Cpu& c, const StringIo& s, bool is_in) {
-    const auto information = StringIoInformation::of(
-        s.address32 ? AddressSize::bits32 : AddressSize::bits64, s.segment);
-    const auto qualification = IoQualification{}.with_size(s.size).with_in(is_in).with_string()
-                                   .with_rep(s.repeated).with_port(s.port);
+    const auto information =
+        StringIoInformation::of(s.address32 ? AddressSize::bits32 : AddressSize::bits64, s.segment);
+    const auto qualification = IoQualification{}
+                                   .with_size(s.size)
+                                   .with_in(is_in)
+                                   .with_string()
+                                   .with_rep(s.repeated)
+                                   .with_port(s.port);
     const Failed exit = vmx::raise_exit(c, BasicReason::io_instruction, qualification.to_raw(),
                                         information.to_raw());
     c.pending.guest_linear = s.linear.raw();

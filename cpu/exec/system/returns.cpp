@@ -13,8 +13,8 @@ namespace {
 struct Target {
     u64 rip, rsp;
     u16 cs, ss;
-    u64 code, stack;      // descriptors; `stack` is 0 for a null SS
-    unsigned privilege;   // CPL afterwards
+    u64 code, stack;     // descriptors; `stack` is 0 for a null SS
+    unsigned privilege;  // CPL afterwards
 };
 
 /// L and D as a 64-bit code segment has them; the compatibility mode is not there.
@@ -157,8 +157,8 @@ Result<> check_far_code(Cpu& c, u16 selector, u64 rip, u64& descriptor) {
     if (!code.is_code_or_data() && code.type() == static_cast<unsigned>(SystemType::call_gate))
         return raise_unimplemented(c, "call gate");
     if (!code.is_code()) return general_protection(c, error);
-    const bool allowed = code.conforming() ? code.dpl() <= c.cpl
-                                           : code.dpl() == c.cpl && code.rpl() <= c.cpl;
+    const bool allowed =
+        code.conforming() ? code.dpl() <= c.cpl : code.dpl() == c.cpl && code.rpl() <= c.cpl;
     if (!allowed) return general_protection(c, error);
     if (!code.present()) return raise(c, Vector::segment_not_present, error);
     TRY(check_long(c, code, selector));

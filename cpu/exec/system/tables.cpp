@@ -17,9 +17,8 @@ enum class Access47 : u8 { sldt, str, lldt, ltr };
 /// SIDT, or SGDT".
 Result<> consult_hypervisor(Cpu& c, const Insn& i, Access46 access) {
     if (!wants(c, SecondaryControl::descriptor_table_exiting)) return Done{};
-    const auto information = memory_information(i)
-                                 .with_operand_32_bit()
-                                 .with_table_instruction(static_cast<unsigned>(access));
+    const auto information = memory_information(i).with_operand_32_bit().with_table_instruction(
+        static_cast<unsigned>(access));
     return vmx::raise_exit(c, BasicReason::access_to_gdtr_or_idtr, displacement(c, i),
                            information.to_raw());
 }
@@ -28,8 +27,8 @@ Result<> consult_hypervisor(Cpu& c, const Insn& i, Access47 access) {
     if (!wants(c, SecondaryControl::descriptor_table_exiting)) return Done{};
     const bool stores = access == Access47::sldt || access == Access47::str;
     const auto row = static_cast<Gpr>(stores ? i.dst : i.src);
-    const auto operand = is_memory(i) ? memory_information(i)
-                                      : MemoryOperandInformation::of_register(row);
+    const auto operand =
+        is_memory(i) ? memory_information(i) : MemoryOperandInformation::of_register(row);
     return vmx::raise_exit(c, BasicReason::access_to_ldtr_or_tr,
                            is_memory(i) ? displacement(c, i) : 0,
                            operand.with_table_instruction(static_cast<unsigned>(access)).to_raw());

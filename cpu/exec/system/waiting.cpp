@@ -52,8 +52,7 @@ Result<> check_monitor(Cpu& c) {
 /// SDM 2B, "MONITOR".
 Result<> exec_monitor(Cpu& c, const Insn&) {
     TRY(check_monitor(c));
-    if (wants(c, PrimaryControl::monitor_exiting))
-        return vmx::raise_exit(c, BasicReason::monitor);
+    if (wants(c, PrimaryControl::monitor_exiting)) return vmx::raise_exit(c, BasicReason::monitor);
     return raise_unimplemented(c, "MONITOR");
 }
 

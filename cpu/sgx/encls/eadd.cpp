@@ -20,7 +20,7 @@ constexpr u32 segment_limit_low_bits = 0xfff;
 struct Addition {
     Pageinfo info;
     Secinfo secinfo;
-    u64 page;   // in the EPC
+    u64 page;  // in the EPC
     u64 secs;
 };
 
@@ -41,8 +41,7 @@ Result<> load_addition(Cpu& c, Addition& a) {
 
 bool is_legal_tcs(const Tcs& tcs, const Secs& secs) {
     // The two words are reserved without CET.
-    const bool reserved_is_zero =
-        tcs.ocetssa == 0 && tcs.prevssp == 0 && is_zero(tcs.reserved_88);
+    const bool reserved_is_zero = tcs.ocetssa == 0 && tcs.prevssp == 0 && is_zero(tcs.reserved_88);
     const auto is_page_limit = [](u32 limit) {
         return (limit & segment_limit_low_bits) == segment_limit_low_bits;
     };

@@ -6,11 +6,11 @@
 namespace postern::cpu::sgx {
 namespace {
 
-constexpr u64 word_size = 8;   // of 64-bit mode; what EDBGRD and EDBGWR move
+constexpr u64 word_size = 8;  // of 64-bit mode; what EDBGRD and EDBGWR move
 
 /// The word at RCX, once everything about it but its page's state is checked.
 struct Word {
-    u64 offset;   // within the EPC
+    u64 offset;  // within the EPC
     const EpcmEntry* entry;
 
     [[nodiscard]] bool is(PageType type) const { return entry->page_type == type; }

@@ -16,14 +16,14 @@ namespace {
 struct Identity {
     Digest mrenclave;
     Digest mrsigner;
-    bool launch_authorised;   // MRSIGNER is IA32_SGXLEPUBKEYHASH
+    bool launch_authorised;  // MRSIGNER is IA32_SGXLEPUBKEYHASH
 };
 
 Identity identity_of(const Cpu& c, const SecsHidden& hidden, const Sigstruct& sigstruct) {
     Identity identity{finish_measurement(hidden.measurement), mrsigner_of(sigstruct), false};
     static_assert(sizeof c.msr.sgx_le_pubkey_hash == sizeof(Digest));
-    identity.launch_authorised = std::memcmp(identity.mrsigner.data(),
-                                             c.msr.sgx_le_pubkey_hash.data(), sizeof(Digest)) == 0;
+    identity.launch_authorised =
+        std::memcmp(identity.mrsigner.data(), c.msr.sgx_le_pubkey_hash.data(), sizeof(Digest)) == 0;
     return identity;
 }
 
@@ -72,7 +72,7 @@ void initialise(Secs& secs, SecsHidden& hidden, const Sigstruct& s, const Identi
 struct Operands {
     Sigstruct sigstruct;
     Einittoken token;
-    u64 secs;   // page in the EPC
+    u64 secs;  // page in the EPC
 };
 
 Result<> load_operands(Cpu& c, Operands& o) {

@@ -12,8 +12,8 @@ namespace {
 
 /// Which flags come from the SSA; IF only where CPL 3 may change it. TF, IOPL, VIF and VIP stay.
 u64 resumed_flags(const Cpu& c, u64 saved) {
-    constexpr u64 always = rflags_status_mask |
-                           Rflags{Rflag::df, Rflag::nt, Rflag::rf, Rflag::ac, Rflag::id}.to_raw();
+    constexpr u64 always =
+        rflags_status_mask | Rflags{Rflag::df, Rflag::nt, Rflag::rf, Rflag::ac, Rflag::id}.to_raw();
     const u64 mask = iopl(c.flags) == 3 ? always | Rflags{Rflag::if_}.to_raw() : always;
     return (rflags(c) & ~mask) | (saved & mask);
 }

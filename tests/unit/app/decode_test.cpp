@@ -61,8 +61,8 @@ TEST(Decode, AByteWrittenToTheSerialPort) {
 
 TEST(Decode, MovR9ToCr3) {
     EXPECT_EQ(*decode_command("cr-qualification", "0x903"),
-              (Lines{"cr-qualification 0x0000000000000903: exit qualification of a "
-                     "control-register access",
+              (Lines{std::string{"cr-qualification 0x0000000000000903: "} +
+                         "exit qualification of a control-register access",
                      "  bits 3:0   control register = 3", "  bits 5:4   access type = 0: MOV to CR",
                      "  bits 11:8  general-purpose register = 9: r9",
                      "  bits 31:16 LMSW source data = 0"}));

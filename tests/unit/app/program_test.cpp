@@ -45,7 +45,7 @@ std::string file_with(const std::string& name, const std::string& content) {
 
 TEST(CommandLine, NoCommandOrAnUnknownOneIsRefused) {
     expect_refused({}, "A subcommand is required");
-    expect_refused({"dance"}, "");
+    expect_refused({"dance"}, "unknown command \"dance\": command line: ");
     expect_refused({"run", "--no-such-option"}, "The following argument was not expected");
     expect_refused({"run", "--kernel"}, "--kernel");
 }
@@ -53,7 +53,6 @@ TEST(CommandLine, NoCommandOrAnUnknownOneIsRefused) {
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exec"}, "not implemented yet: exec: ");
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
-    expect_refused({"matrix"}, "not implemented yet: matrix: ");
     expect_refused({"run", "--bare"}, "not implemented yet: --bare: ");
     expect_refused({"run", "--drive", "disk"}, "not implemented yet: --drive: ");
     expect_refused({"run", "--gdb", "1234"}, "not implemented yet: --gdb: ");
@@ -150,8 +149,8 @@ TEST(Demo, BadChoicesAreRefused) {
     expect_refused({"demo", "--row", "4"}, "no row \"4\": --row: ");
     expect_refused({"demo", "--row", "first"}, "no row \"first\": --row: ");
     expect_refused({"demo", "--without", "luck"}, "unknown protection \"luck\": --without: ");
-    expect_refused({"demo", "--without", "bp-type"},
-                   "no row shows what goes wrong without bp-type: --without: ");
+    expect_refused({"demo", "--without", "mov-ss-shadow"},
+                   "no row shows what goes wrong without mov-ss-shadow: --without: ");
     expect_refused({"demo", "--row", "1", "--without", "guard"},
                    "no row shows what goes wrong without guard: --without: ");
     expect_refused({"demo"}, "no such file: /nonexistent/guests/first_light.elf: ");
@@ -167,6 +166,15 @@ TEST(DecodeCommand, PrintsLinesOrRefuses) {
     expect_refused({"decode", "cr0"}, "");
     expect_refused({"decode", "cr0", "zero"}, "\"zero\" is not a number: decode: ");
     expect_refused({"decode", "cr9", "0"}, "unknown field \"cr9\": decode: ");
+}
+
+TEST(MatrixCommand, IsACommandOfTheProgram) {
+    const Outcome outcome = run({"matrix"});
+    EXPECT_EQ(outcome.status, 0);
+    EXPECT_EQ(outcome.err, "");
+    EXPECT_NE(outcome.out.find("344 exits run, 0 wrong\n"), std::string::npos);
+    EXPECT_TRUE(run({"matrix", "--markdown"}).out.starts_with("# What becomes of every VM exit\n"));
+    expect_refused({"matrix", "--json"}, "The following argument was not expected");
 }
 
 TEST(Help, IsNoError) {

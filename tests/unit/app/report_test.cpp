@@ -50,6 +50,32 @@ TEST(Report, AnEnclaveNeverHasARip) {
     EXPECT_TRUE(stop_lines(report)[2].starts_with("  RIP"));
 }
 
+TEST(Report, AnAnomalyNamesItsExit) {
+    hv::ExitRecord record;
+    record.sequence = 4;
+    record.raw_reason = 0x0800'000a;
+    EXPECT_EQ(anomaly_lines(hv::Anomaly::reason_impossible_from_enclave, record),
+              (Lines{"anomaly: an exit reason that is impossible from an enclave (exit 4: "
+                     "0x0800000a = 10 (cpuid) from an enclave)"}));
+}
+
+TEST(Report, ALivelockNamesAepTcsReasonAndWhatToDo) {
+    hv::ExitRecord record;
+    record.sequence = 999;
+    record.raw_reason = 0x0800'0034;
+    record.kind = hv::ExitKind::enclave;
+    record.rip_or_aep = 0x4000;
+    record.tcs = 0x5000;
+    EXPECT_EQ(anomaly_lines(hv::Anomaly::livelock, record),
+              (Lines{"anomaly: a livelock of an enclave (exit 999: 0x08000034 = 52 "
+                     "(vmx_preemption_timer_expired) from an enclave)",
+                     "  AEP 0x4000, TCS 0x5000: the same exit again and again, and no instruction "
+                     "of the enclave retires",
+                     "  ERESUME alone uses up the timer's period: give it a longer one"}));
+    record.raw_reason = 0x0800'0028;
+    EXPECT_NE(anomaly_lines(hv::Anomaly::livelock, record)[2].find("\"retry\""), std::string::npos);
+}
+
 TEST(Report, EveryStopHasAText) {
     for (unsigned n = 1; n <= static_cast<unsigned>(hv::StopReason::not_implemented); ++n) {
         hv::StopReport report;

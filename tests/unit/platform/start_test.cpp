@@ -59,9 +59,9 @@ TEST_F(Loading, FourGibAreIdentityMappedByLargePages) {
     for (u64 gib_number = 0; gib_number < 4; ++gib_number) {
         const u64 directory = word(table + 8 * gib_number) & ~u64{0xfff};
         EXPECT_EQ(word(directory), gib_number * 0x4000'0000 + 0x83);
-        EXPECT_EQ(word(directory + 511 * 8), gib_number * 0x4000'0000 + 0x3fe0'0083);
+        EXPECT_EQ(word(directory + u64{511} * 8), gib_number * 0x4000'0000 + 0x3fe0'0083);
     }
-    EXPECT_EQ(word(table + 8 * 4), 0u);
+    EXPECT_EQ(word(table + u64{8} * 4), 0u);
 }
 
 TEST_F(Loading, TheStartInfoIsPvhVersionOne) {
@@ -93,7 +93,7 @@ TEST_F(Loading, AnInitrdIsAModuleThatTouchesNothingElse) {
     EXPECT_EQ(module % 4096, 0u);
     EXPECT_EQ(*ram.at(module), 0x5a);
     EXPECT_EQ(*ram.at(module + 4999), 0x5a);
-    EXPECT_GE(module, start->cr3 + 8 * 4096);
+    EXPECT_GE(module, start->cr3 + u64{8} * 4096);
     EXPECT_TRUE(module + 5000 <= 0x10'0000 || module >= 0x10'2000);
 }
 

@@ -43,7 +43,7 @@ TEST_F(Blocks, StoreOfTheGuestDropsTheBlocksOfItsPage) {
 TEST_F(Blocks, StoreByAnotherLinearAddressDropsThemToo) {
     constexpr u64 alias = 0x40'0000;
     m.map(alias, here, pte_present | pte_write);
-    ASSERT_TRUE(store(c, Gva{alias + 0x800}, 8, 0).ok());   // the TLB now lets stores through
+    ASSERT_TRUE(store(c, Gva{alias + 0x800}, 8, 0).ok());  // the TLB now lets stores through
     m.write(here, mov_eax_1);
     m.write(here + mov_eax_1.size(), GuestCode::hlt);
     EXPECT_EQ(run().state.gpr[rax], 1u);
@@ -54,7 +54,7 @@ TEST_F(Blocks, StoreByAnotherLinearAddressDropsThemToo) {
 TEST_F(Blocks, StoreToTheSecondPageDropsTheInstructionThatRunsIntoIt) {
     m.write(next_page - 2, mov_eax_1);
     m.write(next_page + 3, GuestCode::hlt);
-    m.write(here, Code{0xe9, 0xf9, 0x0f, 0, 0});   // jmp next_page - 2
+    m.write(here, Code{0xe9, 0xf9, 0x0f, 0, 0});  // jmp next_page - 2
     EXPECT_EQ(run().state.gpr[rax], 1u);
     ASSERT_TRUE(store(c, Gva{next_page}, 1, 2).ok());
     EXPECT_EQ(run().state.gpr[rax], 0x201u);
@@ -71,7 +71,7 @@ TEST_F(Blocks, SecondPageThatMovesIsSeen) {
 }
 
 TEST_F(Blocks, FarLinkIsForgottenWhenItsTargetIsMappedElsewhere) {
-    m.write(here, Code{0xe9, 0xfb, 0x0f, 0, 0});   // jmp next_page
+    m.write(here, Code{0xe9, 0xfb, 0x0f, 0, 0});  // jmp next_page
     m.write(next_page, mov_eax_1);
     m.write(next_page + mov_eax_1.size(), GuestCode::hlt);
     for (int n = 0; n < 3; ++n) EXPECT_EQ(run().state.gpr[rax], 1u);
@@ -92,7 +92,7 @@ TEST_F(Blocks, LinkedJumpSeesAPageThatMayNoLongerBeExecuted) {
 }
 
 TEST_F(Blocks, JumpCacheForgetsTargetsAtAFlush) {
-    m.write(here, Code{0xbb, 0, 0x10, 0x01, 0, 0xff, 0xe3});   // mov ebx, next_page; jmp rbx
+    m.write(here, Code{0xbb, 0, 0x10, 0x01, 0, 0xff, 0xe3});  // mov ebx, next_page; jmp rbx
     m.write(next_page, mov_eax_1);
     m.write(next_page + mov_eax_1.size(), GuestCode::hlt);
     for (int n = 0; n < 3; ++n) EXPECT_EQ(run().state.gpr[rax], 1u);
@@ -104,14 +104,14 @@ TEST_F(Blocks, JumpCacheForgetsTargetsAtAFlush) {
 TEST_F(Blocks, SameBytesRunAtTwoLinearAddresses) {
     constexpr u64 alias = 0x50'0000;
     m.map(alias, here, pte_present | pte_write);
-    m.write(here, Code{0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xf4});   // lea rax, [rip]
+    m.write(here, Code{0x48, 0x8d, 0x05, 0, 0, 0, 0, 0xf4});  // lea rax, [rip]
     EXPECT_EQ(run().state.gpr[rax], here + 7);
     m.set_plain_state(alias);
     EXPECT_EQ(m.run(long_enough).state.gpr[rax], alias + 7);
 }
 
 TEST_F(Blocks, UnimplementedInstructionIsNamedAndNothingRetires) {
-    m.write(here, Code{0xc8, 0x10, 0, 0});   // ENTER
+    m.write(here, Code{0xc8, 0x10, 0, 0});  // ENTER
     const GuestStop stop = run();
     EXPECT_EQ(stop.outcome, RunOutcome::unimplemented);
     EXPECT_STREQ(c.pending.what, "enter");
@@ -153,8 +153,8 @@ TEST_F(Blocks, SlicesOfEveryLengthGiveTheSameRun) {
         const GuestStop stop = machine.run(long_enough, slice);
         ASSERT_EQ(stop.outcome, RunOutcome::halted);
         ASSERT_FALSE(stop.fault.has_value()) << stop.state.rip;
-        results.push_back({stop.state, stop.instructions,
-                           {machine.ram(here), machine.ram(guest_at::stack)}});
+        results.push_back(
+            {stop.state, stop.instructions, {machine.ram(here), machine.ram(guest_at::stack)}});
     }
     // 3 before; each turn: call, add, ret, add, push, mov, 13, pop, sub, inc, dec, jnz.
     EXPECT_EQ(results[0].instructions, 3u + 2000 * (11 + 13));
@@ -166,7 +166,7 @@ TEST_F(Blocks, SlicesOfEveryLengthGiveTheSameRun) {
 }
 
 TEST_F(Blocks, RunStopsExactlyAtItsLimit) {
-    m.write(here, Code{0x48, 0xff, 0xc0, 0xeb, 0xfb});   // again: inc rax; jmp again
+    m.write(here, Code{0x48, 0xff, 0xc0, 0xeb, 0xfb});  // again: inc rax; jmp again
     for (const u64 limit : {1u, 2u, 63u, 64u, 65u, 1001u, 100'000u}) {
         m.set_plain_state(here);
         c.gpr[rax] = 0;

@@ -62,7 +62,7 @@ TEST(ApicAccess, ItIsThePhysicalPageThatCounts) {
     virtualize(m.c, apic_page);
     EXPECT_FALSE(load(m.c, Gva{0x4'1234}, 4).ok());
     expect_apic_access(m.c, 0x234);
-    m.put<u64>(ept_pt_at + 8 * 0x41, 0);   // an EPT violation goes before it
+    m.put<u64>(ept_pt_at + 8 * 0x41, 0);  // an EPT violation goes before it
     flush_translations(m.c);
     EXPECT_FALSE(load(m.c, Gva{0x4'1234}, 4).ok());
     EXPECT_EQ(static_cast<unsigned>(m.c.pending.reason), 48u);

@@ -14,7 +14,7 @@ namespace postern::cpu {
 namespace {
 
 constexpr u64 l0 = 1, on_write = u64{1} << 16, on_port = u64{2} << 16, on_access = u64{3} << 16;
-constexpr u64 frame = kernel_stack - 0x100 - 0x28;   // of an event at CPL 0: RIP, CS, RFLAGS
+constexpr u64 frame = kernel_stack - 0x100 - 0x28;  // of an event at CPL 0: RIP, CS, RFLAGS
 constexpr u64 rf = 0x10000;
 
 void code(Machine& m, u64 at, std::initializer_list<u8> bytes) {
@@ -35,8 +35,8 @@ bool traps(Machine& m) {
 }
 
 using Bytes = std::initializer_list<u8>;
-constexpr Bytes mov_to_memory{0x88, 0x04, 0x25, 0x00, 0x10, 0x01, 0x00};     // MOV [11000H], AL
-constexpr Bytes mov_from_memory{0x8a, 0x04, 0x25, 0x00, 0x10, 0x01, 0x00};   // MOV AL, [11000H]
+constexpr Bytes mov_to_memory{0x88, 0x04, 0x25, 0x00, 0x10, 0x01, 0x00};    // MOV [11000H], AL
+constexpr Bytes mov_from_memory{0x8a, 0x04, 0x25, 0x00, 0x10, 0x01, 0x00};  // MOV AL, [11000H]
 constexpr Bytes nop_hlt{0x90, 0xf4};
 
 /// What runs, piece by piece.
@@ -95,8 +95,8 @@ TEST(DataBreakpoint, EachNumberHasItsOwnBitsInDr7AndDr6) {
 
 struct Overlap {
     u64 length_field;
-    u64 address;   // in DR0
-    u64 at;        // of the access
+    u64 address;  // in DR0
+    u64 at;       // of the access
     unsigned size;
     bool hit;
 };
@@ -136,8 +136,11 @@ TEST(DataBreakpoint, ArmedByCodeItCatchesAPageThatWasInUse) {
     m.c.gpr[rax] = data_at;
     m.c.gpr[rbx] = 0x0001'0401;
     // MOV [11000H], AL twice; MOV DR0, RAX; MOV DR7, RBX; MOV [11000H], AL
-    program(m, {mov_to_memory, mov_to_memory, {0x0f, 0x23, 0xc0, 0x0f, 0x23, 0xfb},
-                mov_to_memory, nop_hlt});
+    program(m, {mov_to_memory,
+                mov_to_memory,
+                {0x0f, 0x23, 0xc0, 0x0f, 0x23, 0xfb},
+                mov_to_memory,
+                nop_hlt});
     ASSERT_TRUE(traps(m));
     EXPECT_EQ(m.word(frame), code_rip + 27);
 }
@@ -149,7 +152,7 @@ TEST(DataBreakpoint, AFaultDropsWhatItsInstructionHadMet) {
     m.map(page_end_hole - 0x1000, 0);
     m.gate(14, GateKind::interrupt, 1);
     code(m, handler_of(14), {0xf4});
-    code(m, code_rip, {0xff, 0x34, 0x25, 0x00, 0x10, 0x01, 0x00});   // PUSH qword [11000H]
+    code(m, code_rip, {0xff, 0x34, 0x25, 0x00, 0x10, 0x01, 0x00});  // PUSH qword [11000H]
     EXPECT_FALSE(traps(m));
     EXPECT_EQ(m.c.rip, handler_of(14) + 1);
     EXPECT_EQ(m.c.dr6, 0xffff'0ff0u);
@@ -161,7 +164,7 @@ TEST(DataBreakpoint, InARepeatedStringTrapsBetweenIterationsWithRf) {
     watch(m.c, data_at + 2, l0 | on_write);
     m.c.gpr[rdi] = data_at;
     m.c.gpr[rcx] = 10;
-    code(m, code_rip, {0xf3, 0xaa, 0xf4});   // REP STOSB
+    code(m, code_rip, {0xf3, 0xaa, 0xf4});  // REP STOSB
     ASSERT_TRUE(traps(m));
     EXPECT_EQ(m.c.gpr[rcx], 7u);
     EXPECT_EQ(m.word(frame), code_rip);
@@ -205,7 +208,7 @@ TEST(PortBreakpoint, TrapsAfterTheAccessAndOnlyWithDebugExtensions) {
         Machine m;
         m.c.cr4.set(Cr4::de, extensions);
         watch(m.c, 0x80, l0 | on_port);
-        code(m, code_rip, {0xe6, 0x81, 0xe6, 0x80, 0x90, 0xf4});   // OUT 81H; OUT 80H
+        code(m, code_rip, {0xe6, 0x81, 0xe6, 0x80, 0x90, 0xf4});  // OUT 81H; OUT 80H
         EXPECT_EQ(traps(m), extensions);
         EXPECT_EQ(m.word(frame), extensions ? code_rip + 4 : 0);
     }
@@ -250,7 +253,7 @@ TEST(InstructionBreakpoint, AfterMovSsIsSuppressed) {
     Machine m;
     watch(m.c, code_rip + 2, l0);
     m.c.gpr[rax] = kernel_ss;
-    code(m, code_rip, {0x8e, 0xd0, 0x90, 0xf4});   // MOV SS, EAX; NOP
+    code(m, code_rip, {0x8e, 0xd0, 0x90, 0xf4});  // MOV SS, EAX; NOP
     EXPECT_FALSE(traps(m));
 }
 
@@ -308,7 +311,7 @@ TEST(EnclaveBreakpoint, DataBreakpointOutsideElrangeInterruptsAnOptOutEnclave) {
     Inside m;
     m.set(VmcsField::exception_bitmap, 1u << 1);
     m.c.gpr[rbx] = outer_rsp;
-    m.enclave_code({0x88, 0x03, 0x90});   // MOV [RBX], AL; NOP
+    m.enclave_code({0x88, 0x03, 0x90});  // MOV [RBX], AL; NOP
     watch(m.c, outer_rsp, l0 | on_write);
     ASSERT_EQ(run(m.c, now(m.c) + 10), RunOutcome::vm_exit);
     EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0000u);

@@ -12,12 +12,12 @@ namespace {
 
 constexpr u64 tf = 0x100, rf = 0x10000;
 constexpr u32 mtf_control = 1u << 27;
-constexpr u64 back = 0x8100;   // where the enclave's EEXIT goes
+constexpr u64 back = 0x8100;  // where the enclave's EEXIT goes
 constexpr u64 rip_of_handler_6 = 0x10'0060;
 
 /// NOP; MOV RAX, 4; MOV EBX, 8100H; ENCLU.
-constexpr std::initializer_list<u8> nop_then_eexit{0x90, 0x48, 0xc7, 0xc0, 4, 0, 0, 0, 0xbb, 0x00,
-                                                   0x81, 0,    0,    0x0f, 0x01, 0xd7};
+constexpr std::initializer_list<u8> nop_then_eexit{0x90, 0x48, 0xc7, 0xc0, 4, 0,    0,    0,
+                                                   0xbb, 0x00, 0x81, 0,    0, 0x0f, 0x01, 0xd7};
 constexpr std::initializer_list<u8> undefined{0x0f, 0x0b};
 
 /// Stands before ENCLU[EENTER]; NOPs behind EEXIT's target; ENCLU[ERESUME] at the AEP.
@@ -65,12 +65,12 @@ TEST(SingleStep, AnOptOutVisitTrapsOnceAfterEexit) {
     Session m{false};
     m.trap_flag();
     ASSERT_EQ(m.run_for(100), RunOutcome::vm_exit);
-    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0u);   // not from the enclave
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0u);  // not from the enclave
     EXPECT_EQ(m.vmcs(VmcsField::vm_exit_interruption_information), 0x8000'0301u);
     EXPECT_EQ(m.vmcs(VmcsField::exit_qualification), 0x4000u);
     EXPECT_EQ(m.vmcs(VmcsField::guest_rip), back);
     EXPECT_EQ(m.vmcs(VmcsField::guest_rflags) & tf, tf);
-    EXPECT_EQ(m.retired, 5u);   // ENCLU, NOP, MOV, MOV, ENCLU
+    EXPECT_EQ(m.retired, 5u);  // ENCLU, NOP, MOV, MOV, ENCLU
 }
 
 TEST(SingleStep, AnOptInEntryTrapsBeforeTheFirstInstructionInside) {
@@ -94,7 +94,7 @@ TEST(SingleStep, AnOptInEresumeTrapsAfterTheFirstInstructionInside) {
     ASSERT_EQ(m.run_for(100), RunOutcome::vm_exit);
     EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0000u);
     EXPECT_EQ(m.gprsgx().rip, inside_rip + 1);
-    EXPECT_EQ(m.retired, 2u);   // ENCLU, NOP
+    EXPECT_EQ(m.retired, 2u);  // ENCLU, NOP
 }
 
 TEST(SingleStep, AnOptInEexitTrapsOutside) {
@@ -129,7 +129,7 @@ TEST(SingleStep, PopfCannotBringTfBackAfterAnOptOutEntry) {
     EXPECT_EQ(rflags(m.c) & tf, 0u);
 
     Session opted_in{true, {0x68, 0x02, 0x01, 0, 0, 0x9d, 0x90}};
-    ASSERT_EQ(opted_in.run_for(100), RunOutcome::vm_exit);   // after the NOP
+    ASSERT_EQ(opted_in.run_for(100), RunOutcome::vm_exit);  // after the NOP
     EXPECT_EQ(opted_in.vmcs(VmcsField::exit_reason), 0x0800'0000u);
     EXPECT_EQ(opted_in.gprsgx().rip, inside_rip + 7);
 }
@@ -167,7 +167,7 @@ TEST(MonitorTrapOfAnEnclave, AnOptInEresumeExitsAfterTheFirstInstructionInside) 
 TEST(MonitorTrapOfAnEnclave, AnAexIsFollowedByTheExitBeforeTheHandler) {
     for (const bool opt_in : {false, true}) {
         Session m{opt_in, undefined};
-        if (opt_in) {   // past the entry's own exit
+        if (opt_in) {  // past the entry's own exit
             m.set(VmcsField::primary_processor_based_controls, 0);
             ASSERT_EQ(m.run_for(1), RunOutcome::time);
         }
@@ -191,8 +191,8 @@ TEST(MonitorTrapOfAnEnclave, IsLostIfTheAexIsForAnotherExit) {
 struct Trap {
     const char* name;
     std::initializer_list<u8> code;
-    bool type3;            // the choice
-    u32 information;       // of the VM exit
+    bool type3;       // the choice
+    u32 information;  // of the VM exit
     u32 exitinfo;
 };
 

@@ -28,16 +28,16 @@ Insn int_n(u8 vector) {
 
 TEST(Delivery, FaultAtCpl0PushesFiveWordsOnTheCurrentStack) {
     Machine m;
-    set_rflags(m.c, 0x0000'0000'0000'4b47);   // NT, IF, DF, TF, ZF, PF, CF
+    set_rflags(m.c, 0x0000'0000'0000'4b47);  // NT, IF, DF, TF, ZF, PF, CF
     EXPECT_EQ(raise_ud(m), Delivery::delivered);
     EXPECT_EQ(m.c.rip, 0x100060u);
     EXPECT_EQ(m.c.gpr[rsp], 0x1fed8u);
-    EXPECT_EQ(m.word(0x1fed8), 0x12340u);              // RIP
-    EXPECT_EQ(m.word(0x1fee0), 0x08u);                 // CS
-    EXPECT_EQ(m.word(0x1fee8), 0x14b47u);              // RFLAGS with RF
-    EXPECT_EQ(m.word(0x1fef0), 0x1ff00u);              // RSP
-    EXPECT_EQ(m.word(0x1fef8), 0x10u);                 // SS
-    EXPECT_EQ(rflags(m.c), 0x0847u);                   // TF, NT, RF, IF gone
+    EXPECT_EQ(m.word(0x1fed8), 0x12340u);  // RIP
+    EXPECT_EQ(m.word(0x1fee0), 0x08u);     // CS
+    EXPECT_EQ(m.word(0x1fee8), 0x14b47u);  // RFLAGS with RF
+    EXPECT_EQ(m.word(0x1fef0), 0x1ff00u);  // RSP
+    EXPECT_EQ(m.word(0x1fef8), 0x10u);     // SS
+    EXPECT_EQ(rflags(m.c), 0x0847u);       // TF, NT, RF, IF gone
     EXPECT_EQ(m.c.segment[ss].selector, 0x10u);
 }
 
@@ -90,7 +90,7 @@ TEST(Delivery, IstIsUsedAtTheSamePrivilegeToo) {
     Machine m;
     m.gate(6, GateKind::interrupt, 1);
     EXPECT_EQ(raise_ud(m), Delivery::delivered);
-    EXPECT_EQ(m.c.gpr[rsp], 0x22000u - 0x28);   // IST1 is 22008H: aligned down
+    EXPECT_EQ(m.c.gpr[rsp], 0x22000u - 0x28);  // IST1 is 22008H: aligned down
     EXPECT_EQ(m.word(0x22000 - 0x10), same_stack);
 }
 
@@ -117,7 +117,7 @@ TEST(Delivery, SoftwareInterruptPushesTheNextInstructionAndRetires) {
     EXPECT_FALSE(execute(m.c, exec_int_n, int_n(0x80), 2));
     EXPECT_EQ(take(m.c), Delivery::delivered);
     EXPECT_EQ(m.word(m.c.gpr[rsp]), code_rip + 2);
-    EXPECT_EQ(m.word(m.c.gpr[rsp] + 16), 0x10202u);   // RF as it is: no fault
+    EXPECT_EQ(m.word(m.c.gpr[rsp] + 16), 0x10202u);  // RF as it is: no fault
     EXPECT_EQ(now(m.c), before + 1);
 }
 
@@ -145,15 +145,14 @@ const Refusal software_refusals[] = {
     {"null code segment", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, 3); }, 13, 0},
     {"code beyond the table", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, 0x98); }, 13,
      0x98},
-    {"data segment", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, kernel_ss); }, 13,
-     0x10},
+    {"data segment", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, kernel_ss); }, 13, 0x10},
     {"code less privileged", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, 0x20); }, 13,
      0x20},
     {"32-bit code", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, compat_cs); }, 13, 0x50},
     {"code not present", [](Machine& m) { m.gate(0x40, GateKind::interrupt, 0, absent_cs); }, 11,
      0x58},
-    {"offset not canonical",
-     [](Machine& m) { m.put<u64>(idt_at + 0x408, 0x0000'0000'0001'0000); }, 13, 0},
+    {"offset not canonical", [](Machine& m) { m.put<u64>(idt_at + 0x408, 0x0000'0000'0001'0000); },
+     13, 0},
 };
 
 TEST(Delivery, SoftwareInterruptRefusedFaultsOnTheInstructionWithoutExt) {
@@ -172,7 +171,7 @@ TEST(Delivery, SoftwareInterruptRefusedFaultsOnTheInstructionWithoutExt) {
 
 TEST(Delivery, ExternalEventRefusedSetsExt) {
     for (const Refusal& r : software_refusals) {
-        if (r.name == software_refusals[3].name) continue;   // DPL is not asked for these
+        if (r.name == software_refusals[3].name) continue;  // DPL is not asked for these
         SCOPED_TRACE(r.name);
         Machine m;
         r.arrange(m);
@@ -204,12 +203,12 @@ TEST(Delivery, Int1AsksNoDpl) {
 
 TEST(Delivery, StackPointerBeyondTheTssIsInvalidTss) {
     Machine m;
-    m.c.segment[tr].limit = 0x2a;   // the last byte of IST1 is at 2BH
+    m.c.segment[tr].limit = 0x2a;  // the last byte of IST1 is at 2BH
     m.gate(0x40, GateKind::interrupt, 1);
     m.controller.vector = 0x40;
     EXPECT_EQ(poll(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, handler_of(10));
-    EXPECT_EQ(m.word(m.c.gpr[rsp]), 0x29u);   // TR's selector with EXT
+    EXPECT_EQ(m.word(m.c.gpr[rsp]), 0x29u);  // TR's selector with EXT
 }
 
 TEST(Delivery, StackPointerNotCanonicalIsAStackFault) {
@@ -224,15 +223,15 @@ TEST(Delivery, StackPointerNotCanonicalIsAStackFault) {
 
 TEST(Delivery, AStackAcrossTwoPagesFaultsOnTheHighestMissingWord) {
     Machine m;
-    m.put<u64>(tss_at + 36, 0x41010);   // frame: 40FE8H to 4100FH
+    m.put<u64>(tss_at + 36, 0x41010);  // frame: 40FE8H to 4100FH
     m.gate(0x40, GateKind::interrupt, 1);
     m.map(0x40000, 0);
     m.controller.vector = 0x40;
     EXPECT_EQ(poll(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, handler_of(14));
     EXPECT_EQ(m.c.cr2, 0x40ff8u);
-    EXPECT_EQ(m.word(m.c.gpr[rsp]), 2u);   // supervisor write, not present
-    EXPECT_EQ(m.word(0x41000), 0u);        // nothing of the first frame was written
+    EXPECT_EQ(m.word(m.c.gpr[rsp]), 2u);  // supervisor write, not present
+    EXPECT_EQ(m.word(0x41000), 0u);       // nothing of the first frame was written
 }
 
 TEST(Delivery, FailureLeavesRegistersAsTheyWere) {
@@ -253,7 +252,7 @@ TEST(Delivery, FailureLeavesRegistersAsTheyWere) {
 
 TEST(DoubleFault, ContributoryUponContributoryPushesErrorCode0) {
     Machine m;
-    m.gate(13, GateKind::absent);   // #GP, then #NP
+    m.gate(13, GateKind::absent);  // #GP, then #NP
     (void)general_protection(m.c, 0x88);
     EXPECT_EQ(take(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, handler_of(8));
@@ -285,7 +284,7 @@ TEST(DoubleFault, PageFaultUponPageFaultLeavesTheSecondAddressInCr2) {
 
 TEST(DoubleFault, InterruptOfAnExceptionsVectorIsBenign) {
     Machine m;
-    m.gate(14, GateKind::absent);   // external interrupt 14, then #NP: no double fault
+    m.gate(14, GateKind::absent);  // external interrupt 14, then #NP: no double fault
     m.controller.vector = 14;
     EXPECT_EQ(poll(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, handler_of(11));
@@ -304,7 +303,7 @@ TEST(Debug, TrapSetsDr6AndClearsGdAndPushesTheNextInstruction) {
     EXPECT_EQ(m.c.dr6, 0xffff'4ff0u);
     EXPECT_EQ(m.c.dr7, 0x400u);
     EXPECT_EQ(m.word(m.c.gpr[rsp]), code_rip + 5);
-    EXPECT_EQ(m.word(m.c.gpr[rsp] + 16), 0x302u);   // TF, and no RF: a trap
+    EXPECT_EQ(m.word(m.c.gpr[rsp] + 16), 0x302u);  // TF, and no RF: a trap
     EXPECT_EQ(poll(m.c), Delivery::nothing);
 }
 
@@ -327,7 +326,7 @@ TEST(ResumeFlag, LoadedByIretItCoversOneInstruction) {
     m.put<u64>(same_stack + 24, same_stack);
     m.put<u64>(same_stack + 32, kernel_ss);
     EXPECT_TRUE(execute(m.c, exec_iret, register_insn(0, 0)));
-    after_step(m.c, false, {});   // IRET itself was stepped
+    after_step(m.c, false, {});  // IRET itself was stepped
     EXPECT_TRUE(m.c.flags.has(Rflag::rf));
     EXPECT_EQ(poll(m.c), Delivery::nothing);
     EXPECT_TRUE(must_step(m.c));

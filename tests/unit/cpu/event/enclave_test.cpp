@@ -49,7 +49,7 @@ TEST(EnclaveEvent, DeliveredPageFaultPushesTheAepAndHidesTheOffset) {
 TEST(EnclaveEvent, ExitWhileDeliveringHasBit27AndIdtVectoringAndWholeAddresses) {
     Inside m;
     m.set(VmcsField::exception_bitmap, 1u << 11);
-    m.at<u64>(idt + 16 * 6) &= ~(u64{1} << 47);   // #UD's gate is not present
+    m.at<u64>(idt + 16 * 6) &= ~(u64{1} << 47);  // #UD's gate is not present
     (void)raise(m.c, Vector::invalid_opcode);
     EXPECT_EQ(take_pending(m.c), Delivery::vm_exit);
     EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0000u);
@@ -57,7 +57,7 @@ TEST(EnclaveEvent, ExitWhileDeliveringHasBit27AndIdtVectoringAndWholeAddresses) 
     EXPECT_EQ(m.vmcs(VmcsField::vm_exit_interruption_information), 0x8000'0b0bu);
     EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0x10u);
     EXPECT_EQ(m.vmcs(VmcsField::guest_rip), sgx::aep);
-    EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0x8000'0306u);   // the first event only
+    EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0x8000'0306u);  // the first event only
 }
 
 TEST(EnclaveEvent, TripleFaultHasBit27WithoutIdtVectoring) {
@@ -95,7 +95,7 @@ TEST(EnclaveEvent, BreakpointAfterAnOptInEntryIsAHardwareExceptionWithoutLength)
 }
 
 TEST(EnclaveEvent, DeliveredBreakpointAsksNoDplAndPushesTheAep) {
-    Inside m{true};   // the gate's DPL is 0, the enclave's CPL 3
+    Inside m{true};  // the gate's DPL is 0, the enclave's CPL 3
     EXPECT_FALSE(exec_int3(m.c, register_insn(0, 0)).ok());
     EXPECT_EQ(take_pending(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, 0x100030u);
@@ -114,7 +114,7 @@ TEST(EnclaveEvent, InstructionExitLosesLengthAndInformation) {
     m.set(VmcsField::secondary_processor_based_controls, 1u << 11);
     EXPECT_FALSE(exec_rdrand(m.c, register_insn(rdx, 0)).ok());
     EXPECT_EQ(m.c.pending.instruction_length, 3u);
-    EXPECT_EQ(m.c.pending.instruction_information, 0x1010u);   // RDX, 64 bits
+    EXPECT_EQ(m.c.pending.instruction_information, 0x1010u);  // RDX, 64 bits
     EXPECT_EQ(take_pending(m.c), Delivery::vm_exit);
     m.expect_synthetic(57);
     EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0u);
@@ -151,8 +151,8 @@ const Boundary boundaries[] = {
          m.c.event.nmi_pending = true;
      },
      0, 0x8000'0202},
-    {"NMI window",
-     [](Inside& m) { m.set(VmcsField::primary_processor_based_controls, 1u << 22); }, 8, 0},
+    {"NMI window", [](Inside& m) { m.set(VmcsField::primary_processor_based_controls, 1u << 22); },
+     8, 0},
     {"interrupt window",
      [](Inside& m) {
          set_rflags(m.c, 0x202);
@@ -181,7 +181,7 @@ TEST(EnclaveEvent, ExternalInterruptExitsWithItsVectorOnlyIfAcknowledged) {
         FakeController controller;
         m.c.interrupts = &controller;
         controller.vector = 0x41;
-        set_rflags(m.c, 2);   // IF does not count
+        set_rflags(m.c, 2);  // IF does not count
         m.set(VmcsField::pin_based_controls, 1);
         m.set(VmcsField::vm_exit_controls, 1u << 9 | u32{acknowledge} << 15);
         EXPECT_EQ(poll(m.c), Delivery::vm_exit);

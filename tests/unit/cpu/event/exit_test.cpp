@@ -60,7 +60,7 @@ TEST(ExceptionBitmap, PageFaultMaskAndMatchDecideWithTheBit) {
     m.set(VmcsField::page_fault_error_code_mask, 1);
     m.set(VmcsField::page_fault_error_code_match, 1);
     m.set(VmcsField::exception_bitmap, bit_of(Vector::page_fault));
-    (void)raise_page_fault(m.c, 0x1000, 2);   // not present: no match
+    (void)raise_page_fault(m.c, 0x1000, 2);  // not present: no match
     EXPECT_EQ(take_pending(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.cr2, 0x1000u);
     (void)raise_page_fault(m.c, 0x1000, 3);
@@ -235,7 +235,7 @@ TEST(Injection, ExitWhileDeliveringForAnEnclaveHasBit27AndKeepsBit4) {
     EXPECT_EQ(poll(m.c), Delivery::vm_exit);
     EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0030u);
     EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0x10u);
-    EXPECT_EQ(m.vmcs(VmcsField::guest_physical_address), 0x1fef8u);   // whole
+    EXPECT_EQ(m.vmcs(VmcsField::guest_physical_address), 0x1fef8u);  // whole
     EXPECT_EQ(m.vmcs(VmcsField::vm_exit_instruction_length), 2u);
     EXPECT_EQ(m.vmcs(VmcsField::idt_vectoring_information), 0x8000'0480u);
 }
@@ -278,7 +278,7 @@ TEST(NmiUnblocking, FaultingIretReportsItInTheInterruptionInformation) {
     m.as_guest();
     m.set(VmcsField::exception_bitmap, bit_of(Vector::general_protection));
     m.c.event.blocking.set(Interruptibility::nmi);
-    m.put<u64>(m.c.gpr[rsp] + 8, 0);   // null CS
+    m.put<u64>(m.c.gpr[rsp] + 8, 0);  // null CS
     EXPECT_FALSE(execute(m.c, exec_iret, register_insn(0, 0), 2));
     EXPECT_EQ(take_pending(m.c), Delivery::vm_exit);
     EXPECT_EQ(m.vmcs(VmcsField::vm_exit_interruption_information), gp_information | 0x1000);
@@ -288,7 +288,7 @@ TEST(NmiUnblocking, FaultingIretReportsItInTheInterruptionInformation) {
 TEST(VmxAbort, IsToldAsWhatIsNotImplementedAndNotAsAnExit) {
     Machine m;
     m.as_guest();
-    m.put<u64>(data_at, 0x800);   // an x2APIC register may not be loaded
+    m.put<u64>(data_at, 0x800);  // an x2APIC register may not be loaded
     m.set(VmcsField::vm_exit_msr_load_address, data_at);
     m.set(VmcsField::vm_exit_msr_load_count, 1);
     EXPECT_FALSE(execute(m.c, exec_cpuid, register_insn(0, 0), 2));

@@ -36,16 +36,16 @@ Machine::Machine() {
     put<u64>(gdt_at + 0x10, data_dpl0);
     put<u64>(gdt_at + 0x18, data_dpl3);
     put<u64>(gdt_at + 0x20, code64_dpl3);
-    put<u64>(gdt_at + 0x28, 0x0000'8b00'7000'0067);   // busy 64-bit TSS at 7000H, limit 67H
-    put<u64>(gdt_at + 0x38, 0x0000'8200'c000'001f);   // LDT at C000H, limit 1FH
-    put<u64>(gdt_at + 0x48, 0x00af'9f00'0000'ffff);   // conforming, DPL 0
-    put<u64>(gdt_at + 0x50, 0x00cf'9b00'0000'ffff);   // 32-bit code
-    put<u64>(gdt_at + 0x58, 0x00af'1b00'0000'ffff);   // not present
-    put<u64>(gdt_at + 0x60, 0x00cf'1300'0000'ffff);   // data, not present
-    put<u64>(gdt_at + 0x68, 0x00cf'9100'0000'ffff);   // read-only data
-    put<u64>(gdt_at + 0x70, 0x0000'8900'8000'0fff);   // available TSS at 8000H, limit FFFH
-    put<u64>(gdt_at + 0x80, 0x0000'8c00'0008'0000);   // call gate
-    put<u64>(gdt_at + 0x90, 0x00af'ff00'0000'ffff);   // conforming, DPL 3
+    put<u64>(gdt_at + 0x28, 0x0000'8b00'7000'0067);  // busy 64-bit TSS at 7000H, limit 67H
+    put<u64>(gdt_at + 0x38, 0x0000'8200'c000'001f);  // LDT at C000H, limit 1FH
+    put<u64>(gdt_at + 0x48, 0x00af'9f00'0000'ffff);  // conforming, DPL 0
+    put<u64>(gdt_at + 0x50, 0x00cf'9b00'0000'ffff);  // 32-bit code
+    put<u64>(gdt_at + 0x58, 0x00af'1b00'0000'ffff);  // not present
+    put<u64>(gdt_at + 0x60, 0x00cf'1300'0000'ffff);  // data, not present
+    put<u64>(gdt_at + 0x68, 0x00cf'9100'0000'ffff);  // read-only data
+    put<u64>(gdt_at + 0x70, 0x0000'8900'8000'0fff);  // available TSS at 8000H, limit FFFH
+    put<u64>(gdt_at + 0x80, 0x0000'8c00'0008'0000);  // call gate
+    put<u64>(gdt_at + 0x90, 0x00af'ff00'0000'ffff);  // conforming, DPL 3
     put<u64>(tss_at + 4, kernel_stack);
     put<u64>(tss_at + 36, ist1_stack);
     put<u16>(tss_at + 102, 104);
@@ -107,8 +107,7 @@ void Machine::as_guest(u32 pin, u32 primary, u32 secondary) {
     c.vmx.hosted = true;
     c.cr4.set(Cr4::vmxe);
     set(VmcsField::pin_based_controls, pin);
-    set(VmcsField::primary_processor_based_controls,
-        primary | (secondary != 0 ? 1u << 31 : 0));
+    set(VmcsField::primary_processor_based_controls, primary | (secondary != 0 ? 1u << 31 : 0));
     set(VmcsField::secondary_processor_based_controls, secondary);
     set(VmcsField::vm_exit_controls, 1u << 9);
     set(VmcsField::vm_entry_controls, 1u << 9);
@@ -134,9 +133,8 @@ void Machine::with_ept(u64 hole) {
     put<u64>(ept_pml4_at, ept_pdpt_at | 7);
     put<u64>(ept_pdpt_at, ept_pd_at | 7);
     put<u64>(ept_pd_at, ept_pt_at | 7);
-    for (u64 n = 0; n < 512; ++n)
-        put<u64>(ept_pt_at + 8 * n, n == hole >> 12 ? 0 : n << 12 | 0x37);
-    c.vmx.ept_pointer = ept_pml4_at | 0x1e;   // write-back, 4 levels
+    for (u64 n = 0; n < 512; ++n) put<u64>(ept_pt_at + 8 * n, n == hole >> 12 ? 0 : n << 12 | 0x37);
+    c.vmx.ept_pointer = ept_pml4_at | 0x1e;  // write-back, 4 levels
     flush_translations(c);
 }
 

@@ -22,12 +22,12 @@ inline constexpr u64 gdt_at = 0x5000, idt_at = 0x6000, tss_at = 0x7000;
 inline constexpr u64 ept_pml4_at = 0x8000, ept_pdpt_at = 0x9000, ept_pd_at = 0xa000,
                      ept_pt_at = 0xb000;
 inline constexpr u64 ldt_at = 0xc000;
-inline constexpr u64 bitmap_at = 0xd000;    // I/O bitmap A; B and the MSR bitmap follow
-inline constexpr u64 data_at = 0x11000;     // operands of instructions
-inline constexpr u64 code_rip = 0x12340;    // what runs
+inline constexpr u64 bitmap_at = 0xd000;  // I/O bitmap A; B and the MSR bitmap follow
+inline constexpr u64 data_at = 0x11000;   // operands of instructions
+inline constexpr u64 code_rip = 0x12340;  // what runs
 inline constexpr u64 kernel_stack = 0x20000, ist1_stack = 0x22008, user_stack = 0x30000;
 inline constexpr u64 host_rip = 0x77000, host_rsp = 0x78000;
-inline constexpr u64 page_end_hole = 0x40000;   // kernel stacks of some tests end here
+inline constexpr u64 page_end_hole = 0x40000;  // kernel stacks of some tests end here
 
 /// The handler of vector n.
 constexpr u64 handler_of(unsigned vector) { return 0x100000 + 16 * u64{vector}; }
@@ -42,8 +42,13 @@ inline constexpr u16 free_tss = 0x70, call_gate = 0x80, user_conforming_cs = 0x9
 inline constexpr u64 code64_dpl0 = 0x00af'9b00'0000'ffff, code64_dpl3 = 0x00af'fb00'0000'ffff;
 inline constexpr u64 data_dpl0 = 0x00cf'9300'0000'ffff, data_dpl3 = 0x00cf'f300'0000'ffff;
 
-enum class GateKind : u8 { interrupt = 0x8e, trap = 0x8f, user_interrupt = 0xee, absent = 0x0e,
-                           call = 0x8c };
+enum class GateKind : u8 {
+    interrupt = 0x8e,
+    trap = 0x8f,
+    user_interrupt = 0xee,
+    absent = 0x0e,
+    call = 0x8c
+};
 
 struct FakeBus final : Bus {
     struct Out {
@@ -59,7 +64,10 @@ struct FakeBus final : Bus {
 
     u64 read(Hpa, unsigned) override { return ~u64{0}; }
     void write(Hpa, unsigned, u64) override {}
-    u32 in(u16, unsigned) override { ++ins; return answer; }
+    u32 in(u16, unsigned) override {
+        ++ins;
+        return answer;
+    }
     void out(u16 port, unsigned size, u32 value) override { outs.push_back({port, size, value}); }
     bool stop_requested() const override { return stop; }
 };
@@ -72,7 +80,10 @@ struct FakeController final : InterruptController {
     u64 deadline = 0;
 
     int pending_vector(u64) override { return vector; }
-    void acknowledge(u8 taken) override { acknowledged = taken; vector = -1; }
+    void acknowledge(u8 taken) override {
+        acknowledged = taken;
+        vector = -1;
+    }
     u64 next_event() const override { return event_at; }
     u8 task_priority() const override { return cr8; }
     void set_task_priority(u8 value) override { cr8 = value; }
@@ -92,7 +103,7 @@ class Machine {
     struct Ram {
         alignas(page_size) std::array<u8, ram_size> bytes;
     };
-    std::unique_ptr<Ram> ram_ = std::make_unique<Ram>();   // the TLB needs host pages aligned
+    std::unique_ptr<Ram> ram_ = std::make_unique<Ram>();  // the TLB needs host pages aligned
     std::unique_ptr<BlockCache> blocks_ = std::make_unique<BlockCache>();
 
 public:

@@ -26,7 +26,7 @@ void arrange_everything(Machine& m) {
 
 struct Priority {
     const char* name;
-    void (*take_away)(Machine&);   // what went before
+    void (*take_away)(Machine&);  // what went before
     u64 reason;
     u64 information;
 };
@@ -289,7 +289,7 @@ TEST(NextEvent, IsTheEarlierOfTimerAndController) {
     m.controller.event_at = 2'000'000;
     EXPECT_EQ(next_event(m.c), 2'000'000u);
     m.c.vmx.preemption_deadline = 1'500'000;
-    EXPECT_EQ(next_event(m.c), 2'000'000u);   // the timer counts in a guest only
+    EXPECT_EQ(next_event(m.c), 2'000'000u);  // the timer counts in a guest only
     m.as_guest();
     EXPECT_EQ(next_event(m.c), 1'500'000u);
 }

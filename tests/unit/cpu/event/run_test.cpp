@@ -26,7 +26,7 @@ TEST(Run, SoftwareInterruptCountsAsOneInstruction) {
     Machine m;
     const u64 start = now(m.c);
     counting_handler(m, 0x80);
-    code(m, code_rip, {0xcd, 0x80, 0xf4});   // INT 80H; HLT
+    code(m, code_rip, {0xcd, 0x80, 0xf4});  // INT 80H; HLT
     EXPECT_EQ(run_for(m, 100), RunOutcome::halted);
     EXPECT_EQ(m.c.gpr[rbx], 1u);
     EXPECT_EQ(m.c.rip, code_rip + 3);
@@ -35,7 +35,7 @@ TEST(Run, SoftwareInterruptCountsAsOneInstruction) {
     Machine exact;
     counting_handler(exact, 0x80);
     code(exact, code_rip, {0xcd, 0x80, 0xf4});
-    EXPECT_EQ(run_for(exact, 3), RunOutcome::time);   // INT, INC, IRET
+    EXPECT_EQ(run_for(exact, 3), RunOutcome::time);  // INT, INC, IRET
     EXPECT_EQ(exact.c.rip, code_rip + 2);
 }
 
@@ -53,7 +53,7 @@ TEST(Run, SingleStepTrapsAfterEveryInstruction) {
     counting_handler(m, 1);
     set_rflags(m.c, 0x102);
     code(m, code_rip, {0x90, 0x90, 0x90});
-    EXPECT_EQ(run_for(m, 9), RunOutcome::time);   // three times NOP, INC, IRET
+    EXPECT_EQ(run_for(m, 9), RunOutcome::time);  // three times NOP, INC, IRET
     EXPECT_EQ(m.c.gpr[rbx], 3u);
     EXPECT_EQ(m.c.rip, code_rip + 3);
     EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 3);
@@ -64,7 +64,7 @@ TEST(Run, StiShadowCoversExactlyOneInstruction) {
     counting_handler(m, 0x40);
     set_rflags(m.c, 2);
     m.controller.vector = 0x40;
-    code(m, code_rip, {0xfb, 0x90, 0x90});   // STI; NOP; NOP
+    code(m, code_rip, {0xfb, 0x90, 0x90});  // STI; NOP; NOP
     EXPECT_EQ(run_for(m, 1), RunOutcome::time);
     EXPECT_EQ(m.c.rip, code_rip + 1);
     EXPECT_EQ(m.controller.acknowledged, -1);
@@ -107,8 +107,10 @@ TEST(Run, AnExitBetweenIterationsSavesRfIfItIsAnInterrupts) {
         repeated_string(m);
         m.as_guest(1);
         EXPECT_EQ(run_for(m, 7), RunOutcome::time);
-        if (interrupt) m.controller.vector = 0x41;
-        else m.c.vmx.preemption_deadline = now(m.c);
+        if (interrupt)
+            m.controller.vector = 0x41;
+        else
+            m.c.vmx.preemption_deadline = now(m.c);
         EXPECT_EQ(run_for(m, 5), RunOutcome::vm_exit);
         EXPECT_EQ(m.vmcs(VmcsField::exit_reason), interrupt ? 1u : 52u);
         EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip);
@@ -140,7 +142,7 @@ TEST(Run, FaultInTheMiddleOfABlockNamesItsInstruction) {
     counting_handler(m, 14);
     // XOR EAX, EAX; INC EAX; MOV RAX, [50000000H]
     code(m, code_rip, {0x31, 0xc0, 0xff, 0xc0, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0x50});
-    EXPECT_EQ(run_for(m, 3), RunOutcome::time);   // XOR, INC, the handler's INC
+    EXPECT_EQ(run_for(m, 3), RunOutcome::time);  // XOR, INC, the handler's INC
     EXPECT_EQ(m.c.cr2, 0x5000'0000u);
     EXPECT_EQ(m.c.gpr[rax], 1u);
     EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x30), 0u);

@@ -50,9 +50,9 @@ TEST_F(LazyFlags, AdditionOfEveryPairOfBytesAndCarry) {
                 from_image(c, static_cast<u64>(carry));
                 const u8 r = Adc::apply<u8>(c, static_cast<u8>(a), static_cast<u8>(b));
                 ASSERT_EQ(r, (a + b + carry) & 0xff);
-                ASSERT_EQ(materialise(c), expected(a + b + carry,
-                                                   as_signed(a) + as_signed(b) + carry,
-                                                   (a & 15) + (b & 15) + carry));
+                ASSERT_EQ(materialise(c),
+                          expected(a + b + carry, as_signed(a) + as_signed(b) + carry,
+                                   (a & 15) + (b & 15) + carry));
             }
 }
 
@@ -63,9 +63,9 @@ TEST_F(LazyFlags, SubtractionOfEveryPairOfBytesAndBorrow) {
                 from_image(c, static_cast<u64>(borrow));
                 const u8 r = Sbb::apply<u8>(c, static_cast<u8>(a), static_cast<u8>(b));
                 ASSERT_EQ(r, (a - b - borrow) & 0xff);
-                ASSERT_EQ(materialise(c), expected(a - b - borrow,
-                                                   as_signed(a) - as_signed(b) - borrow,
-                                                   (a & 15) - (b & 15) - borrow));
+                ASSERT_EQ(materialise(c),
+                          expected(a - b - borrow, as_signed(a) - as_signed(b) - borrow,
+                                   (a & 15) - (b & 15) - borrow));
             }
 }
 

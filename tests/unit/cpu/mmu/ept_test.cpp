@@ -13,7 +13,7 @@ namespace {
 
 constexpr u64 page = guest_at::spare;
 constexpr u64 pml4 = guest_at::ept_tables, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000;
-constexpr u64 pt = guest_at::spare + 0x1'0000;   // 2 tables: 4 MiB
+constexpr u64 pt = guest_at::spare + 0x1'0000;  // 2 tables: 4 MiB
 constexpr u64 rwx = 7, write_back = 6 << 3, large = 0x80;
 constexpr u64 accessed = 0x100, dirty = 0x200;
 constexpr u64 eptp_plain = pml4 | 0x1e, eptp_with_ad = pml4 | 0x5e;
@@ -131,7 +131,7 @@ TEST_F(Ept, PageSizeBitInThePml4IsMisconfigured) {
 }
 
 TEST_F(Ept, LargePageTranslates) {
-    m.at<u64>(pd + 8) = write_back | large | rwx;   // 2 MiB at 0
+    m.at<u64>(pd + 8) = write_back | large | rwx;  // 2 MiB at 0
     m.map(page, 0x20'0000 + guest_at::data, pte_present | pte_write);
     EXPECT_EQ(translate(c, Gva{page + 9}, Access::read).value(), Hpa{guest_at::data + 9});
 }

@@ -22,8 +22,8 @@ Verdict verdict(EnclaveMachine& m, Gva linear, Hpa physical, Access access = Acc
 TEST(EnclaveAccess, InElrangeToAnOwnPageGivesItsBytesAndRights) {
     EnclaveMachine m;
     m.go_inside();
-    const AccessCheck check = check_access(m.c, data_linear + 0x123, data_physical + 0x123,
-                                           Access::write);
+    const AccessCheck check =
+        check_access(m.c, data_linear + 0x123, data_physical + 0x123, Access::write);
     EXPECT_EQ(check.verdict, Verdict::enclave_page);
     EXPECT_EQ(check.page, m.epc.page(data_page));
     EXPECT_TRUE(check.r && check.w && !check.x);

@@ -28,7 +28,7 @@ void run_inside(EnclaveMachine& m) {
     ASSERT_TRUE(m.eenter().ok());
     m.c.rip = inside_rip;
     for (unsigned n = 0; n < gpr_count; ++n) m.c.gpr[n] = 0x1000 + n;
-    m.c.segment[fs].base = m.c.gpr[row_fs_base] = 0x1234'5000;   // WRFSBASE
+    m.c.segment[fs].base = m.c.gpr[row_fs_base] = 0x1234'5000;  // WRFSBASE
     m.c.segment[gs].base = m.c.gpr[row_gs_base] = 0x1234'6000;
     set_rflags(m.c, inside_flags);
     m.c.vector.mxcsr = 0x7fbf;
@@ -229,15 +229,15 @@ TEST(Aex, WritesTheFrameThatWasCachedAtEntryWhateverThePageTablesSayNow) {
 struct Cause {
     const char* name;
     ExitCause cause;
-    u32 exitinfo;             // with MISCSELECT.EXINFO
-    u32 exitinfo_without;     // without it
+    u32 exitinfo;          // with MISCSELECT.EXINFO
+    u32 exitinfo_without;  // without it
 };
 
 class ExitinfoOf : public testing::TestWithParam<Cause> {};
 
 u32 exitinfo_after(EnclaveMachine& m, const ExitCause& cause) {
     run_inside(m);
-    m.gprsgx().exitinfo = Exitinfo::from_raw(0x8000'07ff);   // stale
+    m.gprsgx().exitinfo = Exitinfo::from_raw(0x8000'07ff);  // stale
     asynchronous_exit(m.c, cause);
     return m.gprsgx().exitinfo.to_raw();
 }
@@ -362,7 +362,7 @@ TEST(Eresume, BringsBackEverythingThatTheAexSaved) {
     asynchronous_exit(m.c, {.fault_like = true});
     // As the AEX left it: RAX = 3, RBX = TCS, RCX = AEP.
     m.c.next_rip = aep + 3;
-    m.c.gpr[rsp] = 0xf000;   // the trampoline's business; the recorded stack does not follow
+    m.c.gpr[rsp] = 0xf000;  // the trampoline's business; the recorded stack does not follow
     ASSERT_TRUE(sgx::enclu(m.c).ok());
 
     for (unsigned n = 0; n < gpr_count; ++n) EXPECT_EQ(m.c.gpr[n], 0x1000 + n) << n;
@@ -451,7 +451,7 @@ TEST(Eresume, ComponentsMissingFromXstateBvGetTheirInitialState) {
     EXPECT_EQ(m.c.vector.x87.fcw, 0x037f);
     EXPECT_EQ(m.c.vector.x87.tag, 0);
     EXPECT_EQ(m.c.vector.zmm[3].bytes[0], 0);
-    EXPECT_EQ(m.c.vector.mxcsr, 0x7fbfu);   // MXCSR comes from memory all the same
+    EXPECT_EQ(m.c.vector.mxcsr, 0x7fbfu);  // MXCSR comes from memory all the same
 }
 
 TEST(Eresume, WithoutOsxsaveTheHeaderIsNeitherWrittenNorRead) {

@@ -110,29 +110,31 @@ void make_32_bit(EnclaveMachine& m) {
 constexpr u32 write_fault = sgx_fault(true, false);
 
 constexpr Violation violations[] = {
-    {"PageinfoNotAlignedTo32", 
+    {"PageinfoNotAlignedTo32",
      [](EnclaveMachine& m) {
          m.at<std::array<u64, 4>>(pageinfo_at + 0x90) = {info(m).linaddr, source_at, secinfo_at,
-                                                          window_of(secs_page)};
+                                                         window_of(secs_page)};
          m.c.gpr[rbx] = pageinfo_at + 0x90;
-     }, gp0},
+     },
+     gp0},
     {"PageNotAligned", [](EnclaveMachine& m) { m.c.gpr[rcx] += 1; }, gp0},
     {"PageNotInTheEpc", [](EnclaveMachine& m) { m.c.gpr[rcx] = source_at; },
      pf(source_at, write_fault)},
     {"SourceNotAligned", [](EnclaveMachine& m) { info(m).srcpge += 0x10; }, gp0},
     {"SecsNotAligned", [](EnclaveMachine& m) { info(m).secs += 0x10; }, gp0},
-    {"SecinfoNotAlignedTo64", 
+    {"SecinfoNotAlignedTo64",
      [](EnclaveMachine& m) {
          m.at<u64>(secinfo_at + 0x20) = reg_rw;
          info(m).secinfo += 0x20;
          // Of a SECINFO there bytes 8 to 63 are zero.
-     }, gp0},
+     },
+     gp0},
     {"LinearAddressNotAligned", [](EnclaveMachine& m) { info(m).linaddr += 0x10; }, gp0},
     {"SecsNotInTheEpc", [](EnclaveMachine& m) { info(m).secs = source_at; },
      pf(source_at, write_fault)},
     {"SecinfoFlagsReserved", [](EnclaveMachine& m) { set_flags(m, reg_rw | 0x40); }, gp0},
-    {"SecinfoBytesReserved",
-     [](EnclaveMachine& m) { m.at<Secinfo>(secinfo_at).reserved_8[0] = 1; }, gp0},
+    {"SecinfoBytesReserved", [](EnclaveMachine& m) { m.at<Secinfo>(secinfo_at).reserved_8[0] = 1; },
+     gp0},
     {"PageTypeSecs", [](EnclaveMachine& m) { set_flags(m, 0x003); }, gp0},
     {"PageTypeVa", [](EnclaveMachine& m) { set_flags(m, 0x303); }, gp0},
     {"PageTypeShadowStackWithoutCet", [](EnclaveMachine& m) { set_flags(m, 0x503); }, gp0},
@@ -147,13 +149,21 @@ constexpr Violation violations[] = {
     {"TcsReservedAt80", [](EnclaveMachine& m) { use_tcs(m).prevssp = 1; }, gp0},
     {"TcsReservedAt4095", [](EnclaveMachine& m) { use_tcs(m).reserved_88[4007] = 1; }, gp0},
     {"TcsFsLimitOfA32BitEnclave",
-     [](EnclaveMachine& m) { make_32_bit(m); use_tcs(m).fslimit = 0xff0; }, gp0},
+     [](EnclaveMachine& m) {
+         make_32_bit(m);
+         use_tcs(m).fslimit = 0xff0;
+     },
+     gp0},
     {"TcsGsLimitOfA32BitEnclave",
-     [](EnclaveMachine& m) { make_32_bit(m); use_tcs(m).gslimit = 0xff0; }, gp0},
+     [](EnclaveMachine& m) {
+         make_32_bit(m);
+         use_tcs(m).gslimit = 0xff0;
+     },
+     gp0},
     {"WritableButNotReadable", [](EnclaveMachine& m) { set_flags(m, 0x202); }, gp0},
     {"AddressBelowElrange", [](EnclaveMachine& m) { info(m).linaddr = elrange - page_size; }, gp0},
-    {"AddressAboveElrange",
-     [](EnclaveMachine& m) { info(m).linaddr = elrange + elrange_size; }, gp0},
+    {"AddressAboveElrange", [](EnclaveMachine& m) { info(m).linaddr = elrange + elrange_size; },
+     gp0},
     {"EnclaveInitialised",
      [](EnclaveMachine& m) { m.secs().attributes.flags.set(SgxAttribute::init); }, gp0},
 };

@@ -18,10 +18,18 @@ TEST(Ecreate, MakesThePageASecs) {
     source(m).isvprodid = 5;
     source(m).isvsvn = 6;
     // What an earlier life of the page left.
-    m.entry(secs_page) = {.enclave_secs = 9, .enclave_address = elrange,
-                          .page_type = PageType::reg, .valid = false, .r = true, .w = true,
-                          .x = true, .blocked = true, .pending = true, .modified = true,
-                          .pr = true, .reserved = {}};
+    m.entry(secs_page) = {.enclave_secs = 9,
+                          .enclave_address = elrange,
+                          .page_type = PageType::reg,
+                          .valid = false,
+                          .r = true,
+                          .w = true,
+                          .x = true,
+                          .blocked = true,
+                          .pending = true,
+                          .modified = true,
+                          .pr = true,
+                          .reserved = {}};
     const u64 flags_before = m.c.flags.to_raw();
     ASSERT_TRUE(m.ecreate().ok());
 
@@ -93,7 +101,8 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) {
          m.at<std::array<u64, 4>>(pageinfo_at + 0x90) = {0, source_at, secinfo_at, 0};
          m.c.gpr[rbx] = pageinfo_at + 0x90;
-     }, gp0},
+     },
+     gp0},
     {"PageNotAligned", [](EnclaveMachine& m) { m.c.gpr[rcx] += 0x800; }, gp0},
     {"PageNotInTheEpc", [](EnclaveMachine& m) { m.c.gpr[rcx] = source_at; }, not_in_epc},
     {"PageNotMapped", [](EnclaveMachine& m) { m.c.gpr[rcx] = unmapped; }, pf(unmapped, 2)},
@@ -107,7 +116,8 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) {
          m.at<Pageinfo>(pageinfo_at).srcpge = source_at + 0x100;
          std::memmove(&m.at<u8>(source_at + 0x100), &m.at<u8>(source_at), page_size);
-     }, gp0},
+     },
+     gp0},
     {"SecinfoNotAlignedTo64",
      [](EnclaveMachine& m) { m.at<Pageinfo>(pageinfo_at).secinfo = secinfo_at + 0x20; }, gp0},
     {"LinearAddressNotZero",
@@ -117,28 +127,25 @@ constexpr Violation violations[] = {
     {"SecinfoFlagsReserved",
      [](EnclaveMachine& m) {
          m.at<Secinfo>(secinfo_at).flags = SecinfoFlags::from_raw(u64{1} << 16);
-     }, gp0},
+     },
+     gp0},
     {"SecinfoBytesReserved",
      [](EnclaveMachine& m) { m.at<Secinfo>(secinfo_at).reserved_8[55] = 1; }, gp0},
     {"PageTypeNotSecs",
-     [](EnclaveMachine& m) {
-         m.at<Secinfo>(secinfo_at).flags = SecinfoFlags::from_raw(0x100);
-     }, gp0},
+     [](EnclaveMachine& m) { m.at<Secinfo>(secinfo_at).flags = SecinfoFlags::from_raw(0x100); },
+     gp0},
     {"PageValidAlready", [](EnclaveMachine& m) { m.entry(secs_page).valid = true; },
      pf(window_of(secs_page), sgx_fault(true, false))},
-    {"SourceNotMapped",
-     [](EnclaveMachine& m) { m.at<Pageinfo>(pageinfo_at).srcpge = unmapped; }, pf(unmapped, 0)},
-    {"XfrmWithoutX87",
-     [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::sse}; }, gp0},
-    {"XfrmWithoutSse",
-     [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::x87}; }, gp0},
+    {"SourceNotMapped", [](EnclaveMachine& m) { m.at<Pageinfo>(pageinfo_at).srcpge = unmapped; },
+     pf(unmapped, 0)},
+    {"XfrmWithoutX87", [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::sse}; }, gp0},
+    {"XfrmWithoutSse", [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::x87}; }, gp0},
     {"XfrmThatXsetbvRefuses",
      [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::opmask); }, gp0},
-    {"XfrmUnsupported",
-     [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::pkru); }, gp0},
-    {"XfrmBit63", [](EnclaveMachine& m) {
-         source(m).attributes.xfrm = Xcr0Word::from_raw(u64{1} << 63 | 3);
-     }, gp0},
+    {"XfrmUnsupported", [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::pkru); }, gp0},
+    {"XfrmBit63",
+     [](EnclaveMachine& m) { source(m).attributes.xfrm = Xcr0Word::from_raw(u64{1} << 63 | 3); },
+     gp0},
     {"MiscselectUnsupported",
      [](EnclaveMachine& m) { source(m).miscselect.set(SgxMiscselect::cpinfo); }, gp0},
     {"SsaFrameTooSmall", [](EnclaveMachine& m) { source(m).ssaframesize = 0; }, gp0},
@@ -147,38 +154,41 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) {
          source(m).attributes.flags.set(SgxAttribute::mode64bit, false);
          source(m).baseaddr = u64{1} << 32;
-     }, gp0},
+     },
+     gp0},
     {"SizeOfA64BitEnclaveAtTheLimit",
      [](EnclaveMachine& m) {
          source(m).size = u64{1} << 56;
          source(m).baseaddr = 0;
-     }, gp0},
+     },
+     gp0},
     {"SizeOfA32BitEnclaveAtTheLimit",
      [](EnclaveMachine& m) {
          source(m).attributes.flags.set(SgxAttribute::mode64bit, false);
          source(m).size = u64{1} << 31;
          source(m).baseaddr = 0;
-     }, gp0},
+     },
+     gp0},
     {"SizeOfOnePage", [](EnclaveMachine& m) { source(m).size = page_size; }, gp0},
     {"SizeNotAPowerOfTwo",
-     [](EnclaveMachine& m) { source(m).size = 3 * page_size; source(m).baseaddr = 0; }, gp0},
+     [](EnclaveMachine& m) {
+         source(m).size = 3 * page_size;
+         source(m).baseaddr = 0;
+     },
+     gp0},
     {"BaseNotAlignedToTheSize",
      [](EnclaveMachine& m) { source(m).baseaddr = elrange + elrange_size / 2; }, gp0},
-    {"AttributeInit",
-     [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::init); }, gp0},
+    {"AttributeInit", [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::init); },
+     gp0},
     {"AttributeReserved",
-     [](EnclaveMachine& m) {
-         source(m).attributes.flags = SgxAttributeFlags::from_raw(0xc);
-     }, gp0},
+     [](EnclaveMachine& m) { source(m).attributes.flags = SgxAttributeFlags::from_raw(0xc); }, gp0},
     {"AttributeCetUnsupported",
      [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::cet); }, gp0},
     {"AttributeAexnotifyUnsupported",
      [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::aexnotify); }, gp0},
     {"ReservedAt24", [](EnclaveMachine& m) { source(m).cet_leg_bitmap_offset = 1; }, gp0},
     {"ReservedAt32",
-     [](EnclaveMachine& m) {
-         source(m).cet_attributes = SgxCetAttributes::from_raw(1);
-     }, gp0},
+     [](EnclaveMachine& m) { source(m).cet_attributes = SgxCetAttributes::from_raw(1); }, gp0},
     {"ReservedAt33", [](EnclaveMachine& m) { source(m).reserved_33[14] = 1; }, gp0},
     {"ReservedAt96", [](EnclaveMachine& m) { source(m).reserved_96[0] = 1; }, gp0},
     {"ReservedAt160", [](EnclaveMachine& m) { source(m).reserved_160[31] = 1; }, gp0},

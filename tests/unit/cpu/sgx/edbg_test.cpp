@@ -35,7 +35,7 @@ TEST(Edbgrd, SeesTheDocumentedFieldsOfATcsAndNoMore) {
     m.build_and_initialise();
     m.as_kernel();
     ASSERT_TRUE(m.encls(read_leaf, 0, window_of(tcs_page) + 32).ok());
-    EXPECT_EQ(m.c.gpr[rbx], 0x1010u);   // OENTRY
+    EXPECT_EQ(m.c.gpr[rbx], 0x1010u);  // OENTRY
     ASSERT_TRUE(m.encls(read_leaf, 0, window_of(tcs_page) + 64).ok());
     EXPECT_EQ(m.c.gpr[rbx], 0x0001'ffff'0000'ffffu);
     EXPECT_FALSE(m.encls(read_leaf, 0, window_of(tcs_page) + 72).ok());

@@ -98,7 +98,7 @@ struct Refusal {
     const char* name;
     void (*arrange)(EnclaveMachine&);
     SgxError status;
-    bool resign = false;   // the signature covers what was changed
+    bool resign = false;  // the signature covers what was changed
 };
 
 class EinitRefusal : public testing::TestWithParam<Refusal> {};
@@ -124,10 +124,10 @@ TEST_P(EinitRefusal, ReportsTheErrorWithZfAndChangesNothingElse) {
 }
 
 constexpr Refusal refusals[] = {
-    {"Header", [](EnclaveMachine& m) { sigstruct(m).header[4] ^= 1; },
-     SgxError::invalid_sig_struct, true},
-    {"Vendor", [](EnclaveMachine& m) { sigstruct(m).vendor = 1; },
-     SgxError::invalid_sig_struct, true},
+    {"Header", [](EnclaveMachine& m) { sigstruct(m).header[4] ^= 1; }, SgxError::invalid_sig_struct,
+     true},
+    {"Vendor", [](EnclaveMachine& m) { sigstruct(m).vendor = 1; }, SgxError::invalid_sig_struct,
+     true},
     {"Header2", [](EnclaveMachine& m) { sigstruct(m).header2[15] = 1; },
      SgxError::invalid_sig_struct, true},
     {"Exponent", [](EnclaveMachine& m) { sigstruct(m).exponent = 0x1'0001; },
@@ -147,27 +147,31 @@ constexpr Refusal refusals[] = {
          static OneInterrupt controller;
          m.c.interrupts = &controller;
          m.c.flags.set(Rflag::if_);
-     }, SgxError::unmasked_event},
+     },
+     SgxError::unmasked_event},
     {"PendingInterruptThatExitsWhateverIfSays",
      [](EnclaveMachine& m) {
          static OneInterrupt controller;
          m.c.interrupts = &controller;
          m.c.vmx.non_root = true;
          m.c.vmx.vmcs.set<VmcsField::pin_based_controls>(1);
-     }, SgxError::unmasked_event},
+     },
+     SgxError::unmasked_event},
     {"PendingNmiThatVirtualNmiBlockingDoesNotHold",
      [](EnclaveMachine& m) {
          m.c.event.nmi_pending = true;
          m.c.event.blocking = {Interruptibility::nmi};
          m.c.vmx.non_root = true;
          m.c.vmx.vmcs.set<VmcsField::pin_based_controls>(1u << 5);
-     }, SgxError::unmasked_event},
+     },
+     SgxError::unmasked_event},
     {"ExpiredPreemptionTimerInAnInterruptShadow",
      [](EnclaveMachine& m) {
          m.c.event.blocking = {Interruptibility::sti};
          m.c.vmx.non_root = true;
          m.c.vmx.preemption_deadline = now(m.c);
-     }, SgxError::unmasked_event},
+     },
+     SgxError::unmasked_event},
     {"SignedByteChanged", [](EnclaveMachine& m) { sigstruct(m).date ^= 1; },
      SgxError::invalid_signature},
     {"LastSignedByteChanged", [](EnclaveMachine& m) { sigstruct(m).isvsvn ^= 0x100; },
@@ -191,7 +195,8 @@ constexpr Refusal refusals[] = {
          m.secs().attributes.flags.set(SgxAttribute::einittoken_key);
          sigstruct(m).attributes.flags.set(SgxAttribute::einittoken_key);
          m.c.msr.sgx_le_pubkey_hash[3] ^= 1;
-     }, SgxError::invalid_attribute, true},
+     },
+     SgxError::invalid_attribute, true},
     {"AttributesDiffer",
      [](EnclaveMachine& m) { sigstruct(m).attributes.flags.set(SgxAttribute::debug, false); },
      SgxError::invalid_attribute, true},
@@ -199,8 +204,7 @@ constexpr Refusal refusals[] = {
      SgxError::invalid_attribute, true},
     {"MiscselectDiffers", [](EnclaveMachine& m) { sigstruct(m).miscselect = {}; },
      SgxError::invalid_attribute, true},
-    {"NoTokenAndAnotherSigner",
-     [](EnclaveMachine& m) { m.c.msr.sgx_le_pubkey_hash[0] ^= 1; },
+    {"NoTokenAndAnotherSigner", [](EnclaveMachine& m) { m.c.msr.sgx_le_pubkey_hash[0] ^= 1; },
      SgxError::invalid_einittoken},
     {"TokenOfADebugLauncherForAProductionEnclave",
      [](EnclaveMachine& m) {
@@ -208,12 +212,14 @@ constexpr Refusal refusals[] = {
          sigstruct(m).attributes.flags.set(SgxAttribute::debug, false);
          token(m).valid = 1;
          token(m).maskedattributesle.flags.set(SgxAttribute::debug);
-     }, SgxError::invalid_einittoken, true},
+     },
+     SgxError::invalid_einittoken, true},
     {"TokenReserved",
      [](EnclaveMachine& m) {
          token(m).valid = 1;
          token(m).reserved_212[0] = 1;
-     }, SgxError::invalid_einittoken},
+     },
+     SgxError::invalid_einittoken},
 };
 
 INSTANTIATE_TEST_SUITE_P(Einit, EinitRefusal, testing::ValuesIn(refusals),
@@ -240,7 +246,7 @@ TEST(Einit, EventsBehindAnInterruptShadowOrMaskedDoNotCount) {
     m.prepare_einit();
     m.c.interrupts = &controller;
     m.c.event.nmi_pending = true;
-    m.c.event.blocking = {Interruptibility::nmi};   // and IF is 0
+    m.c.event.blocking = {Interruptibility::nmi};  // and IF is 0
     ASSERT_TRUE(m.einit().ok());
     EXPECT_EQ(m.c.gpr[rax], 0u);
 
@@ -278,7 +284,8 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) {
          std::memmove(&m.at<u8>(sigstruct_at + 0x200), &sigstruct(m), sizeof(Sigstruct));
          m.c.gpr[rbx] += 0x200;
-     }, gp0},
+     },
+     gp0},
     {"SecsNotAligned", [](EnclaveMachine& m) { m.c.gpr[rcx] += 0x200; }, gp0},
     {"TokenNotAlignedTo512", [](EnclaveMachine& m) { m.c.gpr[rdx] += 0x100; }, gp0},
     {"SecsNotInTheEpc", [](EnclaveMachine& m) { m.c.gpr[rcx] = source_at; },

@@ -27,7 +27,7 @@ namespace postern::cpu::sgx {
 
 inline constexpr u64 elrange = 0x4000'0000;
 inline constexpr u64 elrange_size = 0x1'0000;
-inline constexpr u64 window = 0x4020'0000;   // EPC page n is at window + n * 4096
+inline constexpr u64 window = 0x4020'0000;  // EPC page n is at window + n * 4096
 inline constexpr u64 epc_physical = 0x1'4000'0000;
 inline constexpr u64 epc_pages = 16;
 
@@ -46,10 +46,10 @@ inline constexpr u64 pte_p = 1, pte_w = 2, pte_u = 4;
 // The enclave of build(): EPC page, offset in ELRANGE.
 inline constexpr u64 tcs_page = 1, tcs_offset = 0x0000;
 inline constexpr u64 code_page = 2, code_offset = 0x1000;
-inline constexpr u64 ssa_page = 3, ssa_offset = 0x2000;    // two frames of one page
+inline constexpr u64 ssa_page = 3, ssa_offset = 0x2000;  // two frames of one page
 inline constexpr u64 data_page = 5, data_offset = 0x4000;
 inline constexpr u64 secs_page = 6;
-inline constexpr u64 outside_rip = 0x8000;                  // of the ENCLU that enters
+inline constexpr u64 outside_rip = 0x8000;  // of the ENCLU that enters
 inline constexpr u64 aep = 0x9000;
 
 constexpr u64 window_of(u64 page) { return window + page * page_size; }
@@ -81,9 +81,9 @@ public:
     EnclaveMachine& operator=(const EnclaveMachine&) = delete;
 
     Cpu& c = *cpu_;
-    Epc epc{epc_physical, epc_memory_->bytes.data(), epc_pages * page_size};
+    Epc epc{epc_physical, epc_memory_->bytes.data(), epc_pages* page_size};
     System system;
-    Model model = default_model();   // with XSAVE and AVX, without SGX2
+    Model model = default_model();  // with XSAVE and AVX, without SGX2
 
     template <class T>
     T& at(u64 physical) {

@@ -55,7 +55,11 @@ constexpr Violation enclu_violations[] = {
     {"InVirtual8086Mode", [](EnclaveMachine& m) { m.c.flags.set(Rflag::vm); }, ud},
     {"WithoutAnEpc", [](EnclaveMachine& m) { m.system.epc = nullptr; }, ud},
     {"WithTsSetAtPrivilegeLevel0",
-     [](EnclaveMachine& m) { m.as_kernel(); m.c.cr0.set(Cr0::ts); }, nm},
+     [](EnclaveMachine& m) {
+         m.as_kernel();
+         m.c.cr0.set(Cr0::ts);
+     },
+     nm},
     {"AtPrivilegeLevel0", [](EnclaveMachine& m) { m.as_kernel(); }, ud},
     {"WithSgxDisabled", [](EnclaveMachine& m) { m.c.msr.feature_control = 1; }, gp0},
     {"WithFeatureControlUnlocked",
@@ -123,8 +127,7 @@ constexpr Violation entry_violations[] = {
     {"OfsbaseNotAligned", [](EnclaveMachine& m) { m.tcs().ofsbase += 8; }, gp0},
     {"OgsbaseNotAligned", [](EnclaveMachine& m) { m.tcs().ogsbase += 8; }, gp0},
     {"FlagsReserved", [](EnclaveMachine& m) { m.tcs().flags = TcsFlags::from_raw(4); }, gp0},
-    {"AexNotifyUnsupported",
-     [](EnclaveMachine& m) { m.tcs().flags = {TcsFlag::aexnotify}; }, gp0},
+    {"AexNotifyUnsupported", [](EnclaveMachine& m) { m.tcs().flags = {TcsFlag::aexnotify}; }, gp0},
     {"EnclaveNotInitialised",
      [](EnclaveMachine& m) { m.secs().attributes.flags.set(SgxAttribute::init, false); }, gp0},
     {"EnclaveOf32Bits",
@@ -134,18 +137,21 @@ constexpr Violation entry_violations[] = {
      [](EnclaveMachine& m) {
          m.secs().attributes.xfrm.set(Xcr0::avx);
          m.c.xcr0 = 3;
-     }, gp0},
+     },
+     gp0},
     {"XfrmBeyondSseWithoutOsxsave",
      [](EnclaveMachine& m) {
          m.secs().attributes.xfrm.set(Xcr0::avx);
          m.c.cr4.set(Cr4::osxsave, false);
-     }, gp0},
+     },
+     gp0},
     {"SsaNotMapped", [](EnclaveMachine& m) { m.map(elrange + ssa_offset, 0, 0); },
      pf(elrange + ssa_offset, 6)},
     {"SsaNotWritableByPaging",
      [](EnclaveMachine& m) {
          m.map(elrange + ssa_offset, epc_physical + ssa_page * page_size, pte_p | pte_u);
-     }, pf(elrange + ssa_offset, 7)},
+     },
+     pf(elrange + ssa_offset, 7)},
     {"SsaNotInTheEpc",
      [](EnclaveMachine& m) { m.map(elrange + ssa_offset, source_at, pte_p | pte_w | pte_u); },
      ssa_fault},
@@ -163,11 +169,11 @@ constexpr Violation entry_violations[] = {
     {"SsaAtAnotherAddress",
      [](EnclaveMachine& m) {
          use_ssa_entry(m, [](EpcmEntry& e) { e.enclave_address += page_size; });
-     }, ssa_fault},
+     },
+     ssa_fault},
     {"SsaOfAnotherType",
-     [](EnclaveMachine& m) {
-         use_ssa_entry(m, [](EpcmEntry& e) { e.page_type = PageType::tcs; });
-     }, ssa_fault},
+     [](EnclaveMachine& m) { use_ssa_entry(m, [](EpcmEntry& e) { e.page_type = PageType::tcs; }); },
+     ssa_fault},
     {"SsaOfAnotherEnclave",
      [](EnclaveMachine& m) { use_ssa_entry(m, [](EpcmEntry& e) { e.enclave_secs = 9; }); },
      ssa_fault},
@@ -291,7 +297,7 @@ TEST(Eenter, GoesToTheEntryPointWithItsOwnSegmentsAndXcr0) {
 TEST(Eenter, SegmentsTakeWDplAvlAndLFromDs) {
     EnclaveMachine m;
     m.build_and_initialise();
-    m.c.segment[ds].access_rights = 0x7091;   // read-only, DPL 0, AVL, L, B; not G
+    m.c.segment[ds].access_rights = 0x7091;  // read-only, DPL 0, AVL, L, B; not G
     ASSERT_TRUE(m.eenter().ok());
     EXPECT_EQ(m.c.segment[fs].access_rights, 0xf091u);
 }

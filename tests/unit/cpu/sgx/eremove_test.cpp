@@ -43,7 +43,7 @@ TEST(Eremove, OfAFreePageSucceedsAndDoesNothing) {
     EnclaveMachine m;
     m.build();
     const u64 children = m.epc.hidden(secs_page).children;
-    m.entry(9).page_type = PageType::reg;   // what its earlier life left
+    m.entry(9).page_type = PageType::reg;  // what its earlier life left
     m.entry(9).enclave_secs = secs_page;
     EXPECT_EQ(eremove(m, 9), SgxError::success);
     EXPECT_EQ(m.epc.hidden(secs_page).children, children);

@@ -33,7 +33,7 @@ TEST(Measurement, CopiedBlockByBlockIsThatOfTheWhole) {
         for (unsigned b = 0; b < 64; ++b) block[b] = static_cast<u8>(n * 64 + b * 3);
         add_block(measurement, block.data());
         message.insert(message.end(), block.begin(), block.end());
-        Measurement saved;   // as a snapshot or an evicted SECS would carry it
+        Measurement saved;  // as a snapshot or an evicted SECS would carry it
         std::memcpy(&saved, &measurement, sizeof saved);
         measurement = saved;
         ASSERT_EQ(finish_measurement(measurement), whole(message)) << n;
@@ -42,7 +42,7 @@ TEST(Measurement, CopiedBlockByBlockIsThatOfTheWhole) {
 
 TEST(Measurement, OfHalfAGibibyteEndsInAPaddingBlockWithTheWholeLength) {
     Measurement measurement = start_measurement();
-    measurement.blocks = (u64{1} << 23) + 1;   // 2 to the 32nd bits and 512
+    measurement.blocks = (u64{1} << 23) + 1;  // 2 to the 32nd bits and 512
     std::array<u8, 64> padding{0x80};
     padding[59] = 1;
     padding[62] = 2;

@@ -15,7 +15,7 @@ protected:
     /// Different bytes everywhere.
     void fill() {
         c.vector.x87.fcw = 0x0f7f;
-        c.vector.x87.fsw = 0x3800;   // TOP = 7
+        c.vector.x87.fsw = 0x3800;  // TOP = 7
         c.vector.x87.tag = 0x81;
         for (unsigned n = 0; n < 8; ++n) {
             c.vector.x87.st[n].fill(static_cast<u8>(0xa0 + n));
@@ -85,7 +85,7 @@ TEST_F(Fxstate, FxsaveWritesEachFieldAtItsOffset) {
 TEST_F(Fxstate, FxsaveSeesTheFlagsThatGatheredInTheUnit) {
     set_xmm(1, lanes<u64>({double_1, 0}));
     set_xmm(2, lanes<u64>({double_0, 0}));
-    ASSERT_TRUE(SimdMachine::run({0xf2, 0x0f, 0x5e, 0xca}));   // DIVSD xmm1, xmm2
+    ASSERT_TRUE(SimdMachine::run({0xf2, 0x0f, 0x5e, 0xca}));  // DIVSD xmm1, xmm2
     ASSERT_TRUE(run(exec_fxsave, data));
     EXPECT_EQ(at<u32>(data + 24), 0x1f84u);
     ASSERT_TRUE(run(exec_stmxcsr, data + 600));
@@ -113,7 +113,7 @@ TEST_F(Fxstate, LoadedRoundingControlRules) {
     ASSERT_TRUE(run(exec_ldmxcsr, data));
     set_xmm(1, lanes<u32>({float_2, 0, 0, 0}));
     set_xmm(2, lanes<u32>({float_3, 0, 0, 0}));
-    ASSERT_TRUE(SimdMachine::run({0xf3, 0x0f, 0x5e, 0xca}));   // DIVSS: 2/3 towards zero
+    ASSERT_TRUE(SimdMachine::run({0xf3, 0x0f, 0x5e, 0xca}));  // DIVSS: 2/3 towards zero
     EXPECT_EQ(xmm(1), lanes<u32>({0x3f2a'aaaa, 0, 0, 0}));
 }
 
@@ -181,7 +181,7 @@ TEST_F(Fxstate, XsaveWithoutOsxsaveIsUd) {
 TEST_F(Fxstate, XsaveWritesOnlyTheComponentsAskedFor) {
     fill();
     std::memset(ram(data), 0xee, 832);
-    set_mask(4);   // AVX
+    set_mask(4);  // AVX
     put<u64>(data + 512, 0x3);
     ASSERT_TRUE(run(exec_xsave, data));
     EXPECT_EQ(at<u64>(data + 512), 7u) << "bits that were not asked for stay";
@@ -213,7 +213,7 @@ TEST_F(Fxstate, XrstorInitialisesWhatTheHeaderLacks) {
     set_mask(7);
     std::memset(ram(data), 0, 832);
     ASSERT_TRUE(run(exec_xsave, data));
-    put<u64>(data + 512, 2);   // only SSE is there
+    put<u64>(data + 512, 2);  // only SSE is there
     c.vector.zmm[3].bytes.fill(0x77);
     ASSERT_TRUE(run(exec_xrstor, data));
     EXPECT_EQ(xmm(3), lanes<u64>({0x1313'1313'1313'1313, 0x1313'1313'1313'1313}));
@@ -228,7 +228,7 @@ TEST_F(Fxstate, XrstorTakesMxcsrFromAStandardAreaWithoutSse) {
     std::memset(ram(data), 0, 832);
     put<u32>(data + 24, 0x3f80);
     set_mask(7);
-    ASSERT_TRUE(run(exec_xrstor, data));   // XSTATE_BV = 0: all initial
+    ASSERT_TRUE(run(exec_xrstor, data));  // XSTATE_BV = 0: all initial
     EXPECT_EQ(mxcsr(), 0x3f80u);
     put<u32>(data + 24, 0x0001'0000);
     EXPECT_FALSE(run(exec_xrstor, data));
@@ -293,7 +293,7 @@ TEST_F(Fxstate, FninitIsWhatAProbeForTheX87Expects) {
 }
 
 TEST_F(Fxstate, FldcwDropsReservedBitsAndUnmasksPendingExceptions) {
-    c.vector.x87.fsw = 0x0004;   // ZE, masked so far
+    c.vector.x87.fsw = 0x0004;  // ZE, masked so far
     put<u16>(data, 0xe37f & ~0x44);
     ASSERT_TRUE(run(exec_fldcw, data));
     EXPECT_EQ(c.vector.x87.fcw, 0x037b);

@@ -46,8 +46,8 @@ inline constexpr u32 mxcsr_unmask_ie = 0x80, mxcsr_unmask_ze = 0x200;
 class SimdMachine : public testing::Test {
 protected:
     static constexpr u64 ram_size = 0x40000;
-    static constexpr u64 data = 0x20000;         // mapped up to
-    static constexpr u64 hole = 0x24000;         // this page, which is not
+    static constexpr u64 data = 0x20000;  // mapped up to
+    static constexpr u64 hole = 0x24000;  // this page, which is not
     static constexpr u64 code = 0x10000;
     static constexpr i64 budget = 1000;
 
@@ -82,8 +82,8 @@ protected:
         ZydisDecoder decoder;
         ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
         Decoded d{};
-        const ZyanStatus status = ZydisDecoderDecodeFull(
-            &decoder, bytes.begin(), bytes.size(), &d.instruction, d.operand.data());
+        const ZyanStatus status = ZydisDecoderDecodeFull(&decoder, bytes.begin(), bytes.size(),
+                                                         &d.instruction, d.operand.data());
         EXPECT_TRUE(ZYAN_SUCCESS(status));
         EXPECT_EQ(d.instruction.length, bytes.size());
         Insn& i = insn_[0];
@@ -136,9 +136,7 @@ protected:
         std::memcpy(bytes.data(), c.vector.zmm[n].bytes.data(), bytes.size());
         return bytes;
     }
-    u8* ram(u64 address) {
-        return ram_[address / page_size].bytes.data() + address % page_size;
-    }
+    u8* ram(u64 address) { return ram_[address / page_size].bytes.data() + address % page_size; }
     void set_ram(u64 address, const Bytes& bytes) {
         std::memcpy(ram(address), bytes.data(), bytes.size());
     }

@@ -24,8 +24,8 @@ constexpr u64 unmapped = 0x5000'0000;
 /// How an instruction ended.
 struct Outcome {
     enum class Kind : u8 { done, fault, exit } kind = Kind::done;
-    unsigned number = 0;         // vector or basic reason
-    u64 qualification = 0;       // of an exit; of a fault: the error code
+    unsigned number = 0;    // vector or basic reason
+    u64 qualification = 0;  // of an exit; of a fault: the error code
     u32 information = 0;
     friend bool operator==(const Outcome&, const Outcome&) = default;
 };
@@ -86,7 +86,7 @@ Insn with_base(Insn i, u8 base, i32 disp) {
     i.disp = disp;
     return i;
 }
-const Insn absent_memory = with_base(memory_insn(0, 2), rbx, 0x10);   // RBX leads nowhere
+const Insn absent_memory = with_base(memory_insn(0, 2), rbx, 0x10);  // RBX leads nowhere
 
 void lost_rbx(Machine& m) { m.c.gpr[rbx] = unmapped; }
 template <u32 primary, u32 secondary = 0>
@@ -463,8 +463,8 @@ TEST(SystemInstruction, WhatDoesNotCompleteChangesNothing) {
         const u64 flags = rflags(m.c);
         const u64 cr[] = {m.c.cr0.to_raw(), m.c.cr2, m.c.cr3, m.c.cr4.to_raw(), m.c.dr7, m.c.dr6};
         execute(m.c, row.semantic, row.insn);
-        const u64 after[] = {m.c.cr0.to_raw(), m.c.cr2, m.c.cr3, m.c.cr4.to_raw(), m.c.dr7,
-                             m.c.dr6};
+        const u64 after[] = {m.c.cr0.to_raw(), m.c.cr2, m.c.cr3,
+                             m.c.cr4.to_raw(), m.c.dr7, m.c.dr6};
         EXPECT_EQ(m.c.gpr, gpr_before);
         EXPECT_EQ(m.c.segment, segment_before);
         EXPECT_EQ(rflags(m.c), flags);
@@ -495,7 +495,7 @@ TEST(PauseLoop, ExitsAfterTheWindowAtCpl0Only) {
             ++executed;
             m.c.budget -= 8;
         }
-        EXPECT_EQ(executed, in_user ? 10u : 4u);   // 0, 8, 16, 24; 32 > 25
+        EXPECT_EQ(executed, in_user ? 10u : 4u);  // 0, 8, 16, 24; 32 > 25
     }
 }
 

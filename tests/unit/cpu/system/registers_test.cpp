@@ -24,7 +24,7 @@ TEST(Cpuid, VendorIsGenuineIntel) {
 
 TEST(Cpuid, SignatureIsIceLakeSp) {
     Machine m;
-    EXPECT_EQ(cpuid(m.c, 1, 0).eax, 0x606a6u);   // family 6, model 6AH
+    EXPECT_EQ(cpuid(m.c, 1, 0).eax, 0x606a6u);  // family 6, model 6AH
 }
 
 TEST(Cpuid, OsxsaveFollowsCr4) {
@@ -115,18 +115,18 @@ TEST(Msr, OfAMissingFeatureIsGeneralProtection) {
 
 TEST(Msr, ReadOnlyAndReservedBitsAreGeneralProtection) {
     Machine m;
-    EXPECT_TRUE(faults(write_msr(m.c, 0xfe, 0), m.c));                          // MTRRCAP
-    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0103, u64{1} << 32), m.c));        // TSC_AUX
-    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0082, u64{1} << 47), m.c));        // LSTAR
-    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0080, 0xd01 | 1u << 2), m.c));     // EFER
-    EXPECT_TRUE(faults(write_msr(m.c, 0x277, 0x02), m.c));                      // PAT: type 2
+    EXPECT_TRUE(faults(write_msr(m.c, 0xfe, 0), m.c));                       // MTRRCAP
+    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0103, u64{1} << 32), m.c));     // TSC_AUX
+    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0082, u64{1} << 47), m.c));     // LSTAR
+    EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0080, 0xd01 | 1u << 2), m.c));  // EFER
+    EXPECT_TRUE(faults(write_msr(m.c, 0x277, 0x02), m.c));                   // PAT: type 2
     EXPECT_TRUE(faults(write_msr(m.c, 0x2ff, 0x02), m.c));
 }
 
 TEST(Msr, FeatureControlIsLocked) {
     Machine m;
     reset_registers(m.c);
-    EXPECT_EQ(read_msr(m.c, 0x3a).value(), 0x6'0005u);   // lock, VMX, LC, SGX
+    EXPECT_EQ(read_msr(m.c, 0x3a).value(), 0x6'0005u);  // lock, VMX, LC, SGX
     EXPECT_TRUE(faults(write_msr(m.c, 0x3a, 0x6'0005), m.c));
 }
 
@@ -145,7 +145,7 @@ TEST(Msr, LaunchKeyHashIsIntelsAndWritableWithLaunchControl) {
 TEST(Msr, LmeCannotChangeUnderPaging) {
     Machine m;
     EXPECT_TRUE(faults(write_msr(m.c, 0xc000'0080, 0x801), m.c));
-    EXPECT_TRUE(write_msr(m.c, 0xc000'0080, 0x100).ok());   // SCE and NXE off; LMA stays
+    EXPECT_TRUE(write_msr(m.c, 0xc000'0080, 0x100).ok());  // SCE and NXE off; LMA stays
     EXPECT_EQ(m.c.efer.to_raw(), 0x500u);
 }
 
@@ -158,7 +158,7 @@ TEST(Msr, BasesReachTheHandlersRows) {
 
 TEST(Msr, WritingTheTimeStampMovesTscAdjust) {
     Machine m;
-    m.c.budget = 0;   // time 1,000,000
+    m.c.budget = 0;  // time 1,000,000
     EXPECT_TRUE(write_msr(m.c, 0x10, 5'000'000).ok());
     EXPECT_EQ(read_msr(m.c, 0x3b).value(), 4'000'000u);
     EXPECT_TRUE(execute(m.c, exec_rdtsc, none));
@@ -177,9 +177,9 @@ TEST(Msr, X2apicNeedsItsMode) {
     EXPECT_TRUE(write_msr(m.c, 0x1b, 0xfee0'0c00).ok());
     EXPECT_EQ(read_msr(m.c, 0x802).value(), 5u);
     EXPECT_FALSE(read_msr(m.c, 0x8ff).ok());
-    EXPECT_TRUE(faults(write_msr(m.c, 0x1b, 0xfee0'0800), m.c));   // back to xAPIC
+    EXPECT_TRUE(faults(write_msr(m.c, 0x1b, 0xfee0'0800), m.c));  // back to xAPIC
     EXPECT_TRUE(write_msr(m.c, 0x1b, 0xfee0'0000).ok());
-    EXPECT_TRUE(faults(write_msr(m.c, 0x1b, 0xfee0'0c00), m.c));   // from off to x2APIC
+    EXPECT_TRUE(faults(write_msr(m.c, 0x1b, 0xfee0'0c00), m.c));  // from off to x2APIC
 }
 
 TEST(Msr, TscDeadlineIsTheControllers) {
@@ -205,7 +205,7 @@ TEST(Msr, MtrrsKeepWhatIsLegal) {
 TEST(Rdmsr, VmxCapabilitiesAreTheModelsOfThisMachine) {
     Machine m;
     m.model.features.set(Feature::smap, false);
-    m.c.gpr[rcx] = 0x489;   // IA32_VMX_CR4_FIXED1
+    m.c.gpr[rcx] = 0x489;  // IA32_VMX_CR4_FIXED1
     EXPECT_TRUE(execute(m.c, exec_rdmsr, none));
     EXPECT_EQ(m.c.gpr[rax] >> 21 & 1, 0u);
     EXPECT_EQ(m.c.gpr[rax] >> 20 & 1, 1u);
@@ -214,7 +214,7 @@ TEST(Rdmsr, VmxCapabilitiesAreTheModelsOfThisMachine) {
 TEST(Rdmsr, SplitsTheValue) {
     Machine m;
     m.c.msr.star = 0x1122'3344'5566'7788;
-    m.c.gpr[rcx] = 0xffff'ffff'c000'0081;   // ECX counts
+    m.c.gpr[rcx] = 0xffff'ffff'c000'0081;  // ECX counts
     EXPECT_TRUE(execute(m.c, exec_rdmsr, none));
     EXPECT_EQ(m.c.gpr[rdx], 0x1122'3344u);
     EXPECT_EQ(m.c.gpr[rax], 0x5566'7788u);
@@ -228,11 +228,11 @@ TEST(Rdmsr, SplitsTheValue) {
 TEST(Cr0, GuestSeesTheShadowOfMaskedBitsAndCannotChangeThem) {
     Machine m;
     m.as_guest();
-    m.set(VmcsField::cr0_guest_host_mask, 0x2a);   // NE, TS, MP
+    m.set(VmcsField::cr0_guest_host_mask, 0x2a);  // NE, TS, MP
     m.set(VmcsField::cr0_read_shadow, 0x0a);
     EXPECT_TRUE(execute(m.c, exec_mov_from_cr, register_insn(rax, 0)));
     EXPECT_EQ(m.c.gpr[rax], 0x8001'001bu);
-    m.c.gpr[rbx] = 0x8004'001b;   // WP off, AM on, the masked bits as shown
+    m.c.gpr[rbx] = 0x8004'001b;  // WP off, AM on, the masked bits as shown
     EXPECT_TRUE(execute(m.c, exec_mov_to_cr, register_insn(0, rbx)));
     EXPECT_EQ(m.c.cr0.to_raw(), 0x8004'0033u);
     EXPECT_TRUE(execute(m.c, exec_smsw, register_insn(rcx, 0, 2)));
@@ -278,7 +278,7 @@ TEST(DebugRegisters, ReservedBitsReadAsTheManualSays) {
     m.c.gpr[rbx] = 0xffff'ffff;
     EXPECT_TRUE(execute(m.c, exec_mov_to_dr, register_insn(6, rbx)));
     EXPECT_EQ(m.c.dr6, 0xffff'effFu);
-    EXPECT_TRUE(execute(m.c, exec_mov_to_dr, register_insn(5, rbx)));   // DR7 without DE
+    EXPECT_TRUE(execute(m.c, exec_mov_to_dr, register_insn(5, rbx)));  // DR7 without DE
     EXPECT_EQ(m.c.dr7, 0xffff'27ffu);
     m.c.dr7 = 0x400;
     m.c.gpr[rbx] = 0x1'2345'6789;
@@ -294,7 +294,7 @@ TEST(Xsetbv, TakesLegalCombinationsOnly) {
     m.c.gpr[rax] = 7;
     EXPECT_TRUE(execute(m.c, exec_xsetbv, none));
     EXPECT_EQ(m.c.xcr0, 7u);
-    m.c.gpr[rax] = 5;   // AVX without SSE
+    m.c.gpr[rax] = 5;  // AVX without SSE
     EXPECT_FALSE(execute(m.c, exec_xsetbv, none));
     m.c.gpr[rax] = 3;
     m.c.gpr[rdx] = 1;

@@ -52,7 +52,7 @@ TEST(Iret, UserCannotRaiseIoplOrChangeIf) {
     set_rflags(m.c, 0x202);
     push_frame(m, 0x4'0000, user_cs, 0x3002 | 0x24'0001, user_stack, user_ss);
     EXPECT_TRUE(execute(m.c, exec_iret, none));
-    EXPECT_EQ(rflags(m.c), 0x24'0203u);   // ID, AC, CF; IF stays, IOPL stays 0
+    EXPECT_EQ(rflags(m.c), 0x24'0203u);  // ID, AC, CF; IF stays, IOPL stays 0
 }
 
 struct Bad {
@@ -184,7 +184,7 @@ TEST(Sysenter, AndSysexitUseTheMsrsSelectors) {
 
 TEST(MovSreg, LoadsTheDescriptorAndSetsItsAccessedBit) {
     Machine m;
-    m.put<u64>(gdt_at + 0x18, 0x12cf'f234'5678'ffff);   // base 12345678H, not accessed
+    m.put<u64>(gdt_at + 0x18, 0x12cf'f234'5678'ffff);  // base 12345678H, not accessed
     m.c.gpr[rax] = 0xffff'001b;
     EXPECT_TRUE(execute(m.c, exec_mov_to_sreg, register_insn(fs, rax)));
     EXPECT_EQ(m.c.segment[fs], (Segment{0x1b, 0, 0xc0f3, 0xffff'ffff, 0, 0x1234'5678}));
@@ -365,12 +365,12 @@ TEST(Tables, LgdtAndSgdtMoveTenBytes) {
 
 TEST(Tables, LtrMakesTheTssBusy) {
     Machine m;
-    m.put<u64>(gdt_at + 0x78, 0x1);   // base 31:0 = 8000H, 63:32 = 1
+    m.put<u64>(gdt_at + 0x78, 0x1);  // base 31:0 = 8000H, 63:32 = 1
     m.c.gpr[rax] = free_tss;
     EXPECT_TRUE(execute(m.c, exec_ltr, register_insn(0, rax)));
     EXPECT_EQ(m.c.segment[tr], (Segment{free_tss, 0, 0x8b, 0xfff, 0, 0x1'0000'8000}));
     EXPECT_EQ(m.word(gdt_at + 0x70), 0x0000'8b00'8000'0fffu);
-    EXPECT_FALSE(execute(m.c, exec_ltr, register_insn(0, rax)));   // busy now
+    EXPECT_FALSE(execute(m.c, exec_ltr, register_insn(0, rax)));  // busy now
     EXPECT_EQ(m.c.pending.error_code, free_tss);
     m.c.gpr[rax] = 0;
     EXPECT_FALSE(execute(m.c, exec_ltr, register_insn(0, rax)));
@@ -518,7 +518,7 @@ TEST(FsBase, IsReadAndWrittenIn32And64Bits) {
 TEST(Ports, TransferTheOperandsSize) {
     Machine m;
     Insn i = register_insn(0, 0, 1);
-    i.imm = -16;   // F0H, sign-extended
+    i.imm = -16;  // F0H, sign-extended
     m.c.gpr[rax] = 0x1111'2222'3333'4455;
     EXPECT_TRUE(execute(m.c, exec_out_imm, i));
     m.c.gpr[rdx] = 0x1'03f8;
@@ -535,14 +535,14 @@ TEST(Ports, PermissionBitmapCoversEveryByteOfTheAccess) {
     Machine m;
     m.as_user();
     m.c.segment[tr].limit = 104 + 0x80;
-    m.put<u8>(tss_at + 104 + 0x7f, 0x80);   // port 3FFH denied
+    m.put<u8>(tss_at + 104 + 0x7f, 0x80);  // port 3FFH denied
     m.c.gpr[rdx] = 0x3f8;
     EXPECT_TRUE(execute(m.c, exec_out_dx, register_insn(0, 0, 1)));
     m.c.gpr[rdx] = 0x3fe;
     EXPECT_TRUE(execute(m.c, exec_out_dx, register_insn(0, 0, 1)));
     EXPECT_FALSE(execute(m.c, exec_out_dx, register_insn(0, 0, 2)));
     EXPECT_EQ(m.c.pending.vector, Vector::general_protection);
-    m.c.gpr[rdx] = 0x400;   // its second byte would lie beyond the limit
+    m.c.gpr[rdx] = 0x400;  // its second byte would lie beyond the limit
     EXPECT_FALSE(execute(m.c, exec_out_dx, register_insn(0, 0, 1)));
     EXPECT_EQ(m.bus.outs.size(), 2u);
 }

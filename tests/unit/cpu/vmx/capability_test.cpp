@@ -25,9 +25,9 @@ TEST(VmxCapability, TheMsrsThatExist) {
 
 TEST(VmxCapability, MiscellaneousData) {
     const u64 misc = capability(0x485);
-    EXPECT_EQ(misc & 0x1f, 0u);                    // the timer counts at the rate of the TSC
-    EXPECT_EQ(misc >> 5 & 1, 1u);                  // LMA is stored: unrestricted guest
-    EXPECT_EQ(misc >> 6 & 7, 1u);                  // activity: HLT only
+    EXPECT_EQ(misc & 0x1f, 0u);    // the timer counts at the rate of the TSC
+    EXPECT_EQ(misc >> 5 & 1, 1u);  // LMA is stored: unrestricted guest
+    EXPECT_EQ(misc >> 6 & 7, 1u);  // activity: HLT only
     EXPECT_EQ(misc >> 16 & 0x1ff, 4u);
     EXPECT_EQ(misc >> 29 & 1, 0u);
     const u64 basic = capability(0x480);
@@ -71,7 +71,7 @@ TEST(VmxCapability, FixedBitsOfCr4AreTheModels) {
 }
 
 struct Word {
-    u32 msr;       // the TRUE one
+    u32 msr;  // the TRUE one
     F field;
 };
 constexpr Word words[]{{0x48d, F::pin_based_controls},
@@ -102,11 +102,11 @@ TEST(VmxCapability, WhatIsNotOfferedFailsEntryWith7) {
 TEST(VmxCapability, FieldsExistWithTheirControls) {
     M m = M::with_guest();
     u64 value = 0;
-    EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());       // ENCLS-exiting bitmap
-    EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());       // preemption timer
-    EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());       // APIC-access address
-    EXPECT_FALSE(vmread(m.c, 0x2012, value).ok());      // virtual-APIC address
-    EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());      // ENCLV-exiting bitmap
+    EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());   // ENCLS-exiting bitmap
+    EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());   // preemption timer
+    EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());   // APIC-access address
+    EXPECT_FALSE(vmread(m.c, 0x2012, value).ok());  // virtual-APIC address
+    EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());  // ENCLV-exiting bitmap
     // The highest index of those that exist: 17H of 482EH and 202EH.
     EXPECT_EQ(capability(0x48a), 0x2eu);
 }

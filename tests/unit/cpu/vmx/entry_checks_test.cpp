@@ -104,8 +104,7 @@ constexpr Violation control_violations[]{
      [](M& m) { inject(m, 0x8000'030d); }},
     {"interruption information has no reserved bit", [](M& m) { inject(m, 0x8000'1020); }},
     {"error code has no bit above 15", [](M& m) { inject(m, 0x8000'0b0e, 0x1'0000); }},
-    {"instruction length is that of an instruction",
-     [](M& m) { inject(m, 0x8000'0480, 0, 16); }},
+    {"instruction length is that of an instruction", [](M& m) { inject(m, 0x8000'0480, 0, 16); }},
     {"VM-entry MSR-load area is aligned and physical",
      [](M& m) {
          m.set(F::vm_entry_msr_load_count, 1);
@@ -130,8 +129,7 @@ constexpr Violation host_violations[]{
          make_root_legacy(m);
          m.set(F::host_ss_selector, 0);
      }},
-    {"host FS, GS and TR bases are canonical",
-     [](M& m) { m.set(F::host_gs_base, not_canonical); }},
+    {"host FS, GS and TR bases are canonical", [](M& m) { m.set(F::host_gs_base, not_canonical); }},
     {"host GDTR and IDTR bases are canonical",
      [](M& m) { m.set(F::host_idtr_base, not_canonical); }},
     {"host address-space size is the current mode's", [](M& m) { m.c.efer = EferWord{}; }},
@@ -165,12 +163,10 @@ constexpr Violation guest_violations[]{
     {"guest IA32_SYSENTER_ESP and EIP are canonical",
      [](M& m) { m.set(F::guest_ia32_sysenter_esp, not_canonical); }},
     {"guest IA32_PAT is valid", [](M& m) { m.set(F::guest_ia32_pat, u64{3} << 56); }},
-    {"guest IA32_EFER fits IA-32e mode and paging",
-     [](M& m) { m.set(F::guest_ia32_efer, 0x400); }},
+    {"guest IA32_EFER fits IA-32e mode and paging", [](M& m) { m.set(F::guest_ia32_efer, 0x400); }},
     {"guest GDTR and IDTR bases are canonical",
      [](M& m) { m.set(F::guest_gdtr_base, not_canonical); }},
-    {"guest GDTR and IDTR limits have 16 bits",
-     [](M& m) { m.set(F::guest_idtr_limit, 0x1'0000); }},
+    {"guest GDTR and IDTR limits have 16 bits", [](M& m) { m.set(F::guest_idtr_limit, 0x1'0000); }},
     {"guest RIP has 32 bits outside 64-bit mode",
      [](M& m) {
          m.set(F::guest_cs_access_rights, 0xc09b);
@@ -224,8 +220,7 @@ constexpr Violation guest_violations[]{
          m.set(F::guest_interruptibility_state, 2);
          inject(m, 0x8000'0202);
      }},
-    {"no blocking by SMI outside SMM",
-     [](M& m) { m.set(F::guest_interruptibility_state, 4); }},
+    {"no blocking by SMI outside SMM", [](M& m) { m.set(F::guest_interruptibility_state, 4); }},
     {"no virtual NMI while virtual NMIs are blocked",
      [](M& m) {
          m.turn_on(F::pin_based_controls, 0x28);
@@ -280,8 +275,7 @@ constexpr Violation segment_violations[]{
     {"SS is accessed writable data", [](M& m) { m.set(F::guest_ss_access_rights, 0xc091); }},
     {"DS, ES, FS and GS are accessed and readable",
      [](M& m) { m.set(F::guest_fs_access_rights, 0xc099); }},
-    {"code and data segments have S set",
-     [](M& m) { m.set(F::guest_ds_access_rights, 0xc083); }},
+    {"code and data segments have S set", [](M& m) { m.set(F::guest_ds_access_rights, 0xc083); }},
     {"CS.DPL fits its type and SS.DPL", [](M& m) { m.set(F::guest_cs_access_rights, 0xa0fb); }},
     {"SS.DPL is SS.RPL, and 0 without protection",
      [](M& m) {
@@ -443,8 +437,7 @@ constexpr Violation legal[]{
          m.turn_on(F::secondary_processor_based_controls, bit_of(7));
          m.set(F::guest_cs_access_rights, 0xa093);
      }},
-    {"another VMCS in the link pointer",
-     [](M& m) { m.set(F::vmcs_link_pointer, other_vmcs_at); }},
+    {"another VMCS in the link pointer", [](M& m) { m.set(F::vmcs_link_pointer, other_vmcs_at); }},
     {"a single step pending in the shadow of STI",
      [](M& m) {
          m.set(F::guest_interruptibility_state, 1);

@@ -11,7 +11,7 @@ using M = VmxMachine;
 TEST(VmEntry, LoadsRegistersSegmentsAndFlow) {
     M m = M::with_guest();
     m.c.cr0 = Cr0Word::from_raw(0x8000'0031);
-    m.turn_on(F::guest_cr0, 0x6000'0000);   // CD and NW: not loaded
+    m.turn_on(F::guest_cr0, 0x6000'0000);  // CD and NW: not loaded
     m.run();
     const Cpu& c = m.c;
     EXPECT_TRUE(c.vmx.non_root);
@@ -45,7 +45,7 @@ TEST(VmEntry, WithoutTheirLoadControlsPatAndDr7StayAndEferFollowsTheMode) {
     m.c.msr.pat = 0x0101;
     m.c.dr7 = 0x455;
     m.c.efer = EferWord::from_raw(0xd00);
-    m.set(F::vm_entry_controls, 0x13fb);   // IA-32e mode guest only
+    m.set(F::vm_entry_controls, 0x13fb);  // IA-32e mode guest only
     m.run();
     EXPECT_EQ(m.c.msr.pat, 0x0101u);
     EXPECT_EQ(m.c.dr7, 0x455u);
@@ -54,8 +54,8 @@ TEST(VmEntry, WithoutTheirLoadControlsPatAndDr7StayAndEferFollowsTheMode) {
 
 TEST(VmEntry, Cr0KeepsWhatTheManualSays) {
     M m = M::with_guest();
-    m.c.cr0 = Cr0Word::from_raw(0xe000'0031);   // CD, NW set in root
-    m.set(F::guest_cr0, 0x8005'0023);           // ET clear
+    m.c.cr0 = Cr0Word::from_raw(0xe000'0031);  // CD, NW set in root
+    m.set(F::guest_cr0, 0x8005'0023);          // ET clear
     m.run();
     EXPECT_EQ(m.c.cr0.to_raw(), 0xe005'0033u);
 }
@@ -131,7 +131,7 @@ TEST(VmEntry, VirtualizesApicAccessesUntilTheExit) {
     m.run();
     EXPECT_TRUE(m.c.vmx.apic_access.virtualized);
     EXPECT_EQ(m.c.vmx.apic_access.page, 0xfee0'0000u);
-    EXPECT_EQ(m.c.tlb_generation, flushes + 1);   // nothing cached may lead to the page
+    EXPECT_EQ(m.c.tlb_generation, flushes + 1);  // nothing cached may lead to the page
     exit(m.c, {.reason = BasicReason::hlt});
     EXPECT_FALSE(m.c.vmx.apic_access.virtualized);
 }
@@ -187,13 +187,13 @@ struct PendingCase {
 TEST(VmEntry, AnInjectedEventDropsPendingDebugExceptions) {
     constexpr PendingCase cases[]{
         {0, 0, true},
-        {0x8000'0020, 0, false},   // external interrupt
-        {0x8000'0202, 0, false},   // NMI
-        {0x8000'0306, 0, false},   // #UD
-        {0x8000'0603, 0, false},   // INT3
-        {0x8000'0603, 2, true},    // INT3 in the shadow of MOV SS
-        {0x8000'0501, 2, false},   // INT1
-        {0x8000'0700, 0, true},    // a pending MTF VM exit is no vectored event
+        {0x8000'0020, 0, false},  // external interrupt
+        {0x8000'0202, 0, false},  // NMI
+        {0x8000'0306, 0, false},  // #UD
+        {0x8000'0603, 0, false},  // INT3
+        {0x8000'0603, 2, true},   // INT3 in the shadow of MOV SS
+        {0x8000'0501, 2, false},  // INT1
+        {0x8000'0700, 0, true},   // a pending MTF VM exit is no vectored event
     };
     for (const PendingCase& row : cases) {
         SCOPED_TRACE(row.information);
@@ -209,8 +209,8 @@ TEST(VmEntry, AnInjectedEventDropsPendingDebugExceptions) {
 
 TEST(VmEntry, LoadsTheMsrList) {
     M m = M::with_guest();
-    m.put_msr_entry(entry_list_at, 0, 0xc000'0102, 0xaaaa);   // IA32_KERNEL_GS_BASE
-    m.put_msr_entry(entry_list_at, 1, 0xc000'0082, 0xbbbb);   // IA32_LSTAR
+    m.put_msr_entry(entry_list_at, 0, 0xc000'0102, 0xaaaa);  // IA32_KERNEL_GS_BASE
+    m.put_msr_entry(entry_list_at, 1, 0xc000'0082, 0xbbbb);  // IA32_LSTAR
     m.set(F::vm_entry_msr_load_address, entry_list_at);
     m.set(F::vm_entry_msr_load_count, 2);
     m.run();
@@ -225,13 +225,13 @@ struct BadMsr {
 
 TEST(VmEntry, AnMsrThatMayNotBeLoadedFailsTheEntryWithReason34AndItsNumber) {
     constexpr BadMsr bad[]{
-        {0xc000'0100, 0},                      // FS base
-        {0xc000'0101, 0},                      // GS base
-        {0x808, 0},                            // an x2APIC register
-        {0x1'0000'0174, 0},                    // reserved bit
-        {0xc000'0082, not_canonical},          // WRMSR would fault
-        {0x480, 0},                            // read-only
-        {0x79, 0},                             // a microcode update
+        {0xc000'0100, 0},              // FS base
+        {0xc000'0101, 0},              // GS base
+        {0x808, 0},                    // an x2APIC register
+        {0x1'0000'0174, 0},            // reserved bit
+        {0xc000'0082, not_canonical},  // WRMSR would fault
+        {0x480, 0},                    // read-only
+        {0x79, 0},                     // a microcode update
     };
     for (const BadMsr& row : bad) {
         SCOPED_TRACE(row.head);

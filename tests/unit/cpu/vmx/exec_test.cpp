@@ -29,8 +29,8 @@ struct Row {
     u16 reason;
     bool memory;
 };
-constexpr Row rows[]{{19, true},  {20, false}, {21, true},  {22, true}, {23, false}, {24, false},
-                     {25, false}, {26, false}, {27, true},  {50, true}, {53, true}};
+constexpr Row rows[]{{19, true},  {20, false}, {21, true}, {22, true}, {23, false}, {24, false},
+                     {25, false}, {26, false}, {27, true}, {50, true}, {53, true}};
 
 TEST(VmxInstructionInGuest, ExitsWithItsOwnReasonWhateverThePrivilege) {
     for (const Row& row : rows)

@@ -38,7 +38,7 @@ EventInProgress enclave_event(u32 information, u32 error_code = 0) {
 
 TEST(VmExit, SavesTheGuestAndLoadsTheHost) {
     M m = M::with_guest();
-    m.turn_on(F::vm_exit_controls, 0x4'0000);   // save IA32_PAT
+    m.turn_on(F::vm_exit_controls, 0x4'0000);  // save IA32_PAT
     m.run();
     Cpu& c = m.c;
     c.rip = 0x40'1234;
@@ -114,7 +114,7 @@ TEST(VmExit, SavesTheGuestAndLoadsTheHost) {
 
 TEST(VmExit, WithoutTheirSaveControlsFieldsStayAsTheyWere) {
     M m = M::with_guest();
-    m.turn_off(F::vm_exit_controls, 0x10'0004);   // save EFER, save debug controls
+    m.turn_off(F::vm_exit_controls, 0x10'0004);  // save EFER, save debug controls
     m.run();
     m.c.dr7 = 0x402;
     m.c.msr.pat = 0;
@@ -176,7 +176,7 @@ TEST(VmExit, MsrListsAreStoredAndLoaded) {
 
 TEST(VmExit, TheTimeStampCounterIsStoredAsItIs) {
     M m = M::with_guest();
-    m.turn_on(F::primary_processor_based_controls, 8);   // TSC offsetting
+    m.turn_on(F::primary_processor_based_controls, 8);  // TSC offsetting
     m.put_msr_entry(store_list_at, 0, 0x10, 0);
     m.set(F::vm_exit_msr_store_address, store_list_at);
     m.set(F::vm_exit_msr_store_count, 1);
@@ -187,7 +187,7 @@ TEST(VmExit, TheTimeStampCounterIsStoredAsItIs) {
 
 TEST(VmExit, HostCr0KeepsWhatTheManualSays) {
     M m = M::with_guest();
-    m.set(F::host_cr0, 0xe005'0021);   // CD and NW set, ET clear
+    m.set(F::host_cr0, 0xe005'0021);  // CD and NW set, ET clear
     m.run();
     exit(m.c, {.reason = BasicReason::hlt});
     EXPECT_EQ(m.c.cr0.to_raw(), 0x8005'0031u);
@@ -270,9 +270,11 @@ TEST(VmExit, PendingDebugExceptionsAreSavedOnlyWhereTheManualSaysSo) {
         {{.reason = BasicReason::init_signal}, 0, 0x5001},
         {{.reason = BasicReason::external_interrupt}, 0, 0},
         {{.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0301}, 2, 0},
-        {{.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0312}, 0,
+        {{.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0312},
+         0,
          0x5001},
-        {{.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0b0d}, 2,
+        {{.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0b0d},
+         2,
          0x5001},
     };
     for (const PendingDebugCase& row : cases) {
@@ -291,7 +293,7 @@ TEST(VmExit, PendingDebugExceptionsAreSavedOnlyWhereTheManualSaysSo) {
 
 struct ResumeFlagCase {
     Exit exit;
-    u32 vectoring;   // of the event being delivered, or 0
+    u32 vectoring;  // of the event being delivered, or 0
     bool before;
     bool saved;
 };
@@ -303,22 +305,25 @@ TEST(VmExit, SavesTheResumeFlagByTheKindOfExit) {
         {{.reason = BasicReason::ept_violation}, 0, false, true},
         {{.reason = BasicReason::ept_misconfiguration}, 0, false, true},
         {{.reason = BasicReason::apic_access}, 0, false, true},
-        {{.reason = BasicReason::ept_violation}, 0x8000'0030, false, false},   // an interrupt
+        {{.reason = BasicReason::ept_violation}, 0x8000'0030, false, false},  // an interrupt
         {{.reason = BasicReason::ept_violation}, 0x8000'0030, true, true},
-        {{.reason = BasicReason::ept_violation}, 0x8000'0b0e, false, true},    // a fault
-        {{.reason = BasicReason::ept_violation}, 0x8000'0301, false, false},   // #DB
+        {{.reason = BasicReason::ept_violation}, 0x8000'0b0e, false, true},   // a fault
+        {{.reason = BasicReason::ept_violation}, 0x8000'0301, false, false},  // #DB
         {{.reason = BasicReason::external_interrupt}, 0, true, true},
         {{.reason = BasicReason::external_interrupt}, 0, false, false},
         {{.reason = BasicReason::exception_or_nmi,
-          .interruption_information = 0x8000'0b0d, .sets_rf = true}, 0, false, true},
+          .interruption_information = 0x8000'0b0d,
+          .sets_rf = true},
+         0,
+         false,
+         true},
     };
     for (const ResumeFlagCase& row : cases) {
         SCOPED_TRACE(name_of(row.exit.reason));
         M m = M::with_guest();
         m.run();
         m.c.flags.set(Rflag::rf, row.before);
-        if (row.vectoring != 0)
-            m.c.event.delivering = event(row.vectoring);
+        if (row.vectoring != 0) m.c.event.delivering = event(row.vectoring);
         exit(m.c, row.exit);
         EXPECT_EQ((m.get(F::guest_rflags) >> 16 & 1) != 0, row.saved);
     }
@@ -331,8 +336,10 @@ TEST(VmExit, MetDuringDeliveryReportsTheOriginalEvent) {
     m.run();
     m.c.event.activity = ActivityState::hlt;
     m.c.event.delivering = event(0x8000'0b0e, 6);
-    exit(m.c, {.reason = BasicReason::ept_violation, .qualification = 0x182,
-               .guest_linear = 0x7'fff8, .guest_physical = 0x9'fff8});
+    exit(m.c, {.reason = BasicReason::ept_violation,
+               .qualification = 0x182,
+               .guest_linear = 0x7'fff8,
+               .guest_physical = 0x9'fff8});
     EXPECT_EQ(m.get(F::exit_reason), 48u);
     EXPECT_EQ(m.get(F::idt_vectoring_information), 0x8000'0b0eu);
     EXPECT_EQ(m.get(F::idt_vectoring_error_code), 6u);
@@ -381,8 +388,10 @@ TEST(VmExit, ASecondExceptionThatExitsReportsBoth) {
     M m = M::with_guest();
     m.run();
     m.c.event.delivering = event(0x8000'0b0d, 0x10);
-    exit(m.c, {.reason = BasicReason::exception_or_nmi, .qualification = 0x7'f123,
-               .interruption_information = 0x8000'0b0e, .interruption_error_code = 2});
+    exit(m.c, {.reason = BasicReason::exception_or_nmi,
+               .qualification = 0x7'f123,
+               .interruption_information = 0x8000'0b0e,
+               .interruption_error_code = 2});
     EXPECT_EQ(m.get(F::vm_exit_interruption_information), 0x8000'0b0eu);
     EXPECT_EQ(m.get(F::vm_exit_interruption_error_code), 2u);
     EXPECT_EQ(m.get(F::idt_vectoring_information), 0x8000'0b0du);
@@ -394,9 +403,13 @@ TEST(VmExit, ASecondExceptionThatExitsReportsBoth) {
 
 TEST(EnclaveExit, AnEptViolationOfAnEnclaveInstruction) {
     M m = after_aex();
-    exit(m.c, {.reason = BasicReason::ept_violation, .qualification = 0x181,
-               .guest_linear = 0x7000'0abc, .guest_physical = 0x8'0abc,
-               .instruction_length = 3, .instruction_information = 0x1234, .enclave = true,
+    exit(m.c, {.reason = BasicReason::ept_violation,
+               .qualification = 0x181,
+               .guest_linear = 0x7000'0abc,
+               .guest_physical = 0x8'0abc,
+               .instruction_length = 3,
+               .instruction_information = 0x1234,
+               .enclave = true,
                .sets_rf = true});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0030u);
     EXPECT_EQ(m.get(F::guest_interruptibility_state), 0x10u);
@@ -413,7 +426,8 @@ TEST(EnclaveExit, AnEptViolationOfAnEnclaveInstruction) {
 
 TEST(EnclaveExit, AnEptMisconfigurationLosesThePageOffset) {
     M m = after_aex();
-    exit(m.c, {.reason = BasicReason::ept_misconfiguration, .guest_physical = 0xfe00'0040,
+    exit(m.c, {.reason = BasicReason::ept_misconfiguration,
+               .guest_physical = 0xfe00'0040,
                .enclave = true});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0031u);
     EXPECT_EQ(m.get(F::guest_physical_address), 0xfe00'0000u);
@@ -421,9 +435,12 @@ TEST(EnclaveExit, AnEptMisconfigurationLosesThePageOffset) {
 
 TEST(EnclaveExit, APageFaultThatExitsHasNoPageOffsetAndItsWholeErrorCode) {
     M m = after_aex();
-    exit(m.c, {.reason = BasicReason::exception_or_nmi, .qualification = 0x7000'0fff,
-               .interruption_information = 0x8000'0b0e, .interruption_error_code = 0x8007,
-               .enclave = true, .sets_rf = true});
+    exit(m.c, {.reason = BasicReason::exception_or_nmi,
+               .qualification = 0x7000'0fff,
+               .interruption_information = 0x8000'0b0e,
+               .interruption_error_code = 0x8007,
+               .enclave = true,
+               .sets_rf = true});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0000u);
     EXPECT_EQ(m.get(F::exit_qualification), 0x7000'0000u);
     EXPECT_EQ(m.get(F::vm_exit_interruption_error_code), 0x8007u);
@@ -439,15 +456,19 @@ TEST(EnclaveExit, AnApicAccessKeepsItsTypeAndLosesTheOffset) {
 
 TEST(EnclaveExit, ADebugExceptionKeepsItsQualification) {
     M m = after_aex();
-    exit(m.c, {.reason = BasicReason::exception_or_nmi, .qualification = 0x4001,
-               .interruption_information = 0x8000'0301, .enclave = true});
+    exit(m.c, {.reason = BasicReason::exception_or_nmi,
+               .qualification = 0x4001,
+               .interruption_information = 0x8000'0301,
+               .enclave = true});
     EXPECT_EQ(m.get(F::exit_qualification), 0x4001u);
 }
 
 TEST(EnclaveExit, Int3IsAHardwareException) {
     M m = after_aex();
-    exit(m.c, {.reason = BasicReason::exception_or_nmi, .interruption_information = 0x8000'0603,
-               .instruction_length = 1, .enclave = true});
+    exit(m.c, {.reason = BasicReason::exception_or_nmi,
+               .interruption_information = 0x8000'0603,
+               .instruction_length = 1,
+               .enclave = true});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0000u);
     EXPECT_EQ(m.get(F::vm_exit_interruption_information), 0x8000'0303u);
     EXPECT_EQ(m.get(F::vm_exit_instruction_length), 0u);
@@ -475,8 +496,10 @@ TEST(EnclaveExit, EveryCauseSetsBit27AndBit4) {
     for (const DirectCase& row : cases) {
         SCOPED_TRACE(name_of(row.reason));
         M m = after_aex();
-        exit(m.c, {.reason = row.reason, .instruction_length = 2,
-                   .instruction_information = 0x55, .enclave = true});
+        exit(m.c, {.reason = row.reason,
+                   .instruction_length = 2,
+                   .instruction_information = 0x55,
+                   .enclave = true});
         EXPECT_EQ(m.get(F::exit_reason), row.word);
         EXPECT_EQ(m.get(F::guest_interruptibility_state), 0x10u);
         EXPECT_EQ(m.get(F::vm_exit_instruction_length), 0u);
@@ -489,7 +512,7 @@ TEST(EnclaveExit, TheNextExitFromOutsideHasNeitherBit) {
     M m = after_aex();
     exit(m.c, {.reason = BasicReason::pause, .enclave = true});
     EXPECT_EQ(m.get(F::guest_interruptibility_state), 0x10u);
-    m.run();   // bit 4 as the hypervisor found it
+    m.run();  // bit 4 as the hypervisor found it
     exit(m.c, {.reason = BasicReason::cpuid, .instruction_length = 2});
     EXPECT_EQ(m.get(F::exit_reason), 10u);
     EXPECT_EQ(m.get(F::guest_interruptibility_state), 0u);
@@ -499,8 +522,11 @@ TEST(EnclaveExit, TheNextExitFromOutsideHasNeitherBit) {
 TEST(EnclaveDelivery, ABadStackMetAfterAnEnclaveWasInterrupted) {
     M m = after_aex();
     m.c.event.delivering = enclave_event(0x8000'0b0e, 0x8004);
-    exit(m.c, {.reason = BasicReason::ept_violation, .qualification = 0x182,
-               .guest_linear = 0x7'fff8, .guest_physical = 0x9'fff8, .sets_rf = true});
+    exit(m.c, {.reason = BasicReason::ept_violation,
+               .qualification = 0x182,
+               .guest_linear = 0x7'fff8,
+               .guest_physical = 0x9'fff8,
+               .sets_rf = true});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0030u);
     EXPECT_EQ(m.get(F::guest_interruptibility_state), 0x10u);
     EXPECT_EQ(m.get(F::idt_vectoring_information), 0x8000'0b0eu);
@@ -514,8 +540,10 @@ TEST(EnclaveDelivery, ABadStackMetAfterAnEnclaveWasInterrupted) {
 TEST(EnclaveDelivery, APageFaultInDeliveryThatExitsKeepsItsAddress) {
     M m = after_aex();
     m.c.event.delivering = enclave_event(0x8000'0030);
-    exit(m.c, {.reason = BasicReason::exception_or_nmi, .qualification = 0x7'fff8,
-               .interruption_information = 0x8000'0b0e, .interruption_error_code = 2});
+    exit(m.c, {.reason = BasicReason::exception_or_nmi,
+               .qualification = 0x7'fff8,
+               .interruption_information = 0x8000'0b0e,
+               .interruption_error_code = 2});
     EXPECT_EQ(m.get(F::exit_reason), 0x0800'0000u);
     EXPECT_EQ(m.get(F::exit_qualification), 0x7'fff8u);
     EXPECT_EQ(m.get(F::idt_vectoring_information), 0x8000'0030u);

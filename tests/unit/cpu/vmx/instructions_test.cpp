@@ -53,7 +53,7 @@ TEST(VmxInstructions, EntryInTheShadowOfMovSsFailsWith26) {
     m.c.event.blocking.set(Interruptibility::mov_ss);
     bool entered = true;
     expect_fail(m, m.enter(entered), 26);
-    m.c.event.blocking = InterruptibilityState::from_raw(1);   // STI does not matter
+    m.c.event.blocking = InterruptibilityState::from_raw(1);  // STI does not matter
     m.run();
 }
 

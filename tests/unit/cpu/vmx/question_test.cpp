@@ -41,14 +41,14 @@ struct PageFaultCase {
 
 TEST(VmxQuestion, PageFaultsExitIfBitmapAndMatchAgree) {
     constexpr PageFaultCase cases[]{
-        {0x4000, 0, 0, 7, true},           // all of them
-        {0x4000, 0, ~0u, 7, false},        // none
-        {0, 0, ~0u, 7, true},              // all of them, the other way
+        {0x4000, 0, 0, 7, true},     // all of them
+        {0x4000, 0, ~0u, 7, false},  // none
+        {0, 0, ~0u, 7, true},        // all of them, the other way
         {0, 0, 0, 7, false},
-        {0x4000, 1, 1, 7, true},           // protection violations only
+        {0x4000, 1, 1, 7, true},  // protection violations only
         {0x4000, 1, 1, 6, false},
         {0, 1, 1, 6, true},
-        {0x4000, 0x8000, 0x8000, 0x8005, true},   // what the enclave page cache refused
+        {0x4000, 0x8000, 0x8000, 0x8005, true},  // what the enclave page cache refused
         {0x4000, 0x8000, 0x8000, 5, false},
     };
     for (const PageFaultCase& row : cases) {
@@ -75,8 +75,8 @@ TEST(VmxQuestion, PortsWithoutBitmaps) {
 TEST(VmxQuestion, PortBitmapsOverrideUnconditionalExiting) {
     M m = M::with_guest();
     m.turn_on(F::primary_processor_based_controls, 3u << 24);
-    write_physical(m.c, Hpa{io_bitmap_a_at + 0x7f}, 1, 0x10);   // port 3FCH
-    write_physical(m.c, Hpa{io_bitmap_b_at}, 1, 1);             // port 8000H
+    write_physical(m.c, Hpa{io_bitmap_a_at + 0x7f}, 1, 0x10);  // port 3FCH
+    write_physical(m.c, Hpa{io_bitmap_b_at}, 1, 1);            // port 8000H
     m.run();
     EXPECT_TRUE(exits_on_io(m.c, 0x3fc, 1));
     EXPECT_FALSE(exits_on_io(m.c, 0x3f8, 4));
@@ -90,10 +90,10 @@ TEST(VmxQuestion, PortBitmapsOverrideUnconditionalExiting) {
 
 TEST(VmxQuestion, MsrBitmaps) {
     M m = M::with_guest();
-    write_physical(m.c, Hpa{msr_bitmap_at + 2}, 1, 1);               // read 10H
-    write_physical(m.c, Hpa{msr_bitmap_at + 1024 + 0x20}, 1, 2);     // read C0000101H
-    write_physical(m.c, Hpa{msr_bitmap_at + 2048 + 0x20 / 8}, 1, 1);     // write 20H
-    write_physical(m.c, Hpa{msr_bitmap_at + 3072 + 0x10}, 1, 1);     // write C0000080H
+    write_physical(m.c, Hpa{msr_bitmap_at + 2}, 1, 1);                // read 10H
+    write_physical(m.c, Hpa{msr_bitmap_at + 1024 + 0x20}, 1, 2);      // read C0000101H
+    write_physical(m.c, Hpa{msr_bitmap_at + 2048 + 0x20 / 8}, 1, 1);  // write 20H
+    write_physical(m.c, Hpa{msr_bitmap_at + 3072 + 0x10}, 1, 1);      // write C0000080H
     EXPECT_FALSE(exits_on_rdmsr(m.c, 0x10));
     m.run();
     EXPECT_TRUE(exits_on_rdmsr(m.c, 0x10));

@@ -30,7 +30,7 @@ inline constexpr u64 store_list_at = 0x7400;
 inline constexpr u64 exit_list_at = 0x7800;
 
 inline constexpr u64 not_canonical = 0x8000'0000'0000;
-inline constexpr u64 too_wide = u64{1} << 46;      // the first address that does not exist
+inline constexpr u64 too_wide = u64{1} << 46;  // the first address that does not exist
 inline constexpr u64 start_time = 4'000'000;
 
 inline constexpr u64 guest_rip_value = 0x40'1000;
@@ -131,9 +131,7 @@ struct VmxMachine {
     }
 
     VmxMachine(VmxMachine&& other) noexcept
-        : ram{std::move(other.ram)},
-          system{other.system},
-          blocks{std::move(other.blocks)},
+        : ram{std::move(other.ram)}, system{other.system}, blocks{std::move(other.blocks)},
           owned{std::move(other.owned)} {
         system.memory.ram = ram.data();
         c.system = &system;
