@@ -11,6 +11,7 @@ enum class InstructionClass : u8 {
     integer,        // our own arithmetic
     exact,          // on the host's units, the same on every host
     model_defined,  // the manual leaves it open: docs/model-defined.md
+    state,          // saves, restores or initialises extended state: images made in software
     system,         // ends its block
 };
 

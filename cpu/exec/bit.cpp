@@ -24,6 +24,15 @@ u64 changed(u64 value, u64 mask) {
     return value;
 }
 
+template <BitOp op>
+Result<> bit_test_memory(Cpu& c, Gva at, unsigned size, u64 mask) {
+    if (op != BitOp::test) TRY(probe_write(c, at, size));
+    const u64 value = TRY(load(c, at, size));
+    if (op != BitOp::test) TRY(store(c, at, size, changed<op>(value, mask)));
+    set_cf(c, (value & mask) != 0);
+    return Done{};
+}
+
 /// The bit offset: an immediate (src = row_zero) or a signed register, which with a memory
 /// operand reaches beyond it. SDM 2A, "BT".
 template <BitOp op>
@@ -46,11 +55,9 @@ Result<> bit_test(Cpu& c, const Insn& i) {
     u64 effective = effective_address(c, i) + static_cast<u64>(units * size);
     if ((i.form & form_address32) != 0) effective = static_cast<u32>(effective);
     const Gva at{effective + c.gpr[i.segment]};
-    if (op != BitOp::test) TRY(probe_write(c, at, size));
-    const u64 value = TRY(load(c, at, size));
-    if (op != BitOp::test) TRY(store(c, at, size, changed<op>(value, mask)));
-    set_cf(c, (value & mask) != 0);
-    return Done{};
+    const Result<> done = bit_test_memory<op>(c, at, size, mask);
+    if (!done) blame_stack_operand(c, i, at.raw());
+    return done;
 }
 
 /// BSF and BSR of zero leave all 64 bits of the destination alone (SDM 2A, "BSF": only "some

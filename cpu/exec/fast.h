@@ -75,6 +75,8 @@ inline u64 address_after(const Cpu& c, const Insn* i) { return address_of(c, i) 
 /// #GP(0). SDM 3A, "Interrupt 12: Stack Fault Exception (#SS)". Nothing has been committed, so the
 /// address is still what it was.
 [[gnu::cold, gnu::noinline]] void blame_stack_operand(Cpu& c, const Insn& i);
+/// The same for an operand that lies elsewhere than its address says: a bit string.
+[[gnu::cold, gnu::noinline]] void blame_stack_operand(Cpu& c, const Insn& i, u64 at);
 /// Likewise for an access at `at` that a stack instruction makes by itself.
 [[gnu::cold, gnu::noinline]] Failed blame_stack(Cpu& c, u64 at);
 

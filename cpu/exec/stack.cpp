@@ -24,9 +24,13 @@ Failed blame_stack(Cpu& c, u64 at) {
     return Failed{};
 }
 
-void blame_stack_operand(Cpu& c, const Insn& i) {
+void blame_stack_operand(Cpu& c, const Insn& i, u64 at) {
     const bool in_stack = i.segment == row_zero && (i.base == rsp || i.base == rbp);
-    if (in_stack) (void)blame_stack(c, linear_address(c, i).raw());
+    if (in_stack) (void)blame_stack(c, at);
+}
+
+void blame_stack_operand(Cpu& c, const Insn& i) {
+    blame_stack_operand(c, i, linear_address(c, i).raw());
 }
 
 namespace {

@@ -28,17 +28,6 @@ const ZydisDecoder& decoder() {
     return instance;
 }
 
-/// Rows by how their names begin.
-struct LeftOut {
-    std::string_view beginning;
-    const char* why;
-};
-constexpr std::array left_out_rows{
-    LeftOut{"f", "x87 state is not compared"},
-    LeftOut{"xrstor", "loads x87 state from random bytes"},
-    LeftOut{"xsave", "stores the host's x87 state"},
-};
-
 // Finding encodings.
 
 constexpr std::array<u8, 4> prefixes{0, 0x66, 0xf2, 0xf3};
@@ -94,9 +83,8 @@ using Rows = std::map<ZydisMnemonic, std::vector<Encoding>>;
 
 bool is_compared(ZydisMnemonic mnemonic) {
     const cpu::InstructionRow* row = cpu::instruction_row(mnemonic);
-    return row != nullptr && left_out(mnemonic) == nullptr &&
-           (row->kind == cpu::InstructionClass::integer ||
-            row->kind == cpu::InstructionClass::exact);
+    return row != nullptr && (row->kind == cpu::InstructionClass::integer ||
+                              row->kind == cpu::InstructionClass::exact);
 }
 
 /// All eight values of ModRM.reg mean the same instruction: it names a register.
@@ -481,13 +469,6 @@ bool decode(const u8* bytes, size_t count, Decoded& d) {
     return true;
 }
 
-const char* left_out(ZydisMnemonic mnemonic) {
-    const std::string_view name = ZydisMnemonicGetString(mnemonic);
-    for (const LeftOut& row : left_out_rows)
-        if (name.starts_with(row.beginning)) return row.why;
-    return nullptr;
-}
-
 std::vector<Row> find_rows() {
     Rows found;
     for (const u8 prefix : prefixes)
@@ -504,6 +485,10 @@ std::vector<Row> find_rows() {
                         e.is_memory = is_memory;
                         add_encodings(e, found);
                     }
+    Encoding jecxz{};  // JRCXZ with an address-size prefix
+    jecxz.prefix = 0x67;
+    jecxz.opcode = 0xe3;
+    add_encodings(jecxz, found);
     std::vector<Row> rows;
     for (auto& [mnemonic, encodings] : found) rows.push_back({mnemonic, std::move(encodings)});
     return rows;

@@ -33,7 +33,7 @@ bool decode(const u8* bytes, size_t count, Decoded& d);
 
 /// One encoding without its operands: what stays when registers and addresses vary.
 struct Encoding {
-    u8 prefix;  // 0, 66H, F2H, F3H
+    u8 prefix;  // 0, 66H, 67H, F2H, F3H
     bool wide;  // REX.W
     u8 map;     // 0: one byte, 1: 0F, 2: 0F 38, 3: 0F 3A
     u8 opcode;
@@ -48,11 +48,8 @@ struct Row {
     std::vector<Encoding> encodings;
 };
 
-/// Rows of the instruction table of classes integer and exact, without those of left_out().
+/// Rows of the instruction table of classes integer and exact: all of them.
 std::vector<Row> find_rows();
-
-/// Why a row is not compared; null if it is.
-const char* left_out(ZydisMnemonic mnemonic);
 
 /// Tries until it has a case whose every access is one of the scratch area or its surroundings.
 Case generate(const Row& row, Random& random);
