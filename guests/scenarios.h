@@ -56,6 +56,7 @@ enum class Needs : u8 {
     SCENARIO(nmi, host)                  \
     SCENARIO(external_interrupt, host)   \
     SCENARIO(interrupt_window, host)     \
+    SCENARIO(interrupt_window_sti, host) \
     SCENARIO(mtf, host)                  \
     SCENARIO(mtf_debug, host)            \
     SCENARIO(timer, host)                \

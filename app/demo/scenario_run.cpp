@@ -76,18 +76,12 @@ void after_exit(host::Guest& guest, const hv::ExitRecord& exit, const Setting& s
                 u32& steps) {
     constexpr auto window = PrimaryControls{PrimaryControl::interrupt_window_exiting}.to_raw();
     constexpr auto trap = PrimaryControls{PrimaryControl::monitor_trap_flag}.to_raw();
-    constexpr auto blocking = InterruptibilityState{Interruptibility::sti}.to_raw();
     constexpr VmcsField primary = VmcsField::primary_processor_based_controls;
     const BasicReason reason = ExitReason::from_vmcs(exit.raw_reason).basic();
     if (reason == BasicReason::monitor_trap_flag && ++steps == setting.most_steps)
         take_away(guest, primary, trap);
-    const bool interruptible = Rflags::from_raw(exit.rflags).has(Rflag::if_);
     if (exit.raw_reason != timer_in_enclave) return;
-    const bool behind_sti =
-        interruptible && setting.disturbance == Disturbance::interrupt_window_behind_sti;
-    if (behind_sti) add(guest, VmcsField::guest_interruptibility_state, blocking);
-    if (behind_sti || setting.disturbance == Disturbance::interrupt_window)
-        add(guest, primary, window);
+    if (setting.disturbance == Disturbance::interrupt_window) add(guest, primary, window);
 }
 
 bool is_one_of(const ExpectedExits& expected, const hv::ExitRecord& exit) {

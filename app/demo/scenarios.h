@@ -20,8 +20,7 @@ enum class Disturbance : u8 {
     none,
     nmi,
     external_interrupt,
-    interrupt_window,             // asked for after each timer exit from the enclave
-    interrupt_window_behind_sti,  // the same, and the entry after it is blocked by STI
+    interrupt_window,  // asked for after each timer exit from the enclave
     apic_page,
 };
 

@@ -45,6 +45,7 @@ enum class Trouble : u64 {
     stack_not_mapped,  // no exception of ring 3 has a stack, but #DF
     no_idt,
     interrupts_enabled,  // RFLAGS.IF is 1 in ring 3
+    io_privilege,        // IOPL is 3: ring 3 may execute STI
     debugging,           // entries by the debug thread are opt-in from now on
 };
 

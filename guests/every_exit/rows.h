@@ -80,6 +80,7 @@ inline constexpr Row rows[] = {
     {RUNS(nmi, nothing), for_the_host},
     {RUNS(external_interrupt, nothing), with_interrupts},
     {RUNS(interrupt_window, nothing), with_interrupts},
+    {RUNS(interrupt_window_sti, sti), {.trouble = Trouble::io_privilege}},
     {RUNS(mtf, nothing), for_the_host},
     {RUNS(mtf_debug, nothing), {.debug = true, .only_hash = true}},
     {RUNS(timer, nothing), for_the_host},

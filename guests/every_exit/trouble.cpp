@@ -11,6 +11,7 @@ namespace {
 
 constexpr u32 divide_error = 0;
 constexpr u64 rflags_if = 1 << 9;
+constexpr u64 rflags_iopl_3 = 3 << 12;
 
 // Where the stack of #DE is when it is not memory, and where no stack is.
 constexpr u64 device_stack = 0xffff'a000'0000'0000;
@@ -41,6 +42,7 @@ void make_trouble(Registers& registers, Trouble trouble) {
         case Trouble::stack_not_mapped: return use_ring_0_stack(no_stack);
         case Trouble::no_idt: return take_idt_away();
         case Trouble::interrupts_enabled: registers.rflags |= rflags_if; return;
+        case Trouble::io_privilege: registers.rflags |= rflags_iopl_3; return;
         case Trouble::debugging: return opt_in_to_debugging();
     }
 }
@@ -51,6 +53,7 @@ void end_trouble(Registers& registers, Trouble trouble) {
         case Trouble::stack_on_device: return use_stack(divide_error, 0);
         case Trouble::stack_not_mapped: return use_ring_0_stack(0);
         case Trouble::interrupts_enabled: registers.rflags &= ~rflags_if; return;
+        case Trouble::io_privilege: registers.rflags &= ~rflags_iopl_3; return;
         default: return;
     }
 }

@@ -152,6 +152,12 @@ def check_hashes(postern, guest):
         expect(said.get(f"{name}.long_digest") == LONG_DIGEST, f"{name}: the long digest")
 
 
+def check_sti(postern, guest):
+    status, said, _ = run(postern, guest, "scenario=interrupt_window_sti")
+    expect(status == 1, f"STI with IOPL 3: it ends with {status}")
+    check_inside(said, "interrupt_window_sti", None)
+
+
 def check_sacrifices(postern, guest):
     for name, why in (("delivery_device", "onto a device"), ("triple_fault", "triple fault")):
         status, said, stderr = run(postern, guest, f"scenario={name} mode=inside")
@@ -170,6 +176,7 @@ def main():
     guest, postern = sys.argv[1:]
     check_default(postern, guest)
     check_hashes(postern, guest)
+    check_sti(postern, guest)
     check_sacrifices(postern, guest)
     check_hostile_at_length(postern, guest)
     print("ok")
