@@ -100,7 +100,8 @@ private:
     void add_demo() {
         demo =
             app.add_subcommand("demo", "Show exits from an enclave, with every check and control");
-        demo->add_option("--row", demo_options.row, "Only this row: 1, 2, 3 or a name of the table");
+        demo->add_option("--row", demo_options.row,
+                         "Only this row: 1, 2, 3 or a name of the table");
         demo->add_option("--without", demo_options.without, "Show what goes wrong without these");
         demo->add_option("--kernel", demo_options.kernel,
                          "Another guest than the one built with us");
