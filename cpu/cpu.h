@@ -53,6 +53,15 @@ struct MsrState {
     std::array<u64, 4> sgx_le_pubkey_hash;
 };
 
+/// What MONITOR armed. SDM 2B, "MONITOR".
+struct Monitor {
+    u64 line;  // physical address, aligned to the line
+    bool armed;
+    bool waiting;  // by MWAIT: a store to the line ends the wait
+};
+
+inline constexpr u64 no_code_page = 1;
+
 struct alignas(64) Cpu {
     // What the hot handlers touch.
     std::array<u64, gpr_rows> gpr;
@@ -73,6 +82,8 @@ struct alignas(64) Cpu {
     Cr4Word cr4;
     EferWord efer;
     u64 xcr0;
+    u32 pkru;
+    std::array<u64, 4> pdpte;  // PAE paging outside IA-32e mode: loaded with CR3
     std::array<u64, 4> dr;
     u64 dr6, dr7;
     MsrState msr;
@@ -81,12 +92,13 @@ struct alignas(64) Cpu {
     Pending pending;
     VmxState vmx;
     Enclave enclave;
-    u64 retired;  // instructions, over all runs, as of the last loop entry
-    u32 number;   // which processor of the machine
+    Monitor monitor;
+    u64 code_page;  // linear page that instructions come from; no_code_page: fetch anew
+    u32 number;     // which processor of the machine
 
     // Derived, or the machine's.
     Tlb* tlb;                 // of the current privilege and enclave context
-    std::array<Tlb, 3> tlbs;  // supervisor, user, enclave
+    std::array<Tlb, 4> tlbs;  // by TlbContext
     u64 tlb_generation;       // rises with every flush
     /// Equal stamps mean: same translations, same mode, same code. What links between blocks of
     /// different pages and the jump cache are valid for.
@@ -99,12 +111,14 @@ struct alignas(64) Cpu {
     bool unresolved_far;
     bool interrupt_run;  // leave the run loop at the next boundary
     bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
+    bool x87_unit;       // its x87 state is there, too
 };
 
 static_assert(std::is_standard_layout_v<Cpu>);
 static_assert(offsetof(Cpu, gpr) == 0);
 
-enum TlbContext : u8 { tlb_supervisor, tlb_user, tlb_enclave };
+/// tlb_supervisor_ac: CPL below 3 with RFLAGS.AC set and SMAP on, when user pages are in reach.
+enum TlbContext : u8 { tlb_supervisor, tlb_user, tlb_enclave, tlb_supervisor_ac };
 
 /// Absolute time, in retired instructions = nanoseconds = TSC ticks. Exact between instructions
 /// and inside a system instruction (which has not retired yet).

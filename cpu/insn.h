@@ -25,7 +25,8 @@ inline constexpr u8 row_zero = 16;   // always zero: an absent base, index or se
 inline constexpr u8 row_block = 17;  // linear address of the block being run
 inline constexpr u8 row_fs_base = 18;
 inline constexpr u8 row_gs_base = 19;
-inline constexpr unsigned gpr_rows = 20;
+inline constexpr u8 row_linear = 20;  // outside 64-bit mode: the memory operand, checked and linear
+inline constexpr unsigned gpr_rows = 24;
 
 /// 32 bytes, read-only after decode. The memory operand is
 /// gpr[base] + (gpr[index] << scale) + gpr[segment] + disp; RIP-relative: base = row_block.

@@ -3,6 +3,7 @@
 // the devices, and what CPUID says. platform/ builds one and hands it to its processors.
 #pragma once
 
+#include <array>
 #include <span>
 
 #include "base/address.h"
@@ -10,8 +11,11 @@
 
 namespace postern::cpu {
 
-struct Epc;    // cpu/sgx/epc.h
-struct Model;  // cpu/model.h
+struct Cpu;
+struct Debugger;  // cpu/debugger.h
+struct Epc;       // cpu/sgx/epc.h
+struct Model;     // cpu/model.h
+class CodeMap;    // cpu/decode/code_map.h
 
 /// RAM is one host mapping. Guest-physical numbers leave a hole for devices below 4 GiB.
 struct PhysicalMemory {
@@ -76,8 +80,14 @@ struct Choices {
     bool exitinfo_after_ept_is_stale = false;
 };
 
+inline constexpr unsigned processors_most = 64;
+
 struct System {
     PhysicalMemory memory;
+    std::array<Cpu*, processors_most> processors{};
+    unsigned processor_count = 0;
+    CodeMap* code = nullptr;
+    Debugger* debugger = nullptr;  // null: nobody debugs
     Epc* epc = nullptr;
     Bus* bus = nullptr;
     const Model* model = nullptr;

@@ -35,10 +35,36 @@ public:
     virtual void port_write(u16 offset, unsigned size, u32 value);
     virtual u64 mmio_read(u64 offset, unsigned size);
     virtual void mmio_write(u64 offset, unsigned size, u64 value);
+
+    /// Absolute time at which the device does something by itself; ~0: never. It may be asked
+    /// before every turn of a processor and must be cheap.
+    [[nodiscard]] virtual u64 next_event() const { return ~u64{0}; }
+    /// Time has come to `now`: do all that is due, in order.
+    virtual void advance(u64) {}
+};
+
+/// The machine's time as devices see it: nanoseconds since power-on, exact also in the middle of
+/// an access by the running processor.
+class Clock {
+public:
+    [[nodiscard]] virtual u64 now() const = 0;
+
+protected:
+    ~Clock() = default;
+};
+
+/// Interrupt wires. ISA requests 0 to 15 reach the 8259s and the I/O APIC; 16 to 23 (PCI) the
+/// I/O APIC only. Levels, not pulses: a device holds its wire until it is served.
+class InterruptLines {
+public:
+    virtual void set(unsigned line, bool level) = 0;
+
+protected:
+    ~InterruptLines() = default;
 };
 
 /// Why the software asked the machine to stop.
-enum class StopKind : u8 { none, exit_port, reset };
+enum class StopKind : u8 { none, exit_port, reset, power_off };
 
 struct StopRequest {
     StopKind kind = StopKind::none;

@@ -28,6 +28,9 @@ struct EventState {
     InterruptibilityState blocking;
     ActivityState activity;
     bool nmi_pending;
+    bool init_pending;  // by an IPI
+    bool sipi_pending;
+    u8 sipi_vector;
     bool mtf_pending;
     bool trap_pending;  // a single-step #DB waits at the next boundary
     u64 pending_debug;  // in the VMCS field's format
