@@ -58,6 +58,7 @@ struct Monitor {
     u64 line;  // physical address, aligned to the line
     bool armed;
     bool waiting;  // by MWAIT: a store to the line ends the wait
+    bool masked_interrupts_wake;
 };
 
 inline constexpr u64 no_code_page = 1;
@@ -100,16 +101,16 @@ struct alignas(64) Cpu {
     Tlb* tlb;                 // of the current privilege and enclave context
     std::array<Tlb, 4> tlbs;  // by TlbContext
     u64 tlb_generation;       // rises with every flush
-    /// Equal stamps mean: same translations, same mode, same code. What links between blocks of
-    /// different pages and the jump cache are valid for.
-    u64 context_stamp;
-    u64 code_epoch;  // rises whenever cached code is dropped
+    const u8* code_host;      // first byte of the page that code_page leads to
+    u64 code_epoch;           // rises whenever cached code is dropped
+    u64 mode_stamp;           // equal stamps mean: same cached code, same mode
     System* system;
     InterruptController* interrupts;  // may be null: nothing ever arrives
     BlockCache* blocks;
-    Link* unresolved;  // the link the next block found is to be put into
-    bool unresolved_far;
+    Link* unresolved;    // the link the next block found is to be put into
     bool interrupt_run;  // leave the run loop at the next boundary
+    bool turn_over;      // PAUSE: others may go on
+    bool recheck;        // a device was written to: look for events after this instruction
     bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
     bool x87_unit;       // its x87 state is there, too
 };

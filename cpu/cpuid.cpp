@@ -62,6 +62,13 @@ CpuidResult cache_parameters(const Cpu&, u32 subleaf) {
             cache.sets - 1, 0};
 }
 
+/// SDM 2A, "CPUID", "MONITOR/MWAIT Leaf": lines of 64 bytes; masked interrupts may end a wait; one
+/// kind of C0 and one of C1.
+CpuidResult monitor_parameters(const Cpu& c, u32) {
+    if (!has(c, Feature::monitor)) return {};
+    return {64, 64, 3, 0x11};
+}
+
 CpuidResult thermal(const Cpu& c, u32) { return {word(c, FeatureWord::leaf6_eax), 0, 0, 0}; }
 
 CpuidResult structured_features(const Cpu& c, u32 subleaf) {
@@ -183,6 +190,7 @@ constexpr std::array leaves{
     Leaf{0x1, version},
     Leaf{0x2, cache_descriptors},
     Leaf{0x4, cache_parameters},
+    Leaf{0x5, monitor_parameters},
     Leaf{0x6, thermal},
     Leaf{0x7, structured_features},
     Leaf{0xb, topology},

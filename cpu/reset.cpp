@@ -8,6 +8,7 @@
 #include "arch/regs/dr6.h"
 #include "arch/regs/dr7.h"
 #include "cpu/flags.h"
+#include "cpu/mmu/access.h"
 #include "cpu/model.h"
 
 namespace postern::cpu {
@@ -94,6 +95,21 @@ void reset_registers(Cpu& c) {
     c.pending = {};
     c.enclave = {};
     reset_vmx(c);
+}
+
+void init_registers(Cpu& c) {
+    constexpr u64 cache_bits = Cr0Word{Cr0::cd, Cr0::nw}.to_raw();
+    const u64 cache = c.cr0.to_raw() & cache_bits;
+    const MsrState msr = c.msr;
+    const VectorState vector = c.vector;
+    const u64 xcr0 = c.xcr0;
+    reset_registers(c);
+    c.msr = msr;
+    c.vector = vector;
+    c.xcr0 = xcr0;
+    c.cr0 = Cr0Word::from_raw((cr0_reset & ~cache_bits) | cache);
+    c.monitor = {};
+    flush_translations(c);
 }
 
 }  // namespace postern::cpu

@@ -10,4 +10,7 @@ namespace postern::cpu {
 /// caches, the clock and the pointers are left alone. SDM 3A, "Processor State After Reset".
 void reset_registers(Cpu& c);
 
+/// The same for INIT, which keeps MSRs, x87 and vector registers, and CR0.CD and NW.
+void init_registers(Cpu& c);
+
 }  // namespace postern::cpu

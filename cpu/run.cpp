@@ -48,8 +48,10 @@ Step run_block(Cpu& c, const Block& block) {
 void remember_way(Cpu& c, const Block& block) {
     Link* link = std::exchange(c.unresolved, nullptr);
     if ((block.mode & mode_single) != 0 || block.second_page != nullptr) return;
-    if (link != nullptr) *link = {block.entry, c.unresolved_far ? c.context_stamp : c.code_epoch};
-    c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.context_stamp, block.entry};
+    if (c.code_page == no_code_page || c.system->engine.unchained) return;
+    const u64 page = reinterpret_cast<u64>(c.code_host);
+    if (link != nullptr) *link = {block.entry, c.code_epoch, page};
+    c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.mode_stamp, block.entry, page};
 }
 
 bool in_64_bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }
@@ -60,6 +62,7 @@ Step run_slice(Cpu& c) {
         (void)raise_unimplemented(c, "code outside 64-bit mode");
         return Step::fault;
     }
+    select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {
         const u64 epoch = c.code_epoch;
@@ -70,6 +73,7 @@ Step run_slice(Cpu& c) {
         if (block == nullptr) return Step::fault;
         // Decoding can drop code (a moved page), and with it the link that asked.
         if (c.code_epoch != epoch) c.unresolved = nullptr;
+        c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
         remember_way(c, *block);
         const Step step = run_block(c, *block);
         if (step != Step::lookup) return step;
@@ -100,11 +104,14 @@ bool skip_to_event(Cpu& c, u64 until) {
 RunOutcome loop(Cpu& c, u64 until) {
     RunOutcome outcome = RunOutcome::time;
     for (;;) {
+        c.recheck = false;
         if (must_return(c, poll(c), outcome)) return outcome;
         if (c.system->bus != nullptr && c.system->bus->stop_requested())
             return RunOutcome::stop_requested;
         if (now(c) >= until || c.interrupt_run) return RunOutcome::time;
+        if (c.turn_over && c.system->idle_returns) return RunOutcome::time;
         if (c.event.activity != ActivityState::active) {
+            if (c.system->idle_returns) return RunOutcome::halted;
             if (skip_to_event(c, until)) return RunOutcome::halted;
             continue;
         }

@@ -9,7 +9,7 @@ namespace postern::cpu {
 enum class RunOutcome : u8 {
     time,            // `until` was reached
     vm_exit,         // hosted: a VM exit is complete
-    halted,          // HLT with nothing to wake the processor before `until`
+    halted,          // HLT or MWAIT, and nothing wakes the processor before `until`
     shutdown,        // triple fault in VMX root operation or outside VMX
     stop_requested,  // a device asked for it
     unimplemented,   // Cpu::pending.what names it

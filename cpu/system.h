@@ -15,7 +15,6 @@ struct Cpu;
 struct Debugger;  // cpu/debugger.h
 struct Epc;       // cpu/sgx/epc.h
 struct Model;     // cpu/model.h
-class CodeMap;    // cpu/decode/code_map.h
 
 /// RAM is one host mapping. Guest-physical numbers leave a hole for devices below 4 GiB.
 struct PhysicalMemory {
@@ -80,14 +79,22 @@ struct Choices {
     bool exitinfo_after_ept_is_stale = false;
 };
 
+/// How instructions are run, for tests that show it makes no difference.
+struct Engine {
+    bool unchained = false;      // each block is found by the run loop
+    bool one_code_page = false;  // only one page's code is kept decoded
+};
+
 inline constexpr unsigned processors_most = 64;
 
 struct System {
     PhysicalMemory memory;
     std::array<Cpu*, processors_most> processors{};
     unsigned processor_count = 0;
-    CodeMap* code = nullptr;
+    Engine engine;
     Debugger* debugger = nullptr;  // null: nobody debugs
+    /// An idle processor leaves the run loop at once; its owner lets time pass.
+    bool idle_returns = false;
     Epc* epc = nullptr;
     Bus* bus = nullptr;
     const Model* model = nullptr;

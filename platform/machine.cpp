@@ -8,7 +8,8 @@
 
 namespace postern::platform {
 
-Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const cpu::Model* model) {
+Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const cpu::Model* model,
+                                                   unsigned processors) {
     auto ram = HostMemory::map(layout.ram_size());
     if (!ram) return std::unexpected{ram.error()};
     HostMemory epc_memory;
@@ -18,13 +19,12 @@ Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const c
         epc_memory = std::move(*mapped);
     }
     return std::unique_ptr<Machine>{
-        new Machine{layout, std::move(*ram), std::move(epc_memory), model}};
+        new Machine{layout, std::move(*ram), std::move(epc_memory), model, processors}};
 }
 
 Machine::Machine(const Layout& layout, HostMemory ram, HostMemory epc_memory,
-                 const cpu::Model* model)
-    : layout_{layout}, ram_{std::move(ram)}, epc_memory_{std::move(epc_memory)},
-      processor_{std::make_unique<cpu::Cpu>()} {
+                 const cpu::Model* model, unsigned processors)
+    : layout_{layout}, ram_{std::move(ram)}, epc_memory_{std::move(epc_memory)} {
     if (layout.epc_size != 0)
         epc_ = std::make_unique<cpu::Epc>(layout.epc_base, epc_memory_.data(), layout.epc_size);
     system_.memory = {ram_.data(), layout.low_size, layout.high_size, layout.epc_base,
@@ -32,16 +32,23 @@ Machine::Machine(const Layout& layout, HostMemory ram, HostMemory epc_memory,
     system_.epc = epc_.get();
     system_.bus = &bus_;
     system_.model = model;
-    cpu::reset(*processor_, system_, 0);
+    for (unsigned n = 0; n < processors; ++n) {
+        processors_.push_back(std::make_unique<cpu::Cpu>());
+        system_.processors[n] = processors_.back().get();
+    }
+    system_.processor_count = processors;
+    for (unsigned n = 0; n < processors; ++n) cpu::reset(*processors_[n], system_, n);
 }
 
-Machine::~Machine() { cpu::destroy(*processor_); }
+Machine::~Machine() {
+    for (const auto& processor : processors_) cpu::destroy(*processor);
+}
 
 void Machine::attach_local_apic() {
-    local_apic_ = std::make_unique<LocalApic>(*processor_);
+    local_apic_ = std::make_unique<LocalApic>(processor());
     // Its range is claimed by nobody else on this bus.
     static_cast<void>(bus_.attach(*local_apic_));
-    processor_->interrupts = local_apic_.get();
+    processor().interrupts = local_apic_.get();
 }
 
 }  // namespace postern::platform

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cpu/mmu/access.h"
+#include "cpu/mmu/monitor.h"
 
 namespace postern::cpu {
 
@@ -17,6 +18,12 @@ unsigned BlockCache::slot_of(const u8* host, u32 mode) {
 
 u64 BlockCache::page_of(const u8* host) { return reinterpret_cast<u64>(host) & ~(page_size - 1); }
 
+u64 BlockCache::pieces_of(u64 offset, u64 size) {
+    const u64 first = offset / 64;
+    const u64 last = (offset + size - 1) / 64;
+    return (~u64{0} << first) & (~u64{0} >> (63 - (last < 63 ? last : 63)));
+}
+
 Block* BlockCache::find(const u8* host, u32 mode) const {
     for (Block* b = table_[slot_of(host, mode)]; b != nullptr; b = b->next_same_slot)
         if (b->host == host && b->mode == mode) return b;
@@ -25,29 +32,50 @@ Block* BlockCache::find(const u8* host, u32 mode) const {
 
 bool BlockCache::has_code(const u8* bytes) const { return pages_.contains(page_of(bytes)); }
 
+bool BlockCache::has_code_in(const u8* bytes, u64 size) const {
+    const auto found = pages_.find(page_of(bytes));
+    if (found == pages_.end()) return false;
+    return (found->second.pieces & pieces_of(reinterpret_cast<u64>(bytes) % page_size, size)) != 0;
+}
+
 namespace {
 
-/// From now on stores to the page must come by the slow path: no TLB may let one through.
-void protect_page(Cpu& c, u64 host_page) {
-    for (Tlb& tlb : c.tlbs)
-        for (unsigned n = 0; n < tlb.filled_count; ++n) {
-            const unsigned slot = tlb.filled[n];
-            if (tlb.entry[slot].page == host_page) tlb.entry[slot].write = tlb_no_tag(slot);
-        }
+/// f for every processor of the machine; a processor that no machine knows stands for itself.
+template <class F>
+void for_each_processor(Cpu& c, F f) {
+    if (c.system == nullptr || c.system->processor_count < 2) return f(c);
+    for (unsigned n = 0; n < c.system->processor_count; ++n) f(*c.system->processors[n]);
 }
 
 }  // namespace
 
+void withhold_writes(Cpu& c, u64 host_page) {
+    for_each_processor(c, [&](Cpu& p) {
+        for (Tlb& tlb : p.tlbs)
+            for (unsigned n = 0; n < tlb.filled_count; ++n) {
+                const unsigned slot = tlb.filled[n];
+                if (tlb.entry[slot].page == host_page) tlb.set_tags(slot, false);
+            }
+    });
+}
+
+void BlockCache::add_code(Cpu& c, u64 page, u64 pieces) {
+    const auto [at, added] = pages_.try_emplace(page);
+    if (added) withhold_writes(c, page);
+    at->second.pieces |= pieces;
+}
+
 void BlockCache::insert(Cpu& c, Block* block) {
     const u64 page = page_of(block->host);
-    if (!pages_.contains(page)) protect_page(c, page);
-    Block*& in_page = pages_[page];
+    if (c.system != nullptr && c.system->engine.one_code_page && !pages_.contains(page)) forget(c);
+    const u64 offset = reinterpret_cast<u64>(block->host) % page_size;
+    const u64 inside = std::min<u64>(block->bytes, page_size - offset);
+    add_code(c, page, pieces_of(offset, inside));
+    Block*& in_page = pages_[page].first;
     block->next_same_page = in_page;
     in_page = block;
     if (block->second_page != nullptr) {
-        const u64 second = page_of(block->second_page);
-        if (!pages_.contains(second)) protect_page(c, second);
-        pages_.try_emplace(second, nullptr);
+        add_code(c, page_of(block->second_page), 1);
         crossing_.push_back(block);
     }
     Block*& in_slot = table_[slot_of(block->host, block->mode)];
@@ -55,10 +83,24 @@ void BlockCache::insert(Cpu& c, Block* block) {
     in_slot = block;
 }
 
+/// Everything goes but the memory, which still holds the block that is being inserted.
+void BlockCache::forget(Cpu& c) {
+    std::fill(table_.begin(), table_.end(), nullptr);
+    pages_.clear();
+    crossing_.clear();
+    ++c.code_epoch;
+}
+
 void BlockCache::unlink(Block* block) {
     Block** at = &table_[slot_of(block->host, block->mode)];
     while (*at != block) at = &(*at)->next_same_slot;
     *at = block->next_same_slot;
+}
+
+void BlockCache::unlink_from_page(Block* block) {
+    Block** at = &pages_[page_of(block->host)].first;
+    while (*at != block) at = &(*at)->next_same_page;
+    *at = block->next_same_page;
 }
 
 void BlockCache::drop_page(Cpu& c, const u8* bytes) {
@@ -68,27 +110,28 @@ void BlockCache::drop_page(Cpu& c, const u8* bytes) {
         const bool own = page_of(b->host) == page;
         if (!own && page_of(b->second_page) != page) return false;
         if (!own) {
-            Block** at = &pages_[page_of(b->host)];
-            while (*at != b) at = &(*at)->next_same_page;
-            *at = b->next_same_page;
+            unlink_from_page(b);
             unlink(b);
         }
         return true;
     });
-    for (Block* b = pages_[page]; b != nullptr; b = b->next_same_page) unlink(b);
+    for (Block* b = pages_[page].first; b != nullptr; b = b->next_same_page) unlink(b);
     pages_.erase(page);
     ++c.code_epoch;
-    select_tlb(c);
+}
+
+void BlockCache::about_to_write(Cpu& c, const u8* bytes, u64 size) {
+    for_each_processor(c, [&](Cpu& p) {
+        if (p.blocks->has_code_in(bytes, size)) [[unlikely]]
+            p.blocks->drop_page(p, bytes);
+    });
+    if (c.system != nullptr) wake_monitors(*c.system, &c, bytes, size);
 }
 
 void BlockCache::drop_all(Cpu& c) {
-    std::fill(table_.begin(), table_.end(), nullptr);
-    pages_.clear();
-    crossing_.clear();
+    forget(c);
     chunks_.clear();
     used_in_chunk_ = chunk_size;
-    ++c.code_epoch;
-    select_tlb(c);
 }
 
 void BlockCache::collect(Cpu& c) {
@@ -107,6 +150,22 @@ void* BlockCache::allocate_bytes(size_t bytes) {
     void* result = chunks_.back().get() + used_in_chunk_;
     used_in_chunk_ += rounded;
     return result;
+}
+
+void about_to_write(System& system, const u8* bytes, u64 size) {
+    for (unsigned n = 0; n < system.processor_count; ++n) {
+        Cpu& p = *system.processors[n];
+        if (p.blocks->has_code_in(bytes, size)) p.blocks->drop_page(p, bytes);
+    }
+    wake_monitors(system, nullptr, bytes, size);
+}
+
+bool withholds_writes(const Cpu& c, const u8* bytes) {
+    if (c.blocks->has_code(bytes)) return true;
+    if (c.system == nullptr || c.system->processor_count < 2) return false;
+    for (unsigned n = 0; n < c.system->processor_count; ++n)
+        if (c.system->processors[n]->blocks->has_code(bytes)) return true;
+    return is_monitored_page(*c.system, bytes);
 }
 
 }  // namespace postern::cpu

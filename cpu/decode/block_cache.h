@@ -27,15 +27,18 @@ struct Block {
     const u8* second_page;  // first byte of the page a last instruction runs into, or null
     u32 mode;
     u16 count;    // instructions
+    u16 bytes;    // from the first byte on, those in the second page included
     Insn* entry;  // entry[0] takes the time and goes on to entry[1], the first instruction
     Block* next_same_slot;
     Block* next_same_page;
 };
 
-/// Where a direct jump leads, once known. `stamp` tells whether it still holds.
+/// Where a direct jump leads, once known. It holds as long as `stamp` is Cpu::code_epoch, and for
+/// a jump out of the page as long as the TLB leads fetches from the target to `page`.
 struct Link {
     const Insn* entry;
     u64 stamp;
+    u64 page;
 };
 
 /// Both ways out of a block that ends in a direct jump; Insn::aux of its last instruction.
@@ -44,10 +47,12 @@ struct Links {
     Link not_taken;
 };
 
+/// Where an indirect jump leads; `stamp` is Cpu::mode_stamp.
 struct JumpTarget {
     u64 linear;
     u64 stamp;
     const Insn* entry;
+    u64 page;
 };
 
 class BlockCache {
@@ -60,12 +65,13 @@ public:
     [[nodiscard]] Block* find(const u8* host, u32 mode) const;
     void insert(Cpu& c, Block* block);
 
+    /// Anywhere in the page of `bytes`.
     [[nodiscard]] bool has_code(const u8* bytes) const;
-    /// Call before a store to memory that may hold cached code.
-    void about_to_write(Cpu& c, const u8* bytes) {
-        if (has_code(bytes)) [[unlikely]]
-            drop_page(c, bytes);
-    }
+    /// In the 64-byte pieces that these bytes touch; all in one page.
+    [[nodiscard]] bool has_code_in(const u8* bytes, u64 size) const;
+    /// Call before a store to memory that may hold code cached by any processor; the bytes lie in
+    /// one page.
+    void about_to_write(Cpu& c, const u8* bytes, u64 size);
     void drop_page(Cpu& c, const u8* bytes);
     void drop_all(Cpu& c);
 
@@ -85,20 +91,39 @@ public:
     std::array<JumpTarget, jump_targets> jumps{};
 
 private:
-    static constexpr unsigned slots = 1u << 15;
+    static constexpr unsigned slots = 1u << 16;
     static constexpr size_t chunk_size = size_t{1} << 20;
     static constexpr size_t arena_limit = size_t{128} << 20;
 
+    struct CodePage {
+        Block* first = nullptr;
+        u64 pieces = 0;  // a bit for each 64 bytes that hold cached code
+    };
+
     static unsigned slot_of(const u8* host, u32 mode);
     static u64 page_of(const u8* host);
+    static u64 pieces_of(u64 offset, u64 size);
     void* allocate_bytes(size_t bytes);
+    void forget(Cpu& c);
     void unlink(Block* block);
+    void unlink_from_page(Block* block);
+    void add_code(Cpu& c, u64 page, u64 pieces);
 
     std::vector<Block*> table_;
-    std::unordered_map<u64, Block*> pages_;  // host page -> its blocks
-    std::vector<Block*> crossing_;           // blocks that run into a second page
+    std::unordered_map<u64, CodePage> pages_;  // by host page
+    std::vector<Block*> crossing_;             // blocks that run into a second page
     std::vector<std::unique_ptr<u8[]>> chunks_;
     size_t used_in_chunk_ = chunk_size;
 };
+
+/// For writers that are no processor (devices): drops what any processor has cached of these
+/// bytes and wakes those that monitor them. The bytes lie in one page.
+void about_to_write(System& system, const u8* bytes, u64 size);
+
+/// From now on stores to the host page `page` come by the slow path, on every processor.
+void withhold_writes(Cpu& c, u64 page);
+
+/// Must stores to the page come by the slow path? (Code cached by any processor, a monitored line.)
+bool withholds_writes(const Cpu& c, const u8* bytes);
 
 }  // namespace postern::cpu

@@ -39,9 +39,10 @@ Step enter_block(Cpu& c, const Insn* i) {
 }
 
 /// After a block's last instruction when that is no branch.
+template <bool far>
 Step fall_through(Cpu& c, const Insn* i) {
     Link& link = static_cast<Links*>(const_cast<void*>(i->aux))->not_taken;
-    const Insn* n = follow<true>(c, link, address_of(c, i));
+    const Insn* n = follow<far>(c, link, address_of(c, i));
     TAIL n->run(c, n);
 }
 
@@ -347,7 +348,8 @@ Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
         *links = {};
         Insn& last = insns[draft.count + 1];
         last = Insn{};
-        last.run = fall_through;
+        const u64 end = reinterpret_cast<u64>(host) % page_size + draft.bytes;
+        last.run = end >= page_size ? fall_through<true> : fall_through<false>;
         last.aux = links;
         last.offset = draft.bytes;
     }
@@ -356,6 +358,7 @@ Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
               .second_page = draft.second_page,
               .mode = mode,
               .count = static_cast<u16>(draft.count),
+              .bytes = draft.bytes,
               .entry = insns,
               .next_same_slot = nullptr,
               .next_same_page = nullptr};
@@ -417,8 +420,25 @@ u32 block_mode(const Cpu& c) {
     return mode;
 }
 
+namespace {
+
+/// Where the instructions at Cpu::rip lie; fetched through the TLB if control comes from another
+/// page. What is no RAM is fetched anew each time.
+Result<const u8*> fetch(Cpu& c) {
+    const Gva at{c.rip};
+    if (at.page().raw() == c.code_page) return c.code_host + at.offset();
+    const u8* host = TRY(code_pointer(c, at));
+    if (c.tlb->translates(at.raw(), tlb_executes)) {
+        c.code_page = at.page().raw();
+        c.code_host = host - at.offset();
+    }
+    return host;
+}
+
+}  // namespace
+
 Block* find_or_decode(Cpu& c, u32 mode) {
-    const Result<const u8*> host = code_pointer(c, Gva{c.rip});
+    const Result<const u8*> host = fetch(c);
     if (!host) return nullptr;
     if (Block* cached = c.blocks->find(host.value(), mode)) {
         const Result<bool> valid = still_valid(c, *cached);

@@ -97,6 +97,7 @@ void interrupt_enclave(Cpu& c, Event& e) {
 void begin(Cpu& c, const Event& e) {
     EventState& s = c.event;
     s.activity = ActivityState::active;
+    c.monitor = {};
     if (e.is(InterruptionType::nmi)) s.blocking.set(Interruptibility::nmi);
     s.delivering = {.valid = true,
                     .enclave = e.enclave,
@@ -198,6 +199,9 @@ Delivery leave_guest(Cpu& c, vmx::Exit x, const sgx::ExitCause& cause) {
         x.instruction_length = 0;
         x.instruction_information = 0;
     }
+    // MWAIT's wait is no activity state of a guest.
+    if (c.monitor.waiting) c.event.activity = ActivityState::active;
+    c.monitor = {};
     vmx::exit(c, x);
     // A VMX abort is told as something that is not implemented.
     return c.vmx.abort != 0 ? Delivery::unimplemented : Delivery::vm_exit;

@@ -43,6 +43,9 @@ Delivery poll(Cpu& c);
 /// a mask holds back is not due.
 bool is_event_due(const Cpu& c);
 
+/// An idle processor has something to do now.
+bool wakes(const Cpu& c);
+
 /// Absolute time at which poll() may have something that it does not have now; ~0: never.
 u64 next_event(const Cpu& c);
 

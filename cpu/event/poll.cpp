@@ -5,6 +5,7 @@
 #include "cpu/event/breakpoint.h"
 #include "cpu/event/controls.h"
 #include "cpu/event/deliver.h"
+#include "cpu/reset.h"
 
 namespace postern::cpu {
 
@@ -156,13 +157,49 @@ Delivery instruction_breakpoint(Cpu& c) {
     return happen(c, e);
 }
 
+/// SDM 3A, "INIT". Held back in VMX root operation; in a guest it is a VM exit.
+Delivery init_signal(Cpu& c) {
+    if (!c.event.init_pending) return Delivery::nothing;
+    if (vmx::in_guest(c)) {
+        if (c.event.activity == ActivityState::wait_for_sipi) return Delivery::nothing;
+        c.event.init_pending = false;
+        return exit_here(c, {.reason = BasicReason::init_signal});
+    }
+    if (c.vmx.on) return Delivery::nothing;
+    init_registers(c);
+    return Delivery::delivered;
+}
+
+/// SDM 3A, "MP Initialization". What is not waiting for it loses it.
+Delivery startup(Cpu& c) {
+    if (!c.event.sipi_pending) return Delivery::nothing;
+    c.event.sipi_pending = false;
+    if (c.event.activity != ActivityState::wait_for_sipi) return Delivery::nothing;
+    if (vmx::in_guest(c))
+        return exit_here(c, {.reason = BasicReason::startup_ipi, .qualification = c.event.sipi_vector});
+    c.event.activity = ActivityState::active;
+    c.segment[cs].selector = static_cast<u16>(c.event.sipi_vector << 8);
+    c.segment[cs].base = u64{c.event.sipi_vector} << 12;
+    c.rip = 0;
+    return Delivery::delivered;
+}
+
+/// MWAIT with ECX[0]: an interrupt that is masked ends the wait, and goes on waiting itself.
+void end_wait_for_masked(Cpu& c) {
+    if (!c.monitor.waiting || !c.monitor.masked_interrupts_wake || c.interrupts == nullptr) return;
+    if (c.interrupts->pending_vector(now(c)) < 0) return;
+    c.event.activity = ActivityState::active;
+    c.monitor = {};
+}
+
 using Source = Delivery (*)(Cpu&);
 
 /// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
 /// expired preemption timer goes before the NMI window, each window before what it waits for.
-constexpr Source sources[] = {inject,           monitor_trap,       debug_trap,
-                              preemption_timer, nmi_window,         nmi,
-                              interrupt_window, external_interrupt, instruction_breakpoint};
+constexpr Source sources[] = {
+    init_signal,           startup,    inject, monitor_trap,     debug_trap,
+    preemption_timer,      nmi_window, nmi,    interrupt_window, external_interrupt,
+    instruction_breakpoint};
 
 /// SDM 3C, "Guest Non-Register State": what an inactive processor still notices.
 bool noticed(const Cpu& c, Source source) {
@@ -172,7 +209,9 @@ bool noticed(const Cpu& c, Source source) {
         case ActivityState::shutdown:
             return source != interrupt_window && source != external_interrupt &&
                    source != debug_trap;
-        case ActivityState::wait_for_sipi: return source == inject || source == monitor_trap;
+        case ActivityState::wait_for_sipi:
+            return source == inject || source == monitor_trap || source == init_signal ||
+                   source == startup;
     }
     return true;
 }
@@ -182,6 +221,8 @@ bool noticed(const Cpu& c, Source source) {
 Delivery poll(Cpu& c) {
     c.event.resume_loaded = false;
     c.event.trap_inhibited = false;
+    if (c.monitor.waiting) [[unlikely]]
+        end_wait_for_masked(c);
     for (const Source source : sources) {
         if (!noticed(c, source)) continue;
         const Delivery done = source(c);
@@ -192,6 +233,14 @@ Delivery poll(Cpu& c) {
 
 bool is_event_due(const Cpu& c) {
     return is_timer_due(c) || is_nmi_due(c) || due_interrupt(c) >= 0;
+}
+
+bool wakes(const Cpu& c) {
+    const EventState& s = c.event;
+    if (s.activity == ActivityState::active || s.init_pending || s.sipi_pending) return true;
+    if (s.injection.valid || s.mtf_pending || is_event_due(c)) return true;
+    return c.monitor.waiting && c.monitor.masked_interrupts_wake && c.interrupts != nullptr &&
+           c.interrupts->pending_vector(now(c)) >= 0;
 }
 
 u64 next_event(const Cpu& c) {

@@ -24,14 +24,14 @@ Step jmp(Cpu& c, const Insn* i) {
     TAIL n->run(c, n);
 }
 
-template <Condition condition, bool far>
+template <Condition condition, bool far, bool far_next>
 Step jcc(Cpu& c, const Insn* i) {
     Links& links = links_of(i);
     if (holds<condition>(c)) {
         const Insn* n = follow<far>(c, links.taken, target_of(c, i));
         TAIL n->run(c, n);
     }
-    const Insn* n = follow<true>(c, links.not_taken, address_after(c, i));
+    const Insn* n = follow<far_next>(c, links.not_taken, address_after(c, i));
     TAIL n->run(c, n);
 }
 
@@ -67,16 +67,11 @@ Step call(Cpu& c, const Insn* i) {
     TAIL n->run(c, n);
 }
 
-// Indirect: a target that is in the jump cache is canonical; any other is checked before
-// anything is committed.
+// Indirect: the target is checked before anything is committed.
 
 Step jump_fault(Cpu& c, const Insn* i) {
     (void)general_protection(c);
     return fault_at(c, i);
-}
-
-bool reachable(const Cpu& c, u64 target) {
-    return known_target(c, target) != nullptr || is_canonical(c, target);
 }
 
 Step jmp_indirect(Cpu& c, const Insn* i) {
@@ -86,7 +81,7 @@ Step jmp_indirect(Cpu& c, const Insn* i) {
         if (!loaded) return fault_at(c, i);
         target = loaded.value();
     }
-    if (!reachable(c, target)) return jump_fault(c, i);
+    if (!is_canonical(c, target)) return jump_fault(c, i);
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
 }
@@ -98,7 +93,7 @@ Step call_indirect(Cpu& c, const Insn* i) {
         if (!loaded) return fault_at(c, i);
         target = loaded.value();
     }
-    if (!reachable(c, target)) return jump_fault(c, i);
+    if (!is_canonical(c, target)) return jump_fault(c, i);
     const u64 at = c.gpr[rsp] - 8;
     if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return push_fault(c, i, at);
     c.gpr[rsp] = at;
@@ -121,7 +116,7 @@ Step ret(Cpu& c, const Insn* i) {
     if (p == nullptr) [[unlikely]]
         TAIL miss<ret_slow, Access::read, 8>(c, i);
     const u64 target = read_host<u64>(p);
-    if (!reachable(c, target)) [[unlikely]]
+    if (!is_canonical(c, target)) [[unlikely]]
         return jump_fault(c, i);
     c.gpr[rsp] += 8 + static_cast<u64>(i->imm);
     const Insn* n = follow_indirect(c, target);
@@ -180,9 +175,12 @@ void address_stack(Insn& i, i32 disp) {
 Handler build_jcc(const Decoded& d, Insn& i, BlockCache& cache) {
     if (!direct(d, i, cache)) return nullptr;
     const bool far = is_far(d, i);
+    const bool far_next = d.page_offset + u64{i.offset} + i.length >= page_size;
     return by_condition(
         condition_of(d.instruction.mnemonic), [&]<Condition condition>() -> Handler {
-            return far ? Handler{jcc<condition, true>} : Handler{jcc<condition, false>};
+            if (far_next)
+                return far ? Handler{jcc<condition, true, true>} : jcc<condition, false, true>;
+            return far ? Handler{jcc<condition, true, false>} : jcc<condition, false, false>;
         });
 }
 

@@ -95,9 +95,12 @@ inline Step leave_after(Cpu& c, const Insn* i, Step how) {
     return how;
 }
 
-/// After a slow form: if its store dropped cached code, the rest of the block may be stale.
+/// After a slow form: if its store dropped cached code, the rest of the block may be stale; if it
+/// reached a device, an interrupt may have come of it.
 #define NEXT_AFTER_STORE(c, i, epoch)                                   \
     do {                                                                \
+        if ((c).recheck) [[unlikely]]                                   \
+            return leave_after((c), (i), ::postern::cpu::Step::stop);   \
         if ((c).code_epoch != (epoch)) [[unlikely]]                     \
             return leave_after((c), (i), ::postern::cpu::Step::lookup); \
         NEXT(c, i);                                                     \

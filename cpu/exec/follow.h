@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// From one block to the next without the run loop, when the way is known.
+// From one block to the next without the run loop, when the way is known. Instructions are
+// fetched through the TLB once for each page that control enters (Cpu::code_page is that page);
+// so a jump out of the page asks the TLB, whether it is linked or found by the run loop.
 #pragma once
 
 #include "cpu/decode/block_cache.h"
@@ -23,32 +25,44 @@ inline constexpr Insn lookup_insn{.run = leave_for_lookup,
                                   .offset = 0,
                                   .remaining = 0};
 
-/// What to run for a direct jump to `target`. Far links hold for one context (translations, mode,
-/// code); links within a page hold until code is dropped, because the page is the one running.
+inline u64 code_page_of(u64 linear) { return linear & ~(page_size - 1); }
+
+/// True, and fetches come from there now: the TLB leads the page of `target` to `host_page`.
+inline bool enter_code_page(Cpu& c, u64 target, u64 host_page) {
+    const TlbEntry& e = c.tlb->entry[Tlb::slot_of(target)];
+    const u64 page = code_page_of(target);
+    if (e.exec != page || e.page != host_page) [[unlikely]]
+        return false;
+    c.code_page = page;
+    c.code_host = reinterpret_cast<const u8*>(host_page);
+    return true;
+}
+
+/// What to run for a direct jump to `target`. `far`: it lies outside the page.
 template <bool far>
 inline const Insn* follow(Cpu& c, Link& link, u64 target) {
     if constexpr (!POSTERN_LOOP) {
-        if (link.stamp == (far ? c.context_stamp : c.code_epoch)) [[likely]] {
-            c.gpr[row_block] = target;
-            return link.entry;
+        if (link.stamp == c.code_epoch) [[likely]] {
+            if (!far || enter_code_page(c, target, link.page)) [[likely]] {
+                c.gpr[row_block] = target;
+                return link.entry;
+            }
         }
     }
     c.rip = target;
     c.unresolved = &link;
-    c.unresolved_far = far;
     return &lookup_insn;
-}
-
-inline const Insn* known_target(const Cpu& c, u64 target) {
-    const JumpTarget& t = c.blocks->jumps[BlockCache::jump_slot(target)];
-    return t.linear == target && t.stamp == c.context_stamp ? t.entry : nullptr;
 }
 
 inline const Insn* follow_indirect(Cpu& c, u64 target) {
     if constexpr (!POSTERN_LOOP) {
-        if (const Insn* entry = known_target(c, target)) [[likely]] {
-            c.gpr[row_block] = target;
-            return entry;
+        const JumpTarget& t = c.blocks->jumps[BlockCache::jump_slot(target)];
+        if (t.linear == target && t.stamp == c.mode_stamp) [[likely]] {
+            if (code_page_of(target) == c.code_page || enter_code_page(c, target, t.page))
+                [[likely]] {
+                c.gpr[row_block] = target;
+                return t.entry;
+            }
         }
     }
     c.rip = target;

@@ -66,28 +66,61 @@ Failed raise_apic_access(Cpu& c, Gva linear, Access access) {
     return Failed{};
 }
 
+/// What kind of access a TLB entry must translate.
+constexpr u32 tlb_kind(Access access) {
+    switch (access) {
+        case Access::read: return tlb_reads;
+        case Access::write: return tlb_writes;
+        case Access::execute: return tlb_executes;
+    }
+    return 0;
+}
+
+/// A page that may be written may be read, in paging, EPT and EPCM alike.
+constexpr u32 tlb_found(Access access) {
+    return access == Access::write ? u32{tlb_reads} | tlb_writes : tlb_kind(access);
+}
+
+/// Implicit accesses are a supervisor's with RFLAGS.AC clear, from outside every enclave.
+Tlb& tlb_of(Cpu& c, Accessor as) {
+    return as == Accessor::supervisor ? c.tlbs[tlb_supervisor] : *c.tlb;
+}
+
+/// Pages with watched bytes are never in the TLB.
+bool cached(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
+    const Tlb& tlb = tlb_of(c, as);
+    if (!tlb.translates(linear.raw(), tlb_kind(access))) return false;
+    place.bytes =
+        reinterpret_cast<u8*>(tlb.entry[Tlb::slot_of(linear.raw())].page) + linear.offset();
+    return true;
+}
+
+void remember(Cpu& c, Gva linear, Access access, Accessor as, u8* bytes, u32 flags) {
+    if (is_watched_page(c, linear)) return;
+    const u64 page = reinterpret_cast<u64>(bytes) & ~(page_size - 1);
+    tlb_of(c, as).insert(linear.raw(), page, tlb_found(access) | flags,
+                         !withholds_writes(c, bytes));
+}
+
+/// Where an access leads; what leads to memory is in the TLB afterwards.
 Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
-    place.address = TRY(translate(c, linear, access, as));
+    if (cached(c, linear, access, as, place)) return Done{};
+    Translation found;
+    TRY(find_translation(c, linear, access, as, found));
+    place.address = found.address;
     if (is_apic_access(c, linear, place.address, as)) return raise_apic_access(c, linear, access);
     const PhysicalMemory& memory = c.system->memory;
     const bool epc = memory.is_epc(place.address);
+    place.bytes = memory.pointer(place.address);
     if (as == Accessor::current && (epc || c.enclave.active)) {
         const sgx::AccessCheck check = sgx::check_access(c, linear, place.address, access);
-        switch (check.verdict) {
-            case sgx::Verdict::page_fault: return raise_epcm_fault(c, linear, access);
-            case sgx::Verdict::enclave_page:
-                place.bytes = check.page + linear.offset();
-                return Done{};
-            case sgx::Verdict::abort_page:
-            case sgx::Verdict::ordinary: break;
-        }
+        if (check.verdict == sgx::Verdict::page_fault) return raise_epcm_fault(c, linear, access);
+        if (check.verdict == sgx::Verdict::enclave_page) place.bytes = check.page + linear.offset();
     }
-    place.abort = epc;
-    place.bytes = epc ? nullptr : memory.pointer(place.address);
+    place.abort = epc && place.bytes == nullptr;
+    if (place.bytes != nullptr) remember(c, linear, access, as, place.bytes, found.flags);
     return Done{};
 }
-
-u64 page_of(const u8* bytes) { return reinterpret_cast<u64>(bytes) & ~(page_size - 1); }
 
 u64 read_place(Cpu& c, const Place& place, unsigned size) {
     u64 value = 0;
@@ -101,10 +134,11 @@ u64 read_place(Cpu& c, const Place& place, unsigned size) {
 
 void write_place(Cpu& c, const Place& place, unsigned size, u64 value) {
     if (place.bytes != nullptr) {
-        c.blocks->about_to_write(c, place.bytes);
+        c.blocks->about_to_write(c, place.bytes, size);
         std::memcpy(place.bytes, &value, size);
     } else if (!place.abort) {
         c.system->bus->write(place.address, size, value);
+        c.recheck = true;
     }
 }
 
@@ -148,47 +182,32 @@ void note(Cpu& c, Gva linear, u64 size, Access access, Accessor as) {
     if (as == Accessor::current) note_access(c, linear, size, access == Access::write);
 }
 
-u64* tag_of(TlbEntry& e, Access access) {
+u64 tag_of(const TlbEntry& e, Access access) {
     switch (access) {
-        case Access::read: return &e.read;
-        case Access::write: return &e.write;
-        case Access::execute: return &e.exec;
+        case Access::read: return e.read;
+        case Access::write: return e.write;
+        case Access::execute: return e.exec;
     }
-    return nullptr;
+    return 0;
 }
 
-u8* hit(Cpu& c, Gva linear, Access access, unsigned size) {
-    TlbEntry& e = c.tlb->entry[Tlb::slot_of(linear.raw())];
-    const u64 offset = linear.raw() - *tag_of(e, access);
+u8* hit(const Cpu& c, Gva linear, Access access, unsigned size) {
+    const TlbEntry& e = c.tlb->entry[Tlb::slot_of(linear.raw())];
+    const u64 offset = linear.raw() - tag_of(e, access);
     return offset <= page_size - size ? reinterpret_cast<u8*>(e.page + offset) : nullptr;
-}
-
-/// With SMAP and AC set, supervisor accesses reach user pages only as long as AC stays set, so
-/// nothing found then may be remembered.
-bool may_remember(const Cpu& c) {
-    return c.cpl == 3 || !c.cr4.has(Cr4::smap) || !c.flags.has(Rflag::ac);
-}
-
-void remember(Cpu& c, Gva linear, Access access, const u8* bytes) {
-    if (!may_remember(c)) return;
-    TlbEntry& e = c.tlb->claim(linear.raw());
-    if (e.page != 0 && e.page != page_of(bytes)) {
-        const u64 none = tlb_no_tag(Tlb::slot_of(linear.raw()));
-        e.read = e.write = e.exec = none;
-    }
-    e.page = page_of(bytes);
-    *tag_of(e, access) = linear.page().raw();
 }
 
 }  // namespace
 
 bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
-    if (crosses(linear, size) || !may_remember(c) || is_watched_page(c, linear)) return false;
+    if (crosses(linear, size)) return false;
     Place place;
     if (!locate(c, linear, access, Accessor::current, place)) return false;
-    if (place.bytes == nullptr) return false;
-    if (access == Access::write && c.blocks->has_code(place.bytes)) return false;
-    remember(c, linear, access, place.bytes);
+    if (hit(c, linear, access, size) != nullptr) return true;
+    // In the TLB, but stores to it were withheld: perhaps not any more.
+    if (place.bytes == nullptr || access != Access::write) return false;
+    if (withholds_writes(c, place.bytes) || is_watched_page(c, linear)) return false;
+    c.tlb->set_tags(Tlb::slot_of(linear.raw()), true);
     return true;
 }
 
@@ -207,8 +226,6 @@ Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
         const u64 low = read_bytewise(c, s.low, s.low_size);
         return low | read_bytewise(c, s.high, s.high_size) << (8 * s.low_size);
     }
-    if (as == Accessor::current && fill_tlb(c, linear, Access::read, size))
-        return load(c, linear, size, as);
     Place place;
     TRY(locate(c, linear, Access::read, as, place));
     note(c, linear, size, Access::read, as);
@@ -230,8 +247,6 @@ Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
         write_bytewise(c, s.high, s.high_size, value >> (8 * s.low_size));
         return Done{};
     }
-    if (as == Accessor::current && fill_tlb(c, linear, Access::write, size))
-        return store(c, linear, size, value, as);
     Place place;
     TRY(locate(c, linear, Access::write, as, place));
     note(c, linear, size, Access::write, as);
@@ -265,9 +280,13 @@ Result<> load_bytes(Cpu& c, Gva linear, void* to, unsigned count, Accessor as) {
     auto* out = static_cast<u8*>(to);
     for (unsigned part = 0; part < 2; ++part) {
         Place place = r.place[part];
+        if (place.bytes != nullptr) {
+            std::memcpy(out, place.bytes, r.count[part]);
+            out += r.count[part];
+            continue;
+        }
         for (unsigned n = 0; n < r.count[part]; ++n) {
             *out++ = static_cast<u8>(read_place(c, place, 1));
-            if (place.bytes != nullptr) ++place.bytes;
             place.address = place.address + 1;
         }
     }
@@ -282,9 +301,14 @@ Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count, Acces
     const auto* in = static_cast<const u8*>(from);
     for (unsigned part = 0; part < 2; ++part) {
         Place place = r.place[part];
+        if (place.bytes != nullptr && r.count[part] != 0) {
+            c.blocks->about_to_write(c, place.bytes, r.count[part]);
+            std::memcpy(place.bytes, in, r.count[part]);
+            in += r.count[part];
+            continue;
+        }
         for (unsigned n = 0; n < r.count[part]; ++n) {
             write_place(c, place, 1, *in++);
-            if (place.bytes != nullptr) ++place.bytes;
             place.address = place.address + 1;
         }
     }
@@ -304,7 +328,6 @@ Result<const u8*> code_pointer(Cpu& c, Gva linear) {
     TRY(locate(c, linear, Access::execute, Accessor::current, place));
     if (place.abort) return abort_page_code.data() + linear.offset();
     if (place.bytes == nullptr) return raise_unimplemented(c, "instruction fetch from a device");
-    remember(c, linear, Access::execute, place.bytes);
     return const_cast<const u8*>(place.bytes);
 }
 
@@ -323,16 +346,35 @@ void write_physical(Cpu& c, Hpa address, unsigned size, u64 value) {
 }
 
 void select_tlb(Cpu& c) {
-    const TlbContext context =
-        c.enclave.active ? tlb_enclave : (c.cpl == 3 ? tlb_user : tlb_supervisor);
+    TlbContext context = tlb_supervisor;
+    if (c.enclave.active)
+        context = tlb_enclave;
+    else if (c.cpl == 3)
+        context = tlb_user;
+    else if (c.flags.has(Rflag::ac) && c.cr4.has(Cr4::smap))
+        context = tlb_supervisor_ac;
+    if (c.tlb != &c.tlbs[context]) c.code_page = no_code_page;
     c.tlb = &c.tlbs[context];
-    c.context_stamp = (c.tlb_generation + c.code_epoch) << 2 | context;
 }
 
 void flush_translations(Cpu& c) {
     for (Tlb& tlb : c.tlbs) tlb.flush();
     ++c.tlb_generation;
+    c.code_page = no_code_page;
     select_tlb(c);
+}
+
+void flush_but_global(Cpu& c) {
+    if (!c.cr4.has(Cr4::pge)) return flush_translations(c);
+    for (Tlb& tlb : c.tlbs) tlb.flush_unless(tlb_global);
+    ++c.tlb_generation;
+    c.code_page = no_code_page;
+}
+
+void flush_page(Cpu& c, Gva linear) {
+    for (Tlb& tlb : c.tlbs) tlb.flush_page(linear.page().raw());
+    ++c.tlb_generation;
+    c.code_page = no_code_page;
 }
 
 }  // namespace postern::cpu

@@ -19,10 +19,27 @@ enum class Accessor : u8 { current, supervisor };
 /// Only then does a #PF say that it was a fetch. SDM 3A, "Page-Fault Exceptions".
 inline bool reports_fetches(const Cpu& c) { return c.efer.has(Efer::nxe) || c.cr4.has(Cr4::smep); }
 
+/// Where paging and EPT lead.
+struct Translation {
+    Hpa address;
+    Gpa guest_physical;
+    u32 flags = 0;  // tlb_global, tlb_large
+};
+
 /// Where a linear address leads after paging and EPT. Raises #PF, #GP (not canonical) or an EPT
-/// exit. `gpa`, if asked for, gets the guest-physical address. No enclave check.
-Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as = Accessor::current,
-                      Gpa* gpa = nullptr);
+/// exit. No enclave check, and the TLB is not asked.
+Result<> find_translation(Cpu& c, Gva linear, Access access, Accessor as, Translation& found);
+inline Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as = Accessor::current,
+                             Gpa* guest_physical = nullptr) {
+    Translation found;
+    TRY(find_translation(c, linear, access, as, found));
+    if (guest_physical != nullptr) *guest_physical = found.guest_physical;
+    return found.address;
+}
+
+/// MOV to CR3, CR0 or CR4 with PAE paging outside IA-32e mode: loads Cpu::pdpte from the table at
+/// `cr3`, or raises #GP(0) for reserved bits. SDM 3A, "PDPTE Registers".
+Result<> load_pdptes(Cpu& c, u64 cr3);
 
 /// Guest-physical to physical (EPT, when it is on). `linear` only for the report of an exit.
 Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final);
@@ -53,9 +70,12 @@ bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size);
 u64 read_physical(Cpu& c, Hpa address, unsigned size);
 void write_physical(Cpu& c, Hpa address, unsigned size, u64 value);
 
-/// After a change of CR0, CR3, CR4, EFER, CPL or enclave mode: forgets what no longer holds and
-/// points Cpu::tlb at the right array.
+/// After a change of CR0, CR3, CR4, EFER or enclave mode: forgets what no longer holds. More may
+/// be forgotten than is asked for.
 void flush_translations(Cpu& c);
+void flush_but_global(Cpu& c);
+void flush_page(Cpu& c, Gva linear);
+/// After a change of CPL, RFLAGS.AC, SMAP or enclave mode: points Cpu::tlb at the right array.
 void select_tlb(Cpu& c);
 
 }  // namespace postern::cpu

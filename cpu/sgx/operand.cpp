@@ -22,7 +22,7 @@ Result<u64> epc_operand(Cpu& c, u64 linear, Access access, Gpa* physical) {
 }
 
 void about_to_write_page(Cpu& c, u64 page) {
-    if (c.blocks != nullptr) c.blocks->about_to_write(c, c.system->epc->page(page));
+    if (c.blocks != nullptr) c.blocks->about_to_write(c, c.system->epc->page(page), page_size);
 }
 
 Result<> complete(Cpu& c, SgxError status) {

@@ -151,7 +151,7 @@ void GuestCode::map(u64 linear, u64 physical, u64 flags) {
 
 void GuestCode::write(u64 physical, std::span<const u8> bytes) {
     for (size_t n = 0; n < bytes.size(); ++n) {
-        c.blocks->about_to_write(c, ram(physical + n));
+        c.blocks->about_to_write(c, ram(physical + n), 1);
         *ram(physical + n) = bytes[n];
     }
 }

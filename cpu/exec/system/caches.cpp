@@ -11,7 +11,7 @@ Result<> exec_invlpg(Cpu& c, const Insn& i) {
     TRY(require_supervisor(c));
     if (wants(c, PrimaryControl::invlpg_exiting))
         return vmx::raise_exit(c, BasicReason::invlpg, linear_address(c, i).raw());
-    flush_translations(c);
+    flush_page(c, linear_address(c, i));
     return Done{};
 }
 

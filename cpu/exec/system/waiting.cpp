@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // HLT, PAUSE, MONITOR, MWAIT.
 #include "cpu/exec/system/common.h"
+#include "cpu/mmu/access.h"
+#include "cpu/mmu/monitor.h"
 
 namespace postern::cpu {
 
@@ -35,6 +37,7 @@ bool loop_exits(Cpu& c) {
 Result<> exec_pause(Cpu& c, const Insn&) {
     if (wants(c, PrimaryControl::pause_exiting) || loop_exits(c))
         return vmx::raise_exit(c, BasicReason::pause);
+    c.turn_over = true;
     return Done{};
 }
 
@@ -49,18 +52,34 @@ Result<> check_monitor(Cpu& c) {
 
 }  // namespace
 
-/// SDM 2B, "MONITOR".
-Result<> exec_monitor(Cpu& c, const Insn&) {
+/// SDM 2B, "MONITOR". Nothing is armed where there is no RAM: MWAIT does not wait then.
+Result<> exec_monitor(Cpu& c, const Insn& i) {
     TRY(check_monitor(c));
     if (wants(c, PrimaryControl::monitor_exiting)) return vmx::raise_exit(c, BasicReason::monitor);
-    return raise_unimplemented(c, "MONITOR");
+    if (static_cast<u32>(c.gpr[rcx]) != 0) return general_protection(c);
+    const u64 offset = (i.form & form_address32) != 0 ? static_cast<u32>(c.gpr[rax]) : c.gpr[rax];
+    const Gva linear{offset + c.gpr[i.segment]};
+    TRY(load(c, linear, 1));
+    const Hpa line = TRY(translate(c, linear, Access::read));
+    disarm_monitor(c);
+    if (const u8* bytes = c.system->memory.pointer(line)) arm_monitor(c, line, bytes);
+    return Done{};
 }
 
-/// SDM 2B, "MWAIT".
+/// SDM 2B, "MWAIT": waits like HLT, and for a store to the line; ECX[0]: also for interrupts that
+/// are masked. Without an armed monitor it is a NOP.
 Result<> exec_mwait(Cpu& c, const Insn&) {
     TRY(check_monitor(c));
-    if (wants(c, PrimaryControl::mwait_exiting)) return vmx::raise_exit(c, BasicReason::mwait);
-    return raise_unimplemented(c, "MWAIT");
+    if (wants(c, PrimaryControl::mwait_exiting))
+        return vmx::raise_exit(c, BasicReason::mwait, c.monitor.armed ? 1 : 0);
+    constexpr u32 masked_interrupts = 1;
+    const auto extensions = static_cast<u32>(c.gpr[rcx]);
+    if ((extensions & ~masked_interrupts) != 0) return general_protection(c);
+    if (!c.monitor.armed) return Done{};
+    c.monitor.waiting = true;
+    c.monitor.masked_interrupts_wake = extensions != 0;
+    c.event.activity = ActivityState::hlt;
+    return Done{};
 }
 
 }  // namespace postern::cpu

@@ -136,13 +136,17 @@ TEST_F(Paging, SmapRefusesSupervisorDataAccessesUnlessAcIsSet) {
     expect(Access::read, {true});
 }
 
-TEST_F(Paging, SmapWithAcLeavesNothingInTheTlb) {
+TEST_F(Paging, SmapWithAcFillsAnArrayOfItsOwn) {
     c.cr4.set(Cr4::smap);
     c.flags.set(Rflag::ac);
     flush_translations(c);
     ASSERT_TRUE(load(c, Gva{page}, 8).ok());
     c.flags.set(Rflag::ac, false);
+    select_tlb(c);
     EXPECT_FALSE(load(c, Gva{page}, 8).ok());
+    c.flags.set(Rflag::ac);
+    select_tlb(c);
+    EXPECT_TRUE(c.tlb->translates(page, tlb_reads));
 }
 
 TEST_F(Paging, ImplicitAccessesOfCpl3AreSupervisorAccesses) {

@@ -71,6 +71,7 @@ EnclaveMachine::EnclaveMachine() {
     system.model = &model;
     c.system = &system;
     c.blocks = blocks_.get();
+    c.code_epoch = 1;
     for (Tlb& tlb : c.tlbs) tlb.reset();
     c.cr0 = {Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
     c.cr4 = {Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::osxsave, Cr4::fsgsbase};

@@ -484,6 +484,7 @@ TEST_F(Simd, StoreIntoAPageWithCachedCodeDropsIt) {
               .second_page = nullptr,
               .mode = 0,
               .count = 1,
+              .bytes = 32,
               .entry = nullptr,
               .next_same_slot = nullptr,
               .next_same_page = nullptr};
