@@ -48,6 +48,7 @@ struct ProgramHeader {
 };
 static_assert(sizeof(ProgramHeader) == 56 && offsetof(ProgramHeader, physical) == 24);
 
+constexpr u8 magic[4] = {0x7f, 'E', 'L', 'F'};
 constexpr u8 class_64 = 2;
 constexpr u8 little_endian = 1;
 constexpr u16 type_executable = 2;
@@ -55,6 +56,7 @@ constexpr u16 type_shared = 3;
 constexpr u16 machine_x86_64 = 62;
 constexpr u32 segment_load = 1;
 constexpr u32 segment_interpreter = 3;
+constexpr u32 segment_notes = 4;
 constexpr u16 most_program_headers = 64;
 
 constexpr const char* right_file = "an ELF64 executable for x86-64, linked at fixed addresses";
@@ -71,7 +73,7 @@ public:
         if (auto wrong = check_start()) return std::unexpected{*wrong};
         std::memcpy(&header, file_.data(), sizeof header);
         if (auto wrong = check_header(header)) return std::unexpected{*wrong};
-        ElfImage image{header.entry, {}};
+        ElfImage image{header.entry, {}, {}};
         for (unsigned index = 0; index < header.program_count; ++index)
             if (auto wrong = add_segment(header, index, image)) return std::unexpected{*wrong};
         if (auto wrong = check_image(image)) return std::unexpected{*wrong};
@@ -86,7 +88,6 @@ private:
     }
 
     [[nodiscard]] Wrong check_start() const {
-        static constexpr u8 magic[4] = {0x7f, 'E', 'L', 'F'};
         const size_t count = std::min(file_.size(), sizeof magic);
         if (file_.empty()) return wrong("the file is empty", right_file);
         if (std::memcmp(file_.data(), magic, count) != 0)
@@ -139,10 +140,22 @@ private:
         std::memcpy(&program, file_.data() + header.program_offset + index * sizeof program,
                     sizeof program);
         if (program.type == segment_interpreter) return wrong("dynamically linked ELF", right_file);
+        if (program.type == segment_notes) return add_notes(program, index, image);
         if (program.type != segment_load || program.memory_size == 0) return {};
         if (auto bad = check_segment(program, index)) return bad;
         image.segments.push_back(
             {program.physical, program.memory_size, program.offset, program.file_size});
+        return {};
+    }
+
+    [[nodiscard]] Wrong add_notes(const ProgramHeader& program, unsigned index,
+                                  ElfImage& image) const {
+        if (!in_file(program.offset, program.file_size))
+            return wrong(fmt::format("truncated ELF: notes {} are {:#x} bytes at {:#x}, the file "
+                                     "ends at {:#x}",
+                                     index, program.file_size, program.offset, file_.size()),
+                         right_whole);
+        image.notes.push_back({program.offset, program.file_size});
         return {};
     }
 
@@ -175,10 +188,7 @@ private:
                                          above.physical),
                              right_file);
         }
-        const bool covered = std::ranges::any_of(image.segments, [&](const ElfSegment& segment) {
-            return image.entry - segment.physical < segment.memory_size;
-        });
-        if (!covered || image.entry >= high_ram_base)
+        if (!image.covers(image.entry) || image.entry >= high_ram_base)
             return wrong(fmt::format("ELF entry {:#x} is in no segment below 4 GiB", image.entry),
                          "an entry address that is a physical one");
         return {};
@@ -194,6 +204,16 @@ private:
 };
 
 }  // namespace
+
+bool ElfImage::covers(u64 physical) const {
+    return std::ranges::any_of(segments, [&](const ElfSegment& segment) {
+        return physical - segment.physical < segment.memory_size;
+    });
+}
+
+bool is_elf(std::span<const u8> file) {
+    return file.size() >= sizeof magic && std::memcmp(file.data(), magic, sizeof magic) == 0;
+}
 
 Expected<ElfImage> parse_elf(std::span<const u8> file, const std::string& name,
                              const Layout& layout) {

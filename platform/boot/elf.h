@@ -18,10 +18,23 @@ struct ElfSegment {
     u64 file_size;
 };
 
+/// A PT_NOTE's bytes, all in the file.
+struct ElfNotes {
+    u64 file_offset;
+    u64 file_size;
+};
+
 struct ElfImage {
     u64 entry;                         // e_entry, within one of the segments
     std::vector<ElfSegment> segments;  // by rising address, none empty, none overlapping
+    std::vector<ElfNotes> notes;
+
+    /// True if a segment has the byte at `physical`.
+    [[nodiscard]] bool covers(u64 physical) const;
 };
+
+/// True if the file says of itself that it is ELF.
+bool is_elf(std::span<const u8> file);
 
 /// `name` is what errors call the file.
 Expected<ElfImage> parse_elf(std::span<const u8> file, const std::string& name,

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "platform/boot/elf.h"
+#include "platform/boot/memory_map.h"
 #include "platform/layout.h"
 
 namespace postern::platform {
@@ -28,10 +29,23 @@ struct Kernel {
     std::string command_line;
 };
 
-/// The processor's state at the first instruction: 64-bit mode, interrupts off.
+/// What firmware has left for a kernel that is not our own guest.
+struct BootTables {
+    u64 rsdp = 0;                     // physical address of ACPI's root pointer; 0: no ACPI
+    std::vector<MemoryRange> memory;  // memory_map(layout)
+};
+
+enum class StartMode : u8 {
+    long_64,       // 4-level paging with an identity map
+    protected_32,  // no paging
+};
+
+/// The processor's state at the first instruction: flat segments, interrupts off.
 struct StartState {
+    StartMode mode = StartMode::long_64;
     u64 rip = 0;
-    u64 rsi = 0;  // physical address of the start info
+    u64 rsi = 0;  // long_64: physical address of the start info, or of Linux's boot_params
+    u64 rbx = 0;  // protected_32: physical address of the start info
     u64 cr3 = 0;
     u64 gdt_base = 0;
     u16 gdt_limit = 0;
@@ -41,7 +55,8 @@ struct StartState {
 
 inline constexpr size_t command_line_most = page_size - 1;
 
-/// `--boot elf`. `ram` must be all zero. All is checked before its first byte is written.
+/// `--boot elf`. `ram` must be all zero, but for what firmware put where the memory map has no
+/// RAM. All is checked before its first byte is written.
 Expected<StartState> load_elf(const Kernel& kernel, const GuestRam& ram);
 
 // Xen, "x86/HVM direct boot ABI" (PVH): what RSI leads to.
