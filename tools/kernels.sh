@@ -1,0 +1,113 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Fetches what the tests boot, from Debian's archive, and unpacks it; nothing is installed.
+#
+#   build/kernels/amd64/{vmlinuz,config,package}   linux-image-amd64's kernel
+#   build/kernels/cloud/{vmlinuz,config,package}   linux-image-cloud-amd64's
+#   build/kernels/busybox                          busybox-static's
+#
+# The packages stay in build/cache (modules can be unpacked from there). What is there already is
+# left alone; --renew asks the archive for newer ones.
+set -eu
+
+cd "$(dirname "$0")/.."
+cache=build/cache
+kernels=build/kernels
+log=$cache/kernels.log
+asked_archive=""
+
+fail() {
+    echo "kernels: $1" >&2
+    exit 2
+}
+
+fail_with_log() {
+    tail -n 5 "$log" >&2
+    fail "$1; the whole log is in $log"
+}
+
+# Package lists may be missing or out of date: asks once, and only if something was not found.
+ask_archive() {
+    [ -z "$asked_archive" ] || return 1
+    asked_archive=yes
+    [ "$(id -u)" = 0 ] || fail "package lists are missing or old; run: sudo apt-get update"
+    echo "kernels: updating the package lists"
+    apt-get update >>"$log" 2>&1 </dev/null || fail_with_log "apt-get update failed"
+}
+
+# The package with the kernel that the package $1 depends on.
+image_of() {
+    apt-cache depends --important "$1" 2>>"$log" |
+        sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
+}
+
+# Sets `file` to the package $1 in the cache, downloaded unless it is there.
+download() {
+    name=$(apt-get download --print-uris "$1" 2>>"$log" | cut -d' ' -f2)
+    [ -n "$name" ] || return 1
+    file=$cache/$name
+    [ ! -s "$file" ] || return 0
+    echo "kernels: downloading $1"
+    work=$cache/partial.$$
+    rm -rf "$work"
+    mkdir -p "$work"
+    (cd "$work" && apt-get -o APT::Sandbox::User=root download "$1") >>"$log" 2>&1 </dev/null &&
+        mv "$work/$name" "$file" || file=""
+    rm -rf "$work"
+    [ -n "$file" ]
+}
+
+get() {
+    download "$1" || { ask_archive && download "$1"; } || fail_with_log "cannot download $1"
+}
+
+# Takes the files matching $3 ... of the package $1 apart into the directory $2.
+unpack() {
+    package=$1 into=$2
+    shift 2
+    rm -rf "$into"
+    mkdir -p "$into"
+    dpkg-deb --fsys-tarfile "$package" 2>>"$log" |
+        tar -x -C "$into" --wildcards "$@" 2>>"$log" || fail_with_log "cannot unpack $package"
+}
+
+get_kernel() {
+    flavour=$1 meta=$2 to=$kernels/$1
+    [ ! -s "$to/vmlinuz" ] || [ -n "$renew" ] || return 0
+    image=$(image_of "$meta")
+    [ -n "$image" ] || { ask_archive && image=$(image_of "$meta"); } || true
+    [ -n "$image" ] || fail "the archive has no $meta; it must be Debian 12's"
+    get "$image"
+    unpack "$file" "$to.new" './boot/*'
+    mv "$to.new"/boot/vmlinuz-* "$to.new/vmlinuz" || fail "$file holds no kernel"
+    mv "$to.new"/boot/config-* "$to.new/config" || fail "$file holds no configuration"
+    rm -rf "$to.new/boot" "$to"
+    basename "$file" >"$to.new/package"
+    mv "$to.new" "$to"
+    echo "kernels: $to is $(basename "$file")"
+}
+
+get_busybox() {
+    to=$kernels/busybox
+    [ ! -s "$to" ] || [ -n "$renew" ] || return 0
+    get busybox-static
+    unpack "$file" "$to.new" ./bin/busybox
+    mv "$to.new/bin/busybox" "$to" || fail "$file holds no busybox"
+    rm -rf "$to.new"
+    echo "kernels: $to is $(basename "$file")"
+}
+
+renew=""
+case "${1:-}" in
+    "") ;;
+    --renew) renew=yes ;;
+    *) fail "unknown argument '$1'; the only one is --renew" ;;
+esac
+for tool in apt-get apt-cache dpkg-deb; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; this needs a Debian system"
+done
+mkdir -p "$cache" "$kernels"
+[ -z "$renew" ] || ask_archive
+get_kernel amd64 linux-image-amd64
+get_kernel cloud linux-image-cloud-amd64
+get_busybox
