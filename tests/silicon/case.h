@@ -16,14 +16,22 @@ inline constexpr u64 usual_place = code + 0x800;
 inline constexpr u64 far_target = code + 0x2800;  // of direct and indirect branches
 inline constexpr u64 near_distance = 0x40;        // of branches by 8 bits, from the instruction
 
-using Xmm = std::array<u8, 16>;
+using Ymm = std::array<u8, 32>;
+
+/// As FXSAVE has it: ST(i) in `st`, one tag bit for each physical register.
+struct X87 {
+    u16 fcw, fsw;
+    u8 tag;
+    std::array<std::array<u8, 10>, 8> st;
+};
 
 struct Registers {
     std::array<u64, 16> gpr;
     u64 rip;
     u64 rflags;
-    std::array<Xmm, 16> xmm;
+    std::array<Ymm, 16> ymm;
     u32 mxcsr;
+    X87 x87;
 };
 
 struct Case {

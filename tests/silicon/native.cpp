@@ -24,9 +24,9 @@ struct alignas(64) Context {
     postern::u64 way;       // 144: which epilogue
     postern::u64 host_rsp;  // 152
     postern::u8 unused[32];
-    postern::u8 fx[512];  // 192
+    postern::u8 extended[832];  // 192: an XSAVE area of x87, SSE, AVX, in standard form
 };
-static_assert(offsetof(Context, fx) == 192);
+static_assert(offsetof(Context, extended) == 192);
 
 }  // namespace
 
@@ -52,7 +52,9 @@ silicon_enter:
     push %r14
     push %r15
     mov %rsp, silicon_context+152(%rip)
-    fxrstor silicon_context+192(%rip)
+    mov $7, %eax
+    xor %edx, %edx
+    xrstor silicon_context+192(%rip)
     push silicon_context+128(%rip)
     popfq
     mov silicon_context+0(%rip), %rax
@@ -102,7 +104,9 @@ silicon_far:
     mov silicon_context+152(%rip), %rsp
     pushfq
     pop silicon_context+128(%rip)
-    fxsave silicon_context+192(%rip)
+    mov $7, %eax
+    xor %edx, %edx
+    xsave silicon_context+192(%rip)
 silicon_recover:
     cld
     pop %r15
@@ -119,7 +123,9 @@ namespace postern::silicon {
 namespace {
 
 constexpr u32 usual_mxcsr = 0x1f80;
-constexpr size_t fx_mxcsr = 24, fx_xmm = 160;
+constexpr size_t at_fcw = 0, at_fsw = 2, at_tag = 4, at_mxcsr = 24, at_st = 32, at_xmm = 160,
+                 at_components = 512, at_ymm_high = 576;
+constexpr u64 component_x87 = 1, component_sse = 2, component_avx = 4;
 
 Outcome* current = nullptr;
 
@@ -142,6 +148,44 @@ constexpr std::array<int, 16> greg_of{REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RS
                                       REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
                                       REG_R12, REG_R13, REG_R14, REG_R15};
 
+/// SDM 1, "Standard Format of XSAVE Area". A component that is not there is in its first state.
+void take_extended(const u8* area, Registers& r) {
+    u64 components = 0;
+    std::memcpy(&components, area + at_components, 8);
+    r.ymm = {};
+    r.x87 = {.fcw = 0x37f, .fsw = 0, .tag = 0, .st = {}};
+    std::memcpy(&r.mxcsr, area + at_mxcsr, 4);
+    if ((components & component_x87) != 0) {
+        std::memcpy(&r.x87.fcw, area + at_fcw, 2);
+        std::memcpy(&r.x87.fsw, area + at_fsw, 2);
+        r.x87.tag = area[at_tag];
+        for (size_t n = 0; n < 8; ++n)
+            std::memcpy(r.x87.st[n].data(), area + at_st + 16 * n, r.x87.st[n].size());
+    }
+    for (size_t n = 0; n < 16; ++n) {
+        u8* to = r.ymm[n].data();
+        if ((components & component_sse) != 0) std::memcpy(to, area + at_xmm + 16 * n, 16);
+        if ((components & component_avx) != 0)
+            std::memcpy(to + 16, area + at_ymm_high + 16 * n, 16);
+    }
+}
+
+void put_extended(const Registers& r, u8* area) {
+    constexpr u64 components = component_x87 | component_sse | component_avx;
+    std::memset(area, 0, at_ymm_high);
+    std::memcpy(area + at_components, &components, 8);
+    std::memcpy(area + at_mxcsr, &r.mxcsr, 4);
+    std::memcpy(area + at_fcw, &r.x87.fcw, 2);
+    std::memcpy(area + at_fsw, &r.x87.fsw, 2);
+    area[at_tag] = r.x87.tag;
+    for (size_t n = 0; n < 8; ++n)
+        std::memcpy(area + at_st + 16 * n, r.x87.st[n].data(), r.x87.st[n].size());
+    for (size_t n = 0; n < 16; ++n) {
+        std::memcpy(area + at_xmm + 16 * n, r.ymm[n].data(), 16);
+        std::memcpy(area + at_ymm_high + 16 * n, r.ymm[n].data() + 16, 16);
+    }
+}
+
 void on_signal(int, siginfo_t*, void* raw) {
     auto& uc = *static_cast<ucontext_t*>(raw);
     greg_t* g = uc.uc_mcontext.gregs;
@@ -149,10 +193,9 @@ void on_signal(int, siginfo_t*, void* raw) {
     for (unsigned n = 0; n < 16; ++n) r.gpr[n] = static_cast<u64>(g[greg_of[n]]);
     r.rip = static_cast<u64>(g[REG_RIP]);
     r.rflags = static_cast<u64>(g[REG_EFL]);
-    auto* fp = reinterpret_cast<u8*>(uc.uc_mcontext.fpregs);
-    std::memcpy(&r.mxcsr, fp + fx_mxcsr, 4);
-    std::memcpy(r.xmm.data(), fp + fx_xmm, sizeof r.xmm);
-    std::memcpy(fp + fx_mxcsr, &usual_mxcsr, 4);
+    auto* extended = reinterpret_cast<u8*>(uc.uc_mcontext.fpregs);
+    take_extended(extended, r);
+    std::memcpy(extended + at_mxcsr, &usual_mxcsr, 4);
     current->vector = static_cast<int>(g[REG_TRAPNO]);
     current->error_code = static_cast<u32>(g[REG_ERR]);
     current->cr2 = static_cast<u64>(g[REG_CR2]);
@@ -188,9 +231,7 @@ void prepare(const Case& k) {
     std::copy_n(k.before.gpr.begin(), 16, silicon_context.gpr);
     silicon_context.rflags = k.before.rflags;
     silicon_context.rip = k.before.rip;
-    asm volatile("fxsave %0" : "=m"(silicon_context.fx));
-    std::memcpy(silicon_context.fx + fx_mxcsr, &k.before.mxcsr, 4);
-    std::memcpy(silicon_context.fx + fx_xmm, k.before.xmm.data(), sizeof k.before.xmm);
+    put_extended(k.before, silicon_context.extended);
 }
 
 void run_one(const Case& k, Outcome& o) {
@@ -207,8 +248,7 @@ void run_one(const Case& k, Outcome& o) {
         const std::array<u64, 3> ways{k.before.rip + k.length, k.before.rip + near_distance,
                                       far_target};
         o.after.rip = ways[silicon_context.way];
-        std::memcpy(&o.after.mxcsr, silicon_context.fx + fx_mxcsr, 4);
-        std::memcpy(o.after.xmm.data(), silicon_context.fx + fx_xmm, sizeof o.after.xmm);
+        take_extended(silicon_context.extended, o.after);
     }
     std::memcpy(o.memory.data(), at(scratch), scratch_size);
 }

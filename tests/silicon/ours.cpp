@@ -25,6 +25,8 @@ Ours::Ours() {
     for (u64 at = 0; at < code_size; at += page_size)
         machine_.map(code + at, code_physical + at, pte_present | pte_user);
     machine_.write(code_physical + far_target - code, GuestCode::int80);
+    machine_.c.cr4.set(Cr4::osxsave);
+    machine_.c.xcr0 = 7;  // x87, SSE, AVX
 }
 
 void Ours::prepare(const Case& k, u64 variant) {
@@ -42,8 +44,11 @@ void Ours::prepare(const Case& k, u64 variant) {
     std::copy_n(k.before.gpr.begin(), 16, c.gpr.begin());
     set_rflags(c, k.before.rflags);
     for (unsigned n = 0; n < 16; ++n)
-        std::memcpy(c.vector.zmm[n].bytes.data(), k.before.xmm[n].data(), sizeof(Xmm));
+        std::memcpy(c.vector.zmm[n].bytes.data(), k.before.ymm[n].data(), sizeof(Ymm));
     c.vector.mxcsr = k.before.mxcsr;
+    const X87& x87 = k.before.x87;
+    c.vector.x87 = {.fcw = x87.fcw, .fsw = x87.fsw, .tag = x87.tag, .reserved = {}, .st = {}};
+    for (unsigned n = 0; n < 8; ++n) std::ranges::copy(x87.st[n], c.vector.x87.st[n].begin());
 }
 
 bool Ours::run(const Case& k, u64 variant, Outcome& o) {
@@ -53,9 +58,14 @@ bool Ours::run(const Case& k, u64 variant, Outcome& o) {
     std::copy_n(stop.state.gpr.begin(), 16, o.after.gpr.begin());
     o.after.rip = stop.state.rip;
     o.after.rflags = stop.state.rflags;
+    const VectorState& vector = machine_.c.vector;
     for (unsigned n = 0; n < 16; ++n)
-        std::memcpy(o.after.xmm[n].data(), machine_.c.vector.zmm[n].bytes.data(), sizeof(Xmm));
-    o.after.mxcsr = machine_.c.vector.mxcsr;
+        std::memcpy(o.after.ymm[n].data(), vector.zmm[n].bytes.data(), sizeof(Ymm));
+    o.after.mxcsr = vector.mxcsr;
+    X87& x87 = o.after.x87;
+    x87 = {.fcw = vector.x87.fcw, .fsw = vector.x87.fsw, .tag = vector.x87.tag, .st = {}};
+    for (unsigned n = 0; n < 8; ++n)
+        std::copy_n(vector.x87.st[n].begin(), x87.st[n].size(), x87.st[n].begin());
     o.vector = stop.fault ? static_cast<int>(stop.fault->vector) : -1;
     o.error_code = stop.fault ? stop.fault->error_code : 0;
     o.cr2 = stop.fault ? stop.fault->cr2 : 0;
