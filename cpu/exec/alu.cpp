@@ -216,6 +216,8 @@ Handler build_shift(const Decoded& d, Insn& i, BlockCache&) {
 
 template Handler build_binary<Add>(const Decoded&, Insn&, BlockCache&);
 template Handler build_binary<Adc>(const Decoded&, Insn&, BlockCache&);
+template Handler build_binary<Adcx>(const Decoded&, Insn&, BlockCache&);
+template Handler build_binary<Adox>(const Decoded&, Insn&, BlockCache&);
 template Handler build_binary<Sub>(const Decoded&, Insn&, BlockCache&);
 template Handler build_binary<Sbb>(const Decoded&, Insn&, BlockCache&);
 template Handler build_binary<Cmp>(const Decoded&, Insn&, BlockCache&);

@@ -27,6 +27,34 @@ struct Adc {
         return r;
     }
 };
+/// ADCX and ADOX: addition with one flag for the carry; the others keep their values.
+template <class T>
+constexpr T add_with_carry(T a, T b, bool& carry) {
+    const T sum = static_cast<T>(a + b);
+    const T r = static_cast<T>(sum + carry);
+    carry = sum < a || r < sum;
+    return r;
+}
+struct Adcx {
+    static constexpr bool writes = true;
+    template <class T>
+    static T apply(Cpu& c, T a, T b) {
+        bool carry = cf(c);
+        const T r = add_with_carry(a, b, carry);
+        set_cf(c, carry);
+        return r;
+    }
+};
+struct Adox {
+    static constexpr bool writes = true;
+    template <class T>
+    static T apply(Cpu& c, T a, T b) {
+        bool carry = of(c);
+        const T r = add_with_carry(a, b, carry);
+        set_cf_of(c, cf(c), carry);
+        return r;
+    }
+};
 struct Sub {
     static constexpr bool writes = true;
     template <class T>

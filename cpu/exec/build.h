@@ -28,6 +28,7 @@ Handler build_convert_a(const Decoded& d, Insn& i, BlockCache& cache);  // CBW, 
 Handler build_convert_d(const Decoded& d, Insn& i, BlockCache& cache);  // CWD, CDQ, CQO
 Handler build_flag(const Decoded& d, Insn& i, BlockCache& cache);       // CLC, STC, CMC, CLD, STD
 Handler build_ah_flags(const Decoded& d, Insn& i, BlockCache& cache);   // LAHF, SAHF
+Handler build_xlat(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_nop(const Decoded& d, Insn& i, BlockCache& cache);
 
 // condition.cpp; the condition is the mnemonic's
@@ -49,6 +50,7 @@ Handler build_far_return(const Decoded& d, Insn& i, BlockCache& cache);
 // stack.cpp
 Handler build_push(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_pop(const Decoded& d, Insn& i, BlockCache& cache);
+Handler build_enter(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_leave(const Decoded& d, Insn& i, BlockCache& cache);
 
 // muldiv.cpp
@@ -62,6 +64,10 @@ Handler build_bit_test(const Decoded& d, Insn& i, BlockCache& cache);  // BT, BT
 Handler build_bit_scan(const Decoded& d, Insn& i, BlockCache& cache);  // BSF, BSR, *ZCNT, POPCNT
 Handler build_double_shift(const Decoded& d, Insn& i, BlockCache& cache);
 Handler build_exchange(const Decoded& d, Insn& i, BlockCache& cache);  // CMPXCHG*, XADD
+
+// bmi.cpp
+Handler build_bmi(const Decoded& d, Insn& i, BlockCache& cache);
+Handler build_movbe(const Decoded& d, Insn& i, BlockCache& cache);
 
 // string.cpp
 Handler build_string(const Decoded& d, Insn& i, BlockCache& cache);

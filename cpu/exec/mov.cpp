@@ -214,7 +214,18 @@ Step sahf(Cpu& c, const Insn* i) {
 }
 
 Step nop(Cpu& c, const Insn* i) { NEXT(c, i); }
-/// CLFLUSH faults as a load of its byte would; there is no cache to flush. SDM 2A, "CLFLUSH".
+
+/// AL from the table at DS:[RBX]. SDM 2D, "XLAT/XLATB".
+Result<> xlat(Cpu& c, const Insn& i) {
+    u64 effective = c.gpr[rbx] + get<u8>(c, rax);
+    if ((i.form & form_address32) != 0) effective = static_cast<u32>(effective);
+    const u64 value = TRY(load(c, Gva{effective + c.gpr[i.segment]}, 1));
+    put<u8>(c, rax, static_cast<u8>(value));
+    return Done{};
+}
+
+/// CLFLUSH, CLFLUSHOPT and CLWB fault as a load of its byte would; there is no cache to flush. SDM
+/// 2A, "CLFLUSH".
 Result<> flush_line(Cpu& c, const Insn& i) {
     TRY(translate(c, linear_address(c, i), Access::read));
     return Done{};
@@ -300,8 +311,15 @@ Handler build_ah_flags(const Decoded& d, Insn&, BlockCache&) {
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_LAHF ? lahf : sahf;
 }
 
+Handler build_xlat(const Decoded&, Insn&, BlockCache&) { return inside_block<xlat>; }
+
 Handler build_nop(const Decoded& d, Insn&, BlockCache&) {
-    return d.instruction.mnemonic == ZYDIS_MNEMONIC_CLFLUSH ? inside_block<flush_line> : nop;
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_CLFLUSH:
+        case ZYDIS_MNEMONIC_CLFLUSHOPT:
+        case ZYDIS_MNEMONIC_CLWB: return inside_block<flush_line>;
+        default: return nop;
+    }
 }
 
 }  // namespace postern::cpu

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PUSH, POP, LEAVE in 64-bit mode: 8 bytes, or 2 with an operand-size prefix.
+// PUSH, POP, ENTER, LEAVE in 64-bit mode: 8 bytes, or 2 with an operand-size prefix.
 #include "cpu/decode/instruction_table.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/build.h"
@@ -101,6 +101,41 @@ Result<> pop_any(Cpu& c, const Insn& i) {
     return Done{};
 }
 
+/// Pushes below `top`, which is not yet RSP.
+Result<> push_below(Cpu& c, u64& top, unsigned size, u64 value) {
+    top -= size;
+    if (!store(c, Gva{top}, size, value)) return blame_stack(c, top);
+    return Done{};
+}
+
+/// The frame pointers of the enclosing procedures, then this one's. SDM 2A, "ENTER".
+Result<> push_display(Cpu& c, u64& top, unsigned size, unsigned level, u64 frame) {
+    u64 outer = c.gpr[rbp];
+    for (unsigned n = 1; n < level; ++n) {
+        outer -= size;
+        const Result<u64> pointer = load(c, Gva{outer}, size);
+        if (!pointer) return blame_stack(c, outer);
+        TRY(push_below(c, top, size, pointer.value()));
+    }
+    return push_below(c, top, size, frame);
+}
+
+/// Bytes of local storage in imm's low half, the nesting level above. It faults as a write at the
+/// final RSP would. SDM 2A, "ENTER".
+Result<> enter(Cpu& c, const Insn& i) {
+    const unsigned size = size_of(i);
+    const auto level = static_cast<unsigned>(i.imm >> 16);
+    u64 top = c.gpr[rsp];
+    TRY(push_below(c, top, size, c.gpr[rbp]));
+    const u64 frame = top;
+    if (level != 0) TRY(push_display(c, top, size, level, frame));
+    top -= static_cast<u64>(i.imm & 0xffff);
+    if (!probe_write(c, Gva{top}, size)) return blame_stack(c, top);
+    put_sized(c, rbp, size, frame);
+    c.gpr[rsp] = top;
+    return Done{};
+}
+
 Result<> leave(Cpu& c, const Insn& i) {
     const u64 frame = c.gpr[rbp];
     const Result<u64> value = load(c, Gva{frame}, size_of(i));
@@ -151,6 +186,14 @@ Handler build_pop(const Decoded& d, Insn& i, BlockCache&) {
     if (size != 8) return inside_block<pop_any>;
     address_stack(i, 0);
     return pop_reg;
+}
+
+Handler build_enter(const Decoded& d, Insn& i, BlockCache&) {
+    set_stack_size(d, i);
+    constexpr u64 most_levels = 31;
+    i.imm = static_cast<i64>((d.operand[0].imm.value.u & 0xffff) |
+                             (d.operand[1].imm.value.u & most_levels) << 16);
+    return inside_block<enter>;
 }
 
 Handler build_leave(const Decoded& d, Insn& i, BlockCache&) {

@@ -69,6 +69,21 @@ void lead_compare(Draft& draft, Random& random) {
     std::memcpy(&before.gpr[2], operand + half, half);
 }
 
+/// Mostly little local storage, and a frame pointer with frames below it.
+void lead_enter(Draft& draft, Random& random) {
+    draft.k.before.gpr[4] = draft.place;
+    draft.k.before.gpr[5] = draft.place + random.below(0x400) - 0x200;
+    const u64 bytes = random.one_in(8) ? random.next() : random.below(0x200);
+    std::memcpy(draft.k.bytes.data() + draft.d.instruction.raw.imm[0].offset, &bytes, 2);
+    decode(draft.k.bytes.data(), draft.k.bytes.size(), draft.d);
+}
+
+void lead_xlat(Draft& draft, Random& random) {
+    auto& gpr = draft.k.before.gpr;
+    gpr[3] = draft.place - (gpr[0] & 0xff);
+    if (draft.d.instruction.address_width == 32) gpr[3] = (gpr[3] & ~u32{0}) | random.next() << 32;
+}
+
 void lead(Draft& draft, Random& random) {
     auto& gpr = draft.k.before.gpr;
     if (draft.is(ZYDIS_CATEGORY_STRINGOP)) lead_string(draft, random);
@@ -86,6 +101,8 @@ void lead(Draft& draft, Random& random) {
                 draft.gpr(draft.d.operand[1].reg.value) = random.below(4096) - 2048;
             return;
         case ZYDIS_MNEMONIC_LEAVE: gpr[5] = draft.place; return;
+        case ZYDIS_MNEMONIC_ENTER: return lead_enter(draft, random);
+        case ZYDIS_MNEMONIC_XLAT: return lead_xlat(draft, random);
         case ZYDIS_MNEMONIC_CMPXCHG:
         case ZYDIS_MNEMONIC_CMPXCHG8B:
         case ZYDIS_MNEMONIC_CMPXCHG16B: return lead_compare(draft, random);

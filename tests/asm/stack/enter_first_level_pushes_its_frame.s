@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+#: in rsp=0x3f000 rbp=0x1122334455667788
+#: out rbp=0x3eff8 rsp=0x3efe0
+#: out [0x3eff8] = 88 77 66 55 44 33 22 11
+#: out [0x3eff0] = f8 ef 03 00 00 00 00 00
+.intel_syntax noprefix
+    enter 16, 1
