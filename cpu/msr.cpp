@@ -91,6 +91,7 @@ Result<> set_apic_base(Cpu& c, u32, u64 value) {
     if (before.has(ApicBase::x2apic_enable) && enabled && !extended) return general_protection(c);
     if (!before.has(ApicBase::global_enable) && extended) return general_protection(c);
     c.msr.apic_base = value;
+    if (c.interrupts != nullptr) c.interrupts->base_written(before.to_raw());
     return Done{};
 }
 

@@ -20,6 +20,7 @@ inline constexpr u64 high_ram_base = 4 * gib;
 inline constexpr u64 epc_alignment = 2 * mib;
 
 inline constexpr u64 doorbell_base = 0xfe00'0000;
+inline constexpr u64 ioapic_base = 0xfec0'0000;
 inline constexpr u64 local_apic_base = 0xfee0'0000;
 
 inline constexpr u64 memory_least = 2 * mib;

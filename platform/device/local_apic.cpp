@@ -5,6 +5,7 @@
 #include <bit>
 
 #include "arch/msr.h"
+#include "platform/device/apic_network.h"
 
 namespace postern::platform {
 
@@ -42,8 +43,32 @@ enum Register : u32 {
 
 constexpr u32 version = 0x0005'0015;  // version 15H, LVT entries 0 to 5
 constexpr u32 masked = 1u << 16;
-constexpr u32 lvt_writable = 0x0001'f7ff;
-constexpr u32 lvt_timer_writable = 0x0007'00ff;
+constexpr u32 spurious_writable = 0x1ff;
+constexpr u64 command_status = 1u << 12;  // of delivery: always idle
+
+// Error status. SDM 3A, "Error Handling".
+constexpr u32 send_illegal_vector = 1u << 5;
+constexpr u32 received_illegal_vector = 1u << 6;
+constexpr u32 illegal_register = 1u << 7;
+
+constexpr u32 delivery_mode_of(u64 word) { return static_cast<u32>(word >> 8 & 7); }
+constexpr bool is_external(u32 entry) {
+    return static_cast<DeliveryMode>(delivery_mode_of(entry)) == DeliveryMode::external;
+}
+constexpr bool is_set(const LocalApic::Vectors& vectors, unsigned vector) {
+    return (vectors[vector / 32] >> (vector % 32) & 1) != 0;
+}
+
+/// Bits of an entry of the local vector table that software sets. SDM 3A, "Local Vector Table".
+constexpr u32 lvt_writable(u32 index) {
+    switch (index) {
+        case reg_lvt_timer: return 0x0007'00ff;
+        case reg_lvt_lint0:
+        case reg_lvt_lint1: return 0x0001'a7ff;
+        case reg_lvt_error: return 0x0001'00ff;
+        default: return 0x0001'07ff;
+    }
+}
 constexpr u64 msr_none = ~u64{0};
 
 void assign(LocalApic::Vectors& vectors, unsigned vector, bool on) {
@@ -64,7 +89,7 @@ u64 writable_bits(u32 index) {
         case reg_task_priority: return 0xff;
         case reg_end_of_interrupt:
         case reg_error_status: return 0;
-        case reg_spurious: return 0x1fff;
+        case reg_spurious: return spurious_writable;
         case reg_command_low: return 0xffff'ffff'000c'cfff;
         case reg_lvt_timer: return 0x0007'10ff;
         case reg_lvt_thermal:
@@ -96,10 +121,51 @@ bool is_readable(u32 index) {
     }
 }
 
+/// In the xAPIC page, whether to read or to write.
+bool exists(u32 index) {
+    constexpr u32 reg_remote_read = 0x0c;
+    return is_readable(index) || writable_bits(index) != msr_none || index == reg_remote_read ||
+           index == reg_arbitration_priority || index == reg_destination_format ||
+           index == reg_command_high;
+}
+
 }  // namespace
 
-LocalApic::LocalApic(const cpu::Cpu& processor) : processor_{&processor} {
+LocalApic::LocalApic(cpu::Cpu& processor, ApicNetwork* network)
+    : processor_{&processor}, network_{network} {
     state_.id = processor.number;
+    if (network != nullptr) network->join(*this);
+}
+
+void LocalApic::connect(Pic& pic) {
+    pic_ = &pic;
+    pic.connect(*this);
+}
+
+void LocalApic::set_virtual_wire() {
+    state_.spurious = spurious_writable;
+    state_.lvt_lint0 = static_cast<u32>(DeliveryMode::external) << 8;
+    state_.lvt_lint1 = static_cast<u32>(DeliveryMode::nmi) << 8;
+}
+
+/// SDM 3A, "Local APIC State After an INIT Reset". The wires stay as they are.
+void LocalApic::init_reset() {
+    State fresh;
+    fresh.id = state_.id;
+    fresh.external_level = state_.external_level;
+    fresh.nmi_level = state_.nmi_level;
+    state_ = fresh;
+}
+
+/// Switched off it forgets; entering x2APIC mode the ID is the processor's again, and nothing is
+/// left of the destination. SDM 3A, "x2APIC State Transitions".
+void LocalApic::base_written(u64 before) {
+    const auto old = ApicBaseWord::from_raw(before);
+    if (old.has(ApicBase::global_enable) && !globally_enabled()) init_reset();
+    const bool extends = x2apic() && !old.has(ApicBase::x2apic_enable);
+    if (!extends && globally_enabled()) return;
+    state_.id = processor_->number;
+    state_.interrupt_command &= 0xffff'ffff;
 }
 
 bool LocalApic::globally_enabled() const {
@@ -117,29 +183,75 @@ u32 LocalApic::processor_priority() const {
     return (state_.task_priority & 0xf0) >= service_class ? state_.task_priority : service_class;
 }
 
+/// The vector that the 8259s would give, if they ask and are listened to, or -1.
+int LocalApic::external_vector() const {
+    if (pic_ == nullptr) return -1;
+    const bool listens =
+        !globally_enabled() || (is_external(state_.lvt_lint0) && (state_.lvt_lint0 & masked) == 0);
+    const bool asks = listens && state_.external_level != 0;
+    return asks || state_.external_requested != 0 ? pic_->vector() : -1;
+}
+
+/// Priorities do not hold back external interrupts.
 int LocalApic::pending_vector(u64 now) {
     catch_up(now);
+    const int external = external_vector();
+    if (external >= 0) return external;
     const int vector = highest(state_.requested);
     if (vector < 0 || !globally_enabled()) return -1;
     return (static_cast<u32>(vector) & 0xf0) > (processor_priority() & 0xf0) ? vector : -1;
 }
 
 void LocalApic::acknowledge(u8 vector) {
+    if (external_vector() >= 0) {
+        state_.external_requested = 0;
+        pic_->acknowledge();
+        return;
+    }
     assign(state_.requested, vector, false);
     assign(state_.in_service, vector, true);
 }
 
-void LocalApic::request(u8 vector) {
-    constexpr u32 received_illegal_vector = 1u << 6;
-    if (vector < 16)
-        state_.error_status |= received_illegal_vector;
-    else
-        assign(state_.requested, vector, true);
+void LocalApic::raise_error(u32 error) {
+    state_.errors |= error;
+    const auto vector = static_cast<u8>(state_.lvt_error);
+    if ((state_.lvt_error & masked) == 0 && vector >= 16) assign(state_.requested, vector, true);
+}
+
+void LocalApic::accept(u8 vector, bool level) {
+    if (vector < 16) return raise_error(received_illegal_vector);
+    assign(state_.requested, vector, true);
+    assign(state_.trigger_mode, vector, level);
 }
 
 void LocalApic::end_of_interrupt() {
     const int vector = highest(state_.in_service);
-    if (vector >= 0) assign(state_.in_service, static_cast<unsigned>(vector), false);
+    if (vector < 0) return;
+    const auto ended = static_cast<unsigned>(vector);
+    assign(state_.in_service, ended, false);
+    if (is_set(state_.trigger_mode, ended) && network_ != nullptr)
+        network_->broadcast_end(static_cast<u8>(vector));
+}
+
+/// What an entry of the local vector table asks for. Fixed ones count as edges.
+void LocalApic::local_interrupt(u32 entry) {
+    if ((entry & masked) != 0 || !globally_enabled()) return;
+    const auto mode = static_cast<DeliveryMode>(delivery_mode_of(entry));
+    if (mode == DeliveryMode::fixed) request(static_cast<u8>(entry));
+    if (mode == DeliveryMode::nmi) processor_->event.nmi_pending = true;
+}
+
+void LocalApic::set_external(bool level) {
+    const bool rises = level && state_.external_level == 0;
+    state_.external_level = level ? 1 : 0;
+    if (rises) local_interrupt(state_.lvt_lint0);
+}
+
+void LocalApic::set_nmi(bool level) {
+    const bool rises = level && state_.nmi_level == 0;
+    state_.nmi_level = level ? 1 : 0;
+    if (!globally_enabled() && rises) processor_->event.nmi_pending = true;
+    if (rises) local_interrupt(state_.lvt_lint1);
 }
 
 u8 LocalApic::task_priority() const { return static_cast<u8>(state_.task_priority >> 4); }
@@ -184,7 +296,7 @@ void LocalApic::start_timer(u32 count, u64 now) {
 
 void LocalApic::write_lvt_timer(u32 value) {
     const TimerMode before = timer_mode();
-    state_.lvt_timer = (value & lvt_timer_writable) | (enabled() ? 0 : masked);
+    state_.lvt_timer = (value & lvt_writable(reg_lvt_timer)) | (enabled() ? 0 : masked);
     // A change to or from TSC-deadline mode disarms the timer. SDM 3A, "TSC-Deadline Mode".
     const TimerMode after = timer_mode();
     if (before == after) return;
@@ -195,7 +307,7 @@ void LocalApic::write_lvt_timer(u32 value) {
 }
 
 void LocalApic::write_spurious(u32 value) {
-    state_.spurious = value & 0x1fff;
+    state_.spurious = value & spurious_writable;
     if (enabled()) return;
     for (u32 index = reg_lvt_timer; index <= reg_lvt_error; ++index) *local_vector(index) |= masked;
 }
@@ -212,20 +324,88 @@ u32* LocalApic::local_vector(u32 index) {
     }
 }
 
-/// Fixed IPIs to this very processor. SDM 3A, "Interrupt Command Register (ICR)".
+/// SDM 3A, "Determining IPI Destination". An x2APIC has its logical ID from its ID.
+bool LocalApic::is_addressed(const ApicMessage& message) const {
+    const u32 destination = message.destination;
+    if (destination == ApicMessage::everybody) return true;
+    if (!message.logical) return destination == state_.id;
+    if (x2apic())
+        return destination >> 16 == state_.id >> 4 && (destination >> (state_.id & 15) & 1) != 0;
+    const u32 own = state_.logical_destination >> 24;
+    const bool flat = state_.destination_format >> 28 == 0xf;
+    if (flat || destination > 0xff) return destination <= 0xff && (own & destination) != 0;
+    const u32 cluster = destination >> 4;
+    return (cluster == 0xf || cluster == own >> 4) && (own & destination & 0xf) != 0;
+}
+
+/// One that does not wait for it ignores it; an INIT on its way makes it wait. SDM 3C,
+/// "Wait-for-SIPI State", and SDM 3A, "MP Initialization Protocol Algorithm".
+void LocalApic::start_up(u8 vector) {
+    cpu::EventState& event = processor_->event;
+    const bool root = processor_->vmx.on && !processor_->vmx.non_root;
+    const bool will_wait = event.init_pending && !root;
+    if (event.activity != ActivityState::wait_for_sipi && !will_wait) return;
+    if (event.sipi_pending) return;
+    event.sipi_pending = true;
+    event.sipi_vector = vector;
+}
+
+bool LocalApic::receive(const ApicMessage& message) {
+    if (!globally_enabled()) return false;
+    switch (message.mode) {
+        case DeliveryMode::fixed:
+        case DeliveryMode::lowest_priority:
+            if (!enabled()) return false;
+            accept(message.vector, message.level);
+            return true;
+        case DeliveryMode::nmi: processor_->event.nmi_pending = true; return true;
+        case DeliveryMode::init: processor_->event.init_pending = true; return true;
+        case DeliveryMode::start_up: start_up(message.vector); return true;
+        case DeliveryMode::external: state_.external_requested = 1; return true;
+        case DeliveryMode::smi:
+        case DeliveryMode::remote_read: break;  // neither exists here
+    }
+    return false;
+}
+
+void LocalApic::deliver(const ApicMessage& message) {
+    if (network_ != nullptr)
+        network_->deliver(message);
+    else if (is_addressed(message))
+        receive(message);
+}
+
+/// SDM 3A, "Interrupt Command Register (ICR)". IPIs are edges.
 void LocalApic::send(u64 command) {
     enum Shorthand : u32 { none, self, all, all_but_self };
-    constexpr u32 fixed = 0;
-    constexpr u32 logical = 1u << 11;
-    state_.interrupt_command = command & ~u64{1u << 12};
-    const auto shorthand = static_cast<u32>(command >> 18 & 3);
-    const auto destination = static_cast<u32>(x2apic() ? command >> 32 : command >> 56);
-    const u32 broadcast = x2apic() ? ~u32{0} : 0xff;
-    const bool physical = (command & logical) == 0;
-    const bool here =
-        shorthand == self || shorthand == all ||
-        (shorthand == none && physical && (destination == state_.id || destination == broadcast));
-    if (here && (command >> 8 & 7) == fixed) request(static_cast<u8>(command));
+    constexpr u64 assert_level = 1u << 14;
+    constexpr u64 level_triggered = 1u << 15;
+    state_.interrupt_command = command & ~command_status;
+    const auto mode = static_cast<DeliveryMode>(delivery_mode_of(command));
+    const bool fixed = mode == DeliveryMode::fixed || mode == DeliveryMode::lowest_priority;
+    const auto vector = static_cast<u8>(command);
+    if (fixed && vector < 16) return raise_error(send_illegal_vector);
+    // The de-assertion of INIT only told old processors their arbitration IDs.
+    if (mode == DeliveryMode::init && (command & level_triggered) != 0 &&
+        (command & assert_level) == 0)
+        return;
+    const bool logical = (command >> 11 & 1) != 0;
+    const auto high = static_cast<u32>(command >> 32);
+    const u32 destination =
+        x2apic() ? high : ApicMessage::widened(static_cast<u8>(high >> 24), logical);
+    const ApicMessage message{destination, logical, false, mode, vector};
+    switch (static_cast<Shorthand>(command >> 18 & 3)) {
+        case none: return deliver(message);
+        case self:
+            if (fixed) receive(message);
+            return;
+        case all:
+            if (fixed) deliver({ApicMessage::everybody, false, false, DeliveryMode::fixed, vector});
+            return;
+        case all_but_self:
+            if (network_ != nullptr) network_->deliver_to_all_but(*this, message);
+            return;
+    }
 }
 
 u32 LocalApic::read_register(u32 index, u64 now) {
@@ -254,8 +434,10 @@ u32 LocalApic::read_register(u32 index, u64 now) {
         case reg_initial_count: return state_.initial_count;
         case reg_current_count: return current_count(now);
         case reg_divide: return state_.divide;
-        default: return 0;
+        default: break;
     }
+    if (!exists(index)) raise_error(illegal_register);
+    return 0;
 }
 
 void LocalApic::write_register(u32 index, u32 value, u64 now) {
@@ -267,7 +449,10 @@ void LocalApic::write_register(u32 index, u32 value, u64 now) {
         case reg_logical_destination: state_.logical_destination = value & 0xff00'0000; return;
         case reg_destination_format: state_.destination_format = value | 0x0fff'ffff; return;
         case reg_spurious: write_spurious(value); return;
-        case reg_error_status: state_.error_status = 0; return;
+        case reg_error_status:
+            state_.error_status = state_.errors;
+            state_.errors = 0;
+            return;
         case reg_command_low: send((state_.interrupt_command & ~u64{0xffff'ffff}) | value); return;
         case reg_command_high:
             state_.interrupt_command = (state_.interrupt_command & 0xffff'ffff) | u64{value} << 32;
@@ -278,7 +463,9 @@ void LocalApic::write_register(u32 index, u32 value, u64 now) {
         default: break;
     }
     if (u32* const entry = local_vector(index))
-        *entry = (value & lvt_writable) | (enabled() ? 0 : masked);
+        *entry = (value & lvt_writable(index)) | (enabled() ? 0 : masked);
+    else if (!exists(index))
+        raise_error(illegal_register);
 }
 
 u64 LocalApic::mmio_read(u64 offset, unsigned size) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The local APIC of one processor: xAPIC page, x2APIC MSRs, priorities, and the timer (one-shot,
-// periodic, TSC deadline; a crystal of 25 MHz against a TSC of 1 GHz). It does not know other
-// processors: an IPI to anyone but itself reaches nobody.
+// periodic, TSC deadline; a crystal of 25 MHz against a TSC of 1 GHz). It talks to others through
+// the network; without one an IPI to anyone but itself reaches nobody.
 #pragma once
 
 #include <array>
@@ -9,11 +9,15 @@
 
 #include "cpu/cpu.h"
 #include "platform/bus.h"
+#include "platform/device/apic_message.h"
+#include "platform/device/pic.h"
 #include "platform/layout.h"
 
 namespace postern::platform {
 
-class LocalApic final : public Device, public cpu::InterruptController {
+class ApicNetwork;
+
+class LocalApic final : public Device, public cpu::InterruptController, public Pic::Output {
 public:
     static constexpr u64 never = ~u64{0};
     static constexpr u64 tick = 40;  // nanoseconds of the 25 MHz crystal
@@ -29,7 +33,8 @@ public:
         u32 logical_destination = 0;
         u32 destination_format = ~u32{0};
         u32 spurious = 0xff;
-        u32 error_status = 0;
+        u32 error_status = 0;  // as the last write of ESR left it
+        u32 errors = 0;        // since then
         u64 interrupt_command = 0;
         u32 lvt_timer = 0x1'0000;
         u32 lvt_thermal = 0x1'0000;
@@ -39,13 +44,21 @@ public:
         u32 lvt_error = 0x1'0000;
         u32 initial_count = 0;
         u32 divide = 0;
-        u64 timer_due = never;  // absolute time at which the count reaches 0
-        u64 tsc_deadline = 0;   // as written; 0: disarmed
+        u64 timer_due = never;      // absolute time at which the count reaches 0
+        u64 tsc_deadline = 0;       // as written; 0: disarmed
+        u8 external_level = 0;      // LINT0
+        u8 nmi_level = 0;           // LINT1
+        u8 external_requested = 0;  // by a message
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
 
     /// The processor gives the time and IA32_APIC_BASE, and must outlive the APIC.
-    explicit LocalApic(const cpu::Cpu& processor);
+    explicit LocalApic(cpu::Cpu& processor, ApicNetwork* network = nullptr);
+    /// The 8259s' INT output is its LINT0, and their vectors are what ExtINT means.
+    void connect(Pic& pic);
+    /// As firmware leaves the first processor's: on, LINT0 ExtINT, LINT1 NMI. MultiProcessor
+    /// Specification, "Virtual Wire Mode".
+    void set_virtual_wire();
 
     [[nodiscard]] std::span<const MmioRange> mmio() const override { return {&range, 1}; }
     u64 mmio_read(u64 offset, unsigned size) override;
@@ -58,9 +71,19 @@ public:
     void set_task_priority(u8 cr8) override;
     u64 read_msr(u32 msr, u64 now, bool& fault) override;
     bool write_msr(u32 msr, u64 value, u64 now) override;
+    void base_written(u64 before) override;
+    void init_reset() override;
 
-    /// A fixed interrupt arrives. Vectors below 16 are errors of the sender.
-    void request(u8 vector);
+    void set_external(bool level) override;  // LINT0
+    void set_nmi(bool level);                // LINT1
+
+    [[nodiscard]] bool is_addressed(const ApicMessage& message) const;
+    [[nodiscard]] bool accepts_fixed() const { return globally_enabled() && enabled(); }
+    [[nodiscard]] u32 processor_priority() const;
+    /// A message for this processor. False: it is not taken.
+    bool receive(const ApicMessage& message);
+    /// A fixed interrupt arrives, by an edge. Vectors below 16 are errors of the sender.
+    void request(u8 vector) { accept(vector, false); }
 
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
@@ -73,13 +96,18 @@ private:
     void write_spurious(u32 value);
     void write_lvt_timer(u32 value);
     void start_timer(u32 count, u64 now);
+    void accept(u8 vector, bool level);
+    void start_up(u8 vector);
     void send(u64 command);
+    void deliver(const ApicMessage& message);
     void end_of_interrupt();
+    void raise_error(u32 error);
+    void local_interrupt(u32 entry);
+    [[nodiscard]] int external_vector() const;
     void catch_up(u64 now);
     [[nodiscard]] u32 current_count(u64 now) const;
     [[nodiscard]] u64 tick_length() const;
     [[nodiscard]] TimerMode timer_mode() const;
-    [[nodiscard]] u32 processor_priority() const;
     [[nodiscard]] u32* local_vector(u32 index);
     [[nodiscard]] bool enabled() const { return (state_.spurious & 0x100) != 0; }
     [[nodiscard]] bool globally_enabled() const;
@@ -87,7 +115,9 @@ private:
 
     static constexpr MmioRange range{local_apic_base, page_size};
     State state_;
-    const cpu::Cpu* processor_;
+    cpu::Cpu* processor_;
+    ApicNetwork* network_;
+    Pic* pic_ = nullptr;
 };
 
 }  // namespace postern::platform

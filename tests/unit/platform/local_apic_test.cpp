@@ -76,7 +76,11 @@ TEST_F(Apic, ProcessorPriorityIsTheHigherOfTaskAndService) {
 TEST_F(Apic, VectorsBelow16AreIllegal) {
     apic->request(15);
     EXPECT_EQ(apic->pending_vector(0), -1);
+    EXPECT_EQ(read(0x280), 0u);
+    write(0x280, 0);  // a write brings the errors since the last one
     EXPECT_EQ(read(0x280), 0x40u);
+    write(0x280, 0);
+    EXPECT_EQ(read(0x280), 0u);
 }
 
 TEST_F(Apic, OneShotFiresOnceAfterCountTimesDivideTimes40) {
