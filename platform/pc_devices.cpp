@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The wiring of a PC, and its devices' time.
+#include "platform/pc_devices.h"
+
+#include <algorithm>
+
+namespace postern::platform {
+
+PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
+                     std::span<cpu::Cpu* const> processors)
+    : pit{surroundings.clock, router}, rtc{surroundings.clock, router, layout},
+      power{surroundings.clock, router, surroundings.bus}, pci{router},
+      serial{surroundings.serial, {&surroundings.clock, &router}}, exit_port{surroundings.bus},
+      mark_port{surroundings.on_mark}, debug_port{surroundings.debug},
+      reset_port{surroundings.bus} {
+    for (cpu::Cpu* const processor : processors) {
+        local_apics.push_back(std::make_unique<LocalApic>(*processor, &network));
+        processor->interrupts = local_apics.back().get();
+    }
+    local_apics.front()->connect(pic);
+    local_apics.front()->set_virtual_wire();
+    select(0);
+    // As firmware leaves the 8259s: everything masked, SCI triggered by level.
+    pic.write_port(Pic::first_ports + 1, 1, 0xff);
+    pic.write_port(Pic::second_ports + 1, 1, 0xff);
+    pic.write_port(Pic::edge_level_ports, 2, 1u << AcpiPm::line);
+    Bus& bus = surroundings.bus;
+    complete = pic.attach(bus) && pit.attach(bus) && pci.attach(bus);
+    for (Device* const device : std::initializer_list<Device*>{
+             &ioapic, &apic_page, &rtc, &power, &serial, &exit_port, &mark_port, &debug_port,
+             &post_port, &reset_port, &doorbell})
+        complete = bus.attach(*device) && complete;
+}
+
+u64 PcDevices::next_event() const {
+    return std::min({pit.next_event(), rtc.next_event(), power.next_event(), serial.next_event()});
+}
+
+void PcDevices::advance(u64 now) {
+    pit.advance(now);
+    rtc.advance(now);
+    power.advance(now);
+    serial.advance(now);
+}
+
+}  // namespace postern::platform

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// The devices and interrupt controllers of a whole PC, wired: what software on the bare
+// processors finds.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cpu/cpu.h"
+#include "platform/bus.h"
+#include "platform/device/acpi_pm.h"
+#include "platform/device/apic_network.h"
+#include "platform/device/doorbell.h"
+#include "platform/device/interrupt_router.h"
+#include "platform/device/ioapic.h"
+#include "platform/device/local_apic.h"
+#include "platform/device/pci.h"
+#include "platform/device/pic.h"
+#include "platform/device/pit.h"
+#include "platform/device/ports.h"
+#include "platform/device/rtc.h"
+#include "platform/device/serial.h"
+#include "platform/layout.h"
+
+namespace postern::platform {
+
+/// What a PC's devices are connected to. All must outlive them.
+struct PcSurroundings {
+    const Clock& clock;
+    Bus& bus;
+    Sink& serial;
+    Sink& debug;
+    MarkPort::Observer on_mark;
+};
+
+class PcDevices {
+public:
+    /// Gives each processor its local APIC; the first one's is as firmware leaves it.
+    PcDevices(const PcSurroundings& surroundings, const Layout& layout,
+              std::span<cpu::Cpu* const> processors);
+    PcDevices(const PcDevices&) = delete;
+    PcDevices& operator=(const PcDevices&) = delete;
+
+    /// Processor n runs now: its local APIC is what the bus shows.
+    void select(unsigned n) { apic_page.select(*local_apics[n]); }
+
+    /// Without the local APICs' timers, for which their processors ask.
+    [[nodiscard]] u64 next_event() const;
+    void advance(u64 now);
+
+    ApicNetwork network;
+    Pic pic;
+    IoApic ioapic{network};
+    InterruptRouter router{pic, ioapic};
+    std::vector<std::unique_ptr<LocalApic>> local_apics;
+    ApicPage apic_page;
+    Pit pit;
+    Rtc rtc;
+    AcpiPm power;
+    PciHost pci;
+    Serial serial;
+    ExitPort exit_port;
+    MarkPort mark_port;
+    DebugPort debug_port;
+    PostPort post_port;
+    ResetPort reset_port;
+    Doorbell doorbell;
+    bool complete = true;  // false: two of them claim the same range
+};
+
+}  // namespace postern::platform
