@@ -26,12 +26,17 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--bare", false},         PlannedOption{"--sgx-seed", true},
-    PlannedOption{"--drive", true},         PlannedOption{"--save", true},
-    PlannedOption{"--save-at", true},       PlannedOption{"--load", true},
-    PlannedOption{"--trace", true},         PlannedOption{"--gdb", true},
-    PlannedOption{"--log", true},           PlannedOption{"--interrupt-enclave", true},
-    PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
+    PlannedOption{"--sgx-seed", true},
+    PlannedOption{"--drive", true},
+    PlannedOption{"--save", true},
+    PlannedOption{"--save-at", true},
+    PlannedOption{"--load", true},
+    PlannedOption{"--trace", true},
+    PlannedOption{"--gdb", true},
+    PlannedOption{"--log", true},
+    PlannedOption{"--interrupt-enclave", true},
+    PlannedOption{"--sgx-conflict", true},
+    PlannedOption{"--sgx-provision", false},
     PlannedOption{"--test-devices", false},
 };
 
@@ -70,7 +75,7 @@ private:
     void add_run() {
         RunOptions& o = run_options;
         run = app.add_subcommand("run", "Run a kernel as a guest");
-        run->add_option("--kernel", o.kernel, "ELF64 executable");
+        run->add_option("--kernel", o.kernel, "bzImage or ELF64 executable");
         run->add_option("--initrd", o.initrd, "A file the kernel finds as a module");
         run->add_option("--append", o.append, "The kernel's command line");
         run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
@@ -78,7 +83,10 @@ private:
         run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
         run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature]")->capture_default_str();
         run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
-        run->add_option("--boot", o.boot, "auto or elf")->capture_default_str();
+        run->add_option("--boot", o.boot, "auto, elf, pvh, linux or decompress")
+            ->capture_default_str();
+        run->add_flag("--bare", o.bare, "No hypervisor: the kernel runs on the bare processors");
+        run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");
         run->add_option("--enclave-fault", o.enclave_fault,
                         "What an enclave gets that touches a device: ud, gp or stop")
             ->capture_default_str();

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "app/bare.h"
 #include "app/report.h"
 #include "app/text.h"
 #include "host/guest.h"
@@ -19,7 +20,20 @@ namespace {
 using platform::error;
 using platform::Expected;
 
-/// Everything about a run that can be wrong, found right.
+/// What both ways of running need, found right.
+struct Common {
+    platform::BootWay boot = platform::BootWay::automatic;
+    unsigned processors = 1;
+    cpu::Model model;
+    platform::Layout layout;
+    cpu::Choices choices;
+    cpu::Engine engine;
+    platform::Kernel kernel;
+    host::Limits limits;
+    std::unique_ptr<platform::Sink> serial;
+};
+
+/// A hosted run.
 struct Plan {
     host::GuestConfig guest;
     host::Limits limits;
@@ -56,23 +70,45 @@ Expected<u64> parse_count(const std::string& text, const char* option, u64 most)
     return *number;
 }
 
-Expected<void> check_boot(const RunOptions& options) {
-    constexpr std::array known{"auto", "elf", "pvh", "multiboot", "linux", "decompress"};
-    for (const std::string_view name : known) {
-        if (options.boot != name) continue;
-        if (name == "auto" || name == "elf") return {};
-        return error("not implemented yet", fmt::format("--boot {}", name), "--boot elf");
-    }
-    return error(fmt::format("unknown way to boot \"{}\"", options.boot), "--boot", "auto or elf");
+struct BootName {
+    std::string_view name;
+    platform::BootWay way;
+};
+constexpr std::array boot_names{
+    BootName{"auto", platform::BootWay::automatic}, BootName{"elf", platform::BootWay::elf},
+    BootName{"pvh", platform::BootWay::pvh}, BootName{"linux", platform::BootWay::linux_kernel},
+    BootName{"decompress", platform::BootWay::decompress}};
+
+Expected<platform::BootWay> parse_boot(const std::string& word) {
+    for (const BootName& row : boot_names)
+        if (row.name == word) return row.way;
+    if (word == "multiboot") return error("not implemented yet", "--boot multiboot", "--boot elf");
+    return error(fmt::format("unknown way to boot \"{}\"", word), "--boot",
+                 "auto, elf, pvh, linux or decompress");
 }
 
-Expected<void> check_processors(const RunOptions& options) {
-    const auto count = parse_number(options.cpus);
-    if (!count || *count == 0 || *count > 64)
-        return error(fmt::format("\"{}\" is not a number of processors", options.cpus), "--cpus",
-                     "1");
-    if (*count != 1) return error("not implemented yet", "--cpus above 1", "1");
-    return {};
+Expected<unsigned> parse_processors(const std::string& word) {
+    const auto count = parse_number(word);
+    if (!count || *count == 0 || *count > cpu::processors_most)
+        return error(fmt::format("\"{}\" is not a number of processors", word), "--cpus",
+                     fmt::format("a number from 1 to {}", cpu::processors_most));
+    return static_cast<unsigned>(*count);
+}
+
+/// "no-chaining", "one-page": for tests that show that they change nothing.
+Expected<cpu::Engine> parse_engine(const std::string& words) {
+    cpu::Engine engine;
+    if (words.empty()) return engine;
+    for (const std::string_view word : split(words, ',')) {
+        if (word == "no-chaining")
+            engine.unchained = true;
+        else if (word == "one-page")
+            engine.one_code_page = true;
+        else
+            return error(fmt::format("unknown engine setting \"{}\"", word), "--engine",
+                         "no-chaining or one-page");
+    }
+    return engine;
 }
 
 Expected<hv::EnclaveFault> parse_enclave_fault(const std::string& word) {
@@ -100,11 +136,12 @@ Expected<platform::Layout> parse_layout(const RunOptions& options) {
 
 Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform::Layout& layout) {
     if (options.kernel.empty())
-        return error("no kernel is given", "--kernel", "an ELF64 executable");
+        return error("no kernel is given", "--kernel", "a bzImage or an ELF64 executable");
     platform::Kernel kernel;
     kernel.name = options.kernel;
     kernel.command_line = options.append;
-    auto file = platform::read_file(options.kernel, layout.ram_size(), "an ELF64 executable");
+    auto file =
+        platform::read_file(options.kernel, layout.ram_size(), "a bzImage or an ELF64 executable");
     if (!file) return std::unexpected{file.error()};
     kernel.file = std::move(*file);
     if (options.initrd.empty()) return kernel;
@@ -121,38 +158,87 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform
             name.error()                \
         }
 
-Expected<std::unique_ptr<Plan>> plan(const RunOptions& options, Terminal terminal) {
-    auto made = std::make_unique<Plan>();
-    EXPECT(boot, check_boot(options));
-    EXPECT(processors, check_processors(options));
+Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
+    Common made;
+    EXPECT(boot, parse_boot(options.boot));
+    EXPECT(processors, parse_processors(options.cpus));
     EXPECT(model, parse_model(options.cpu));
     EXPECT(layout, parse_layout(options));
+    EXPECT(choices, parse_choices(options.choices));
+    EXPECT(engine, parse_engine(options.engine));
+    EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
+    EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
+    EXPECT(kernel, read_kernel(options, *layout));
+    EXPECT(serial, open_serial(options.serial, terminal));
+    made.boot = *boot;
+    made.processors = *processors;
+    made.model = *model;
+    made.layout = *layout;
+    made.choices = *choices;
+    made.engine = *engine;
+    made.kernel = std::move(*kernel);
+    made.limits = {*instructions, *seconds * 1000};
+    made.serial = std::move(*serial);
+    return made;
+}
+
+/// What a hosted guest cannot have yet.
+Expected<void> check_hosted(const RunOptions& options, const Common& common) {
+    if (common.processors != 1)
+        return error("not implemented yet without --bare", "--cpus above 1", "1");
+    using enum platform::BootWay;
+    if (common.boot != automatic && common.boot != elf)
+        return error("not implemented yet without --bare", fmt::format("--boot {}", options.boot),
+                     "--boot elf");
+    return {};
+}
+
+Expected<std::unique_ptr<Plan>> plan_hosted(const RunOptions& options, Common& common) {
+    auto made = std::make_unique<Plan>();
+    EXPECT(allowed, check_hosted(options, common));
     EXPECT(fault, parse_enclave_fault(options.enclave_fault));
     if (!options.without.empty()) {
         EXPECT(without, parse_protections(options.without));
         for (const hv::Protection protection : *without)
             made->guest.protections.set(protection, false);
     }
-    EXPECT(choices, parse_choices(options.choices));
-    EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
-    EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
-    EXPECT(kernel, read_kernel(options, *layout));
-    EXPECT(serial, open_serial(options.serial, terminal));
-    made->model = *model;
-    made->guest.layout = *layout;
+    made->model = common.model;
+    made->guest.layout = common.layout;
     made->guest.model = &made->model;
-    made->guest.kernel = std::move(*kernel);
+    made->guest.kernel = std::move(common.kernel);
     made->guest.enclave_fault = *fault;
-    made->guest.choices = *choices;
-    made->limits = {*instructions, *seconds * 1000};
-    made->serial = std::move(*serial);
+    made->guest.choices = common.choices;
+    made->limits = common.limits;
+    made->serial = std::move(common.serial);
+    return made;
+}
+
+BarePlan plan_bare(const RunOptions& options, Common& common) {
+    BarePlan made;
+    made.model = common.model;
+    made.computer.layout = common.layout;
+    made.computer.processors = common.processors;
+    made.computer.kernel = std::move(common.kernel);
+    made.computer.boot = common.boot;
+    made.computer.choices = common.choices;
+    made.computer.engine = common.engine;
+    made.serial = std::move(common.serial);
+    made.instructions = common.limits.instructions;
+    made.milliseconds = common.limits.milliseconds;
+    made.stats = options.stats;
     return made;
 }
 
 }  // namespace
 
 int run_command(const RunOptions& options, Terminal terminal) {
-    auto planned = plan(options, terminal);
+    auto common = plan_common(options, terminal);
+    if (!common) return refuse(terminal, common.error());
+    if (options.bare) {
+        BarePlan bare = plan_bare(options, *common);
+        return run_bare(bare, terminal);
+    }
+    auto planned = plan_hosted(options, *common);
     if (!planned) return refuse(terminal, planned.error());
     Plan& ready = **planned;
     Reporter reporter{terminal.err};

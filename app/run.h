@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `postern run`: one kernel as a hosted guest.
+// `postern run`: one kernel, as a hosted guest or bare.
 #pragma once
 
 #include <optional>
@@ -26,6 +26,8 @@ struct RunOptions {
     std::vector<std::string> choices;
     std::string max_instructions;
     std::string timeout;
+    std::string engine;
+    bool bare = false;
     bool stats = false;
 };
 

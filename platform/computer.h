@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole PC on which software runs straight on the processors (way "bare"): processors that take
-// turns under one clock, devices, interrupt controllers, and the loop that runs them to the end.
+// turns under one clock, devices, interrupt controllers.
+//
+// One clock counts the instructions of all processors. A turn is of at most 10,000 instructions,
+// in a fixed order; it ends early when the processor waits (HLT, MWAIT), pauses, or when another
+// one's timer or a device is due. When all wait, time goes on to the next event at once.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/run.h"
 #include "cpu/system.h"
-#include "platform/boot/start.h"
-#include "platform/devices.h"
+#include "platform/boot/boot.h"
 #include "platform/machine.h"
+#include "platform/pc_devices.h"
 
 namespace postern::platform {
-
-enum class BootWay : u8 { automatic, elf, pvh, linux, decompress };
 
 struct ComputerConfig {
     Layout layout;
@@ -24,6 +28,7 @@ struct ComputerConfig {
     Kernel kernel;
     BootWay boot = BootWay::automatic;
     cpu::Choices choices;
+    cpu::Engine engine;
 };
 
 /// What its output goes to. All must outlive the computer.
@@ -55,29 +60,70 @@ struct ComputerOutcome {
 
 class Computer final : public Clock {
 public:
+    static constexpr u64 longest_turn = 10'000;
+    static constexpr u64 never = ~u64{0};
+
+    /// Whose turn it is, and until when: a turn may be cut in two by whoever calls run_until().
+    struct State {
+        u64 now = 0;
+        u64 turn_end = 0;
+        u32 turn = 0;
+        u32 reserved = 0;
+    };
+    static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+
+    /// Power on; the kernel is in memory and about to run.
     static Expected<std::unique_ptr<Computer>> create(ComputerConfig config,
                                                       ComputerSurroundings surroundings);
     Computer(const Computer&) = delete;
     Computer& operator=(const Computer&) = delete;
-    ~Computer();
 
     /// Runs until absolute time `until` at the latest, exactly to the instruction.
     ComputerOutcome run_until(u64 until);
     /// One instruction of one processor, the others standing still (the debugger's step).
     ComputerOutcome step(unsigned processor);
     /// From another thread or a signal handler: run_until() comes back soon.
-    void interrupt() { interrupted_ = true; }
+    void interrupt();
 
     [[nodiscard]] u64 now() const override;
-    [[nodiscard]] unsigned processor_count() const;
-    [[nodiscard]] cpu::Cpu& processor(unsigned n);
+    [[nodiscard]] unsigned processor_count() const { return machine_->system().processor_count; }
+    [[nodiscard]] cpu::Cpu& processor(unsigned n) { return machine_->processor(n); }
     [[nodiscard]] Machine& machine() { return *machine_; }
+    [[nodiscard]] PcDevices& devices() { return *devices_; }
+    [[nodiscard]] State state() const { return state_; }
+    void restore(const State& state) { state_ = state; }
 
 private:
-    Computer() = default;
+    /// The bus as the processors see it: after a write that brings a device's next event nearer,
+    /// the running processor comes back in time for it.
+    class WatchedBus final : public cpu::Bus {
+    public:
+        explicit WatchedBus(Computer& computer) : computer_{&computer} {}
+        u64 read(Hpa address, unsigned size) override;
+        void write(Hpa address, unsigned size, u64 value) override;
+        u32 in(u16 port, unsigned size) override;
+        void out(u16 port, unsigned size, u32 value) override;
+        [[nodiscard]] bool stop_requested() const override;
+
+    private:
+        Computer* computer_;
+    };
+
+    Computer() : watched_bus_{*this} {}
+    Expected<void> build(ComputerConfig& config, const ComputerSurroundings& surroundings);
+    void after_write();
+    [[nodiscard]] bool find_turn();
+    [[nodiscard]] u64 next_wake() const;
+    ComputerOutcome run_turn(u64 until);
+    [[nodiscard]] ComputerOutcome stopped() const;
 
     std::unique_ptr<Machine> machine_;
-    volatile bool interrupted_ = false;
+    std::unique_ptr<PcDevices> devices_;
+    WatchedBus watched_bus_;
+    State state_;
+    cpu::Cpu* running_ = nullptr;
+    u64 running_until_ = 0;
+    std::atomic<bool> interrupted_ = false;
 };
 
 }  // namespace postern::platform

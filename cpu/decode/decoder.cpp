@@ -263,12 +263,27 @@ Decode decode_bytes(const u8* bytes, unsigned count, Decoded& d) {
     return Decode::undefined;
 }
 
-void fill(Cpu& c, Decode outcome, const Decoded& d, Insn& i) {
+/// Without the feature the prefix of TZCNT and LZCNT is ignored: BSF and BSR. SDM 2B, "LZCNT",
+/// SDM 2D, "TZCNT".
+void undo_unknown_prefix(const Cpu& c, Decoded& d) {
+    ZydisDecodedInstruction& i = d.instruction;
+    if (c.system->model == nullptr) return;
+    if (i.mnemonic == ZYDIS_MNEMONIC_TZCNT && !has_feature(*c.system->model, Feature::bmi1))
+        i.mnemonic = ZYDIS_MNEMONIC_BSF;
+    else if (i.mnemonic == ZYDIS_MNEMONIC_LZCNT && !has_feature(*c.system->model, Feature::lzcnt))
+        i.mnemonic = ZYDIS_MNEMONIC_BSR;
+    else
+        return;
+    i.meta.isa_set = ZYDIS_ISA_SET_I386;
+}
+
+void fill(Cpu& c, Decode outcome, Decoded& d, Insn& i) {
     i.run = outcome == Decode::too_long ? too_long : undefined_instruction;
     if (outcome != Decode::ok) {
         i.length = 1;
         return;
     }
+    undo_unknown_prefix(c, d);
     i.length = d.instruction.length;
     i.form = form_of(d);
     if (take_memory_operand(d, i)) {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// A bare run from power-on to its end.
+#include "app/bare.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/format.h>
+
+namespace postern::app {
+
+namespace {
+
+using platform::Computer;
+using platform::ComputerOutcome;
+using platform::ComputerStop;
+
+/// How often the wall clock is looked at and output is flushed, in instructions.
+constexpr u64 watch_period = 20'000'000;
+
+enum class Limit : u8 { none, instructions, time };
+
+struct End {
+    ComputerOutcome outcome;
+    Limit limit = Limit::none;
+};
+
+End run_to_end(Computer& computer, const BarePlan& plan) {
+    using Clock = std::chrono::steady_clock;
+    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
+    const u64 last = plan.instructions != 0 ? plan.instructions : Computer::never;
+    for (;;) {
+        const u64 until = std::min(last, computer.now() + watch_period);
+        const ComputerOutcome outcome = computer.run_until(until);
+        plan.serial->flush();
+        if (outcome.stop != ComputerStop::time) return {outcome};
+        if (computer.now() >= last) return {outcome, Limit::instructions};
+        if (plan.milliseconds != 0 && Clock::now() >= deadline) return {outcome, Limit::time};
+    }
+}
+
+int exit_status(const End& end) {
+    if (end.limit != Limit::none) return 124;
+    switch (end.outcome.stop) {
+        case ComputerStop::power_off:
+        case ComputerStop::reset: return 0;
+        case ComputerStop::exit_port: return platform::ExitPort::status(end.outcome.value);
+        default: return 4;
+    }
+}
+
+/// Nothing is said of an end that the guest chose.
+std::string ending_text(const End& end) {
+    if (end.limit == Limit::instructions) return "the limit of --max-instructions was reached";
+    if (end.limit == Limit::time) return "the limit of --timeout was reached";
+    const unsigned n = end.outcome.processor;
+    switch (end.outcome.stop) {
+        case ComputerStop::shutdown: return fmt::format("triple fault on processor {}", n);
+        case ComputerStop::halted: return "every processor waits, and nothing will wake one";
+        case ComputerStop::unimplemented:
+            return fmt::format("not implemented: {} (processor {})", end.outcome.what, n);
+        case ComputerStop::interrupted: return "interrupted";
+        default: return {};
+    }
+}
+
+void report(Computer& computer, const End& end, const BarePlan& plan, Terminal terminal) {
+    const std::string text = ending_text(end);
+    if (!text.empty()) {
+        const cpu::Cpu& c = computer.processor(end.outcome.processor);
+        terminal.err << fmt::format("postern: {}, at {:#x} after {} instructions\n", text, c.rip,
+                                    computer.now());
+    }
+    if (plan.stats)
+        terminal.err << fmt::format("{} instructions and idle nanoseconds\n", computer.now());
+}
+
+}  // namespace
+
+int run_bare(BarePlan& plan, Terminal terminal) {
+    StreamSink debug{terminal.err};
+    plan.computer.model = &plan.model;
+    auto computer = Computer::create(std::move(plan.computer), {*plan.serial, debug, {}});
+    if (!computer) return refuse(terminal, computer.error());
+    const End end = run_to_end(**computer, plan);
+    plan.serial->flush();
+    report(**computer, end, plan, terminal);
+    return exit_status(end);
+}
+
+}  // namespace postern::app

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// `postern run --bare`: a kernel straight on the software processors, no hypervisor below it.
+#pragma once
+
+#include <memory>
+
+#include "app/options.h"
+#include "cpu/model.h"
+#include "platform/computer.h"
+
+namespace postern::app {
+
+/// Everything about a bare run, checked.
+struct BarePlan {
+    platform::ComputerConfig computer;
+    cpu::Model model;
+    std::unique_ptr<platform::Sink> serial;
+    u64 instructions = 0;  // 0: no limit
+    u64 milliseconds = 0;  // likewise
+    bool stats = false;
+};
+
+/// The program's exit status.
+int run_bare(BarePlan& plan, Terminal terminal);
+
+}  // namespace postern::app

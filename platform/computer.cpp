@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns, and the time between them.
+#include "platform/computer.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "cpu/event/event.h"
+#include "platform/boot/apply_start.h"
+#include "platform/firmware/acpi.h"
+#include "platform/firmware/memory_types.h"
+
+namespace postern::platform {
+
+namespace {
+
+/// The processor's clock stands at the machine's time.
+void set_clock(cpu::Cpu& c, u64 now) {
+    c.horizon = now;
+    c.budget = 0;
+}
+
+/// When an idle processor's own timer will go off.
+u64 own_event(const cpu::Cpu& c) { return cpu::next_event(c); }
+
+}  // namespace
+
+Expected<std::unique_ptr<Computer>> Computer::create(ComputerConfig config,
+                                                     ComputerSurroundings surroundings) {
+    std::unique_ptr<Computer> computer{new Computer};
+    if (auto built = computer->build(config, surroundings); !built)
+        return std::unexpected{built.error()};
+    return computer;
+}
+
+Expected<void> Computer::build(ComputerConfig& config, const ComputerSurroundings& surroundings) {
+    auto machine = Machine::create(config.layout, config.model, config.processors);
+    if (!machine) return std::unexpected{machine.error()};
+    machine_ = std::move(*machine);
+    cpu::System& system = machine_->system();
+    system.choices = config.choices;
+    system.engine = config.engine;
+    system.idle_returns = true;
+    system.bus = &watched_bus_;
+    devices_ =
+        std::make_unique<PcDevices>(PcSurroundings{*this, machine_->bus(), surroundings.serial,
+                                                   surroundings.debug, surroundings.on_mark},
+                                    config.layout, machine_->processors());
+    if (!devices_->complete)
+        return error("two devices claim the same addresses", "--memory", "another size");
+    const GuestRam ram{machine_->ram(), config.layout};
+    const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
+    std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
+    const auto start = load_kernel(config.boot, config.kernel, ram,
+                                   {.rsdp = tables.base, .memory = memory_map(config.layout)});
+    if (!start) return std::unexpected{start.error()};
+    for (cpu::Cpu* c : machine_->processors()) set_memory_types(*c);
+    apply_start(processor(0), *start);
+    return {};
+}
+
+u64 Computer::now() const { return running_ != nullptr ? cpu::now(*running_) : state_.now; }
+
+void Computer::interrupt() {
+    interrupted_ = true;
+    if (cpu::Cpu* const running = running_) running->interrupt_run = true;
+}
+
+ComputerOutcome Computer::stopped() const {
+    const StopRequest request = machine_->bus().stop_request();
+    switch (request.kind) {
+        case StopKind::exit_port: return {ComputerStop::exit_port, state_.turn, request.value};
+        case StopKind::reset: return {ComputerStop::reset, state_.turn};
+        case StopKind::power_off: return {ComputerStop::power_off, state_.turn};
+        case StopKind::none: break;
+    }
+    return {};
+}
+
+/// The turn goes on, or to the next processor that has something to do; false: none has.
+bool Computer::find_turn() {
+    const unsigned count = processor_count();
+    if (state_.now < state_.turn_end) {
+        cpu::Cpu& c = processor(state_.turn);
+        set_clock(c, state_.now);
+        if (cpu::wakes(c)) return true;
+    }
+    for (unsigned n = 1; n <= count; ++n) {
+        const unsigned next = (state_.turn + n) % count;
+        cpu::Cpu& c = processor(next);
+        set_clock(c, state_.now);
+        if (!cpu::wakes(c)) continue;
+        state_.turn = next;
+        state_.turn_end = state_.now + longest_turn;
+        return true;
+    }
+    return false;
+}
+
+/// When something happens that no processor's turn brings about: a device, or the timer of a
+/// processor that waits.
+u64 Computer::next_wake() const {
+    u64 next = devices_->next_event();
+    for (const cpu::Cpu* c : machine_->processors()) {
+        if (c->event.activity == ActivityState::active) continue;
+        // What is due already and has not woken it is masked.
+        if (const u64 at = own_event(*c); at > state_.now) next = std::min(next, at);
+    }
+    return next;
+}
+
+void Computer::after_write() {
+    if (running_ != nullptr && devices_->next_event() < running_until_)
+        running_->interrupt_run = true;
+}
+
+ComputerOutcome Computer::run_turn(u64 until) {
+    cpu::Cpu& c = processor(state_.turn);
+    devices_->select(state_.turn);
+    const bool alone = processor_count() == 1;
+    const u64 end = std::min({until, next_wake(), alone ? never : state_.turn_end});
+    running_until_ = std::max(end, state_.now + 1);
+    c.interrupt_run = false;
+    c.turn_over = false;
+    running_ = &c;
+    const cpu::RunOutcome outcome = cpu::run(c, running_until_);
+    running_ = nullptr;
+    state_.now = cpu::now(c);
+    if (c.turn_over || outcome == cpu::RunOutcome::halted) state_.turn_end = state_.now;
+    switch (outcome) {
+        case cpu::RunOutcome::time:
+        case cpu::RunOutcome::vm_exit:
+        case cpu::RunOutcome::halted: return {};
+        case cpu::RunOutcome::stop_requested: return stopped();
+        case cpu::RunOutcome::shutdown: return {ComputerStop::shutdown, state_.turn};
+        case cpu::RunOutcome::unimplemented:
+            return {ComputerStop::unimplemented, state_.turn, 0, c.pending.what};
+    }
+    return {};
+}
+
+ComputerOutcome Computer::run_until(u64 until) {
+    for (;;) {
+        devices_->advance(state_.now);
+        if (machine_->bus().stop_requested()) return stopped();
+        if (interrupted_.exchange(false)) return {ComputerStop::interrupted, state_.turn};
+        if (state_.now >= until) return {ComputerStop::time, state_.turn};
+        if (find_turn()) {
+            const ComputerOutcome outcome = run_turn(until);
+            if (outcome.stop != ComputerStop::time) return outcome;
+            continue;
+        }
+        const u64 next = next_wake();
+        if (next == never) return {ComputerStop::halted, state_.turn};
+        state_.now = std::max(state_.now, std::min(next, until));
+    }
+}
+
+ComputerOutcome Computer::step(unsigned n) {
+    devices_->advance(state_.now);
+    const State before = state_;
+    state_.turn = n;
+    state_.turn_end = state_.now + 1;
+    set_clock(processor(n), state_.now);
+    const ComputerOutcome outcome = run_turn(state_.now + 1);
+    if (before.turn != n) {
+        state_.turn = before.turn;
+        state_.turn_end = before.turn_end;
+    }
+    return outcome;
+}
+
+u64 Computer::WatchedBus::read(Hpa address, unsigned size) {
+    return computer_->machine_->bus().read(address, size);
+}
+void Computer::WatchedBus::write(Hpa address, unsigned size, u64 value) {
+    computer_->machine_->bus().write(address, size, value);
+    computer_->after_write();
+}
+u32 Computer::WatchedBus::in(u16 port, unsigned size) {
+    const u32 value = computer_->machine_->bus().in(port, size);
+    computer_->after_write();  // reads of some ports start something, too
+    return value;
+}
+void Computer::WatchedBus::out(u16 port, unsigned size, u32 value) {
+    computer_->machine_->bus().out(port, size, value);
+    computer_->after_write();
+}
+bool Computer::WatchedBus::stop_requested() const {
+    return computer_->machine_->bus().stop_requested();
+}
+
+}  // namespace postern::platform
