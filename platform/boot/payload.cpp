@@ -31,21 +31,7 @@ using Unpack = Outcome (*)(std::span<const u8> in, std::span<u8> out);
 /// More than the largest dictionary that the kernel's build has ever used, 128 MiB.
 constexpr u64 xz_memory_most = 256 * mib;
 
-Outcome unpack_xz(std::span<const u8> in, std::span<u8> out) {
-    u64 memory = xz_memory_most;
-    size_t read = 0;
-    size_t written = 0;
-    switch (lzma_stream_buffer_decode(&memory, 0, nullptr, in.data(), &read, in.size(), out.data(),
-                                      &written, out.size())) {
-        case LZMA_OK: return {Ending::complete, written};
-        case LZMA_BUF_ERROR: return {Ending::too_large};
-        default: return {Ending::broken};
-    }
-}
-
-Outcome unpack_lzma(std::span<const u8> in, std::span<u8> out) {
-    lzma_stream stream = LZMA_STREAM_INIT;
-    if (lzma_alone_decoder(&stream, xz_memory_most) != LZMA_OK) return {Ending::broken};
+Outcome run_lzma(lzma_stream& stream, std::span<const u8> in, std::span<u8> out) {
     stream.next_in = in.data();
     stream.avail_in = in.size();
     stream.next_out = out.data();
@@ -56,6 +42,18 @@ Outcome unpack_lzma(std::span<const u8> in, std::span<u8> out) {
     lzma_end(&stream);
     if (status == LZMA_STREAM_END) return {Ending::complete, written};
     return {full ? Ending::too_large : Ending::broken};
+}
+
+Outcome unpack_xz(std::span<const u8> in, std::span<u8> out) {
+    lzma_stream stream = LZMA_STREAM_INIT;
+    if (lzma_stream_decoder(&stream, xz_memory_most, 0) != LZMA_OK) return {Ending::broken};
+    return run_lzma(stream, in, out);
+}
+
+Outcome unpack_lzma(std::span<const u8> in, std::span<u8> out) {
+    lzma_stream stream = LZMA_STREAM_INIT;
+    if (lzma_alone_decoder(&stream, xz_memory_most) != LZMA_OK) return {Ending::broken};
+    return run_lzma(stream, in, out);
 }
 
 Outcome unpack_gzip(std::span<const u8> in, std::span<u8> out) {
