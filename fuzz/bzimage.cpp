@@ -109,6 +109,15 @@ Bytes packed(const Bytes& input) {
     return bytes;
 }
 
+/// Half of the inputs behind a note with a PVH entry in the segment, or just outside.
+Bytes behind_a_note(const Bytes& input) {
+    if (input[0] % 2 == 0) return input;
+    Bytes bytes =
+        behind({4, 0, 0, 0, 4, 0, 0, 0, 18, 0, 0, 0, 'X', 'e', 'n', 0, 0, 0, 0, 0}, input);
+    put<u32>(bytes, 16, static_cast<u32>(run_address + input.back() * 4));
+    return bytes;
+}
+
 /// A vmlinux with a segment where it is to run and one of notes, both from the input.
 Bytes kernel_of(const Bytes& input) {
     Bytes elf{0x7f, 'E', 'L', 'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 62, 0, 1, 0, 0, 0};
@@ -144,6 +153,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     load(image(behind({0x28, 0xb5, 0x2f, 0xfd}, input)));
     load(image(behind({0x02, 0x21, 0x4c, 0x18, static_cast<u8>(size - 4), 0, 0, 0}, input)));
     load(image(packed(input)));
-    load(image(packed(kernel_of(input))));
+    load(image(packed(kernel_of(behind_a_note(input)))));
     return 0;
 }

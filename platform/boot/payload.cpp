@@ -91,21 +91,21 @@ u32 word(std::span<const u8> bytes) {
 /// and no checksum; the unpacked size that the kernel's build appends serves as both.
 Outcome unpack_lz4(std::span<const u8> in, std::span<u8> out) {
     constexpr size_t block_most = 8 * mib;
+    const u32 announced = word(in.last(4));
     size_t written = 0;
     for (in = in.subspan(4); in.size() > 4;) {
         const u32 packed = word(in);
         in = in.subspan(4);
         if (packed == 0 || packed > in.size()) return {Ending::broken};
         const size_t room = std::min(block_most, out.size() - written);
-        if (room == 0) return {Ending::too_large};
         const int size = LZ4_decompress_safe(reinterpret_cast<const char*>(in.data()),
                                              reinterpret_cast<char*>(out.data() + written),
                                              static_cast<int>(packed), static_cast<int>(room));
-        if (size < 0) return {room < block_most ? Ending::too_large : Ending::broken};
+        if (size < 0) return {announced > out.size() ? Ending::too_large : Ending::broken};
         written += static_cast<size_t>(size);
         in = in.subspan(packed);
     }
-    if (in.size() != 4 || word(in) != written) return {Ending::broken};
+    if (in.size() != 4 || written != announced) return {Ending::broken};
     return {Ending::complete, written};
 }
 
