@@ -57,8 +57,15 @@ download() {
     [ -n "$file" ]
 }
 
+# The same for the kernel that the package $1 depends on.
+download_image() {
+    image=$(image_of "$1")
+    [ -n "$image" ] && download "$image"
+}
+
+# Calls $1 for the package $2, a second time with fresh package lists.
 get() {
-    download "$1" || { ask_archive && download "$1"; } || fail_with_log "cannot download $1"
+    "$1" "$2" || { ask_archive && "$1" "$2"; } || fail_with_log "cannot download $2"
 }
 
 # Takes the files matching $3 ... of the package $1 apart into the directory $2.
@@ -72,12 +79,9 @@ unpack() {
 }
 
 get_kernel() {
-    flavour=$1 meta=$2 to=$kernels/$1
+    meta=$2 to=$kernels/$1
     [ ! -s "$to/vmlinuz" ] || [ -n "$renew" ] || return 0
-    image=$(image_of "$meta")
-    [ -n "$image" ] || { ask_archive && image=$(image_of "$meta"); } || true
-    [ -n "$image" ] || fail "the archive has no $meta; it must be Debian 12's"
-    get "$image"
+    get download_image "$meta"
     unpack "$file" "$to.new" './boot/*'
     mv "$to.new"/boot/vmlinuz-* "$to.new/vmlinuz" || fail "$file holds no kernel"
     mv "$to.new"/boot/config-* "$to.new/config" || fail "$file holds no configuration"
@@ -90,7 +94,7 @@ get_kernel() {
 get_busybox() {
     to=$kernels/busybox
     [ ! -s "$to" ] || [ -n "$renew" ] || return 0
-    get busybox-static
+    get download busybox-static
     unpack "$file" "$to.new" ./bin/busybox
     mv "$to.new/bin/busybox" "$to" || fail "$file holds no busybox"
     rm -rf "$to.new"
