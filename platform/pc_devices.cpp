@@ -43,4 +43,32 @@ void PcDevices::advance(u64 now) {
     serial.advance(now);
 }
 
+PcDevices::State PcDevices::state() const {
+    State state{};
+    for (size_t n = 0; n < local_apics.size(); ++n) state.local_apics[n] = local_apics[n]->state();
+    state.ioapic = ioapic.state();
+    state.pit = pit.state();
+    state.rtc = rtc.state();
+    state.power = power.state();
+    state.serial = serial.state();
+    state.pci = pci.state();
+    state.post = post_port.last();
+    state.pic = pic.state();
+    state.reset = reset_port.control();
+    return state;
+}
+
+void PcDevices::restore(const State& state) {
+    for (size_t n = 0; n < local_apics.size(); ++n) local_apics[n]->restore(state.local_apics[n]);
+    ioapic.restore(state.ioapic);
+    pit.restore(state.pit);
+    rtc.restore(state.rtc);
+    power.restore(state.power);
+    serial.restore(state.serial);
+    pci.restore(state.pci);
+    post_port.restore(state.post);
+    pic.restore(state.pic);
+    reset_port.restore(state.reset);
+}
+
 }  // namespace postern::platform

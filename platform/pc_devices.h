@@ -3,8 +3,10 @@
 // processors finds.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/cpu.h"
@@ -36,6 +38,23 @@ struct PcSurroundings {
 
 class PcDevices {
 public:
+    /// What a snapshot saves of all of them. Of the doorbell nothing: it only records.
+    struct State {
+        std::array<LocalApic::State, cpu::processors_most> local_apics;
+        IoApic::State ioapic;
+        Pit::State pit;
+        Rtc::State rtc;
+        AcpiPm::State power;
+        Serial::State serial;
+        PciHost::State pci;
+        u32 post;
+        Pic::State pic;
+        u8 reset;
+        std::array<u8, 3> unused;
+    };
+    static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
+
     /// Gives each processor its local APIC; the first one's is as firmware leaves it.
     PcDevices(const PcSurroundings& surroundings, const Layout& layout,
               std::span<cpu::Cpu* const> processors);
@@ -48,6 +67,9 @@ public:
     /// Without the local APICs' timers, for which their processors ask.
     [[nodiscard]] u64 next_event() const;
     void advance(u64 now);
+
+    [[nodiscard]] State state() const;
+    void restore(const State& state);
 
     ApicNetwork network;
     Pic pic;

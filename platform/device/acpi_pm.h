@@ -26,8 +26,10 @@ public:
         u16 status = 0;
         u16 enable = 0;
         u16 control = 1;  // SCI_EN
+        u16 unused = 0;
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     AcpiPm(const Clock& clock, InterruptLines& lines, Bus& bus)
         : clock_{&clock}, lines_{&lines}, bus_{&bus} {}

@@ -48,7 +48,7 @@ void IoApic::serve_level(unsigned pin) {
 
 void IoApic::set_pin(unsigned pin, bool level) {
     if (pin >= pins) return;
-    const u32 mask = u32{1} << pin;
+    const u64 mask = u64{1} << pin;
     const bool rises = level && (state_.lines & mask) == 0;
     state_.lines = level ? state_.lines | mask : state_.lines & ~mask;
     const u64 entry = state_.entries[pin];

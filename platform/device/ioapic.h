@@ -19,11 +19,12 @@ public:
 
     struct State {
         std::array<u64, pins> entries{};  // redirection table
-        u32 lines = 0;                    // a bit for each pin that asks
+        u64 lines = 0;                    // a bit for each pin that asks
         u32 id = 0;
         u32 selected = 0;  // IOREGSEL
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// The network must outlive the I/O APIC, and hears of it here.
     explicit IoApic(ApicNetwork& network);

@@ -33,8 +33,11 @@ public:
         u32 logical_destination = 0;
         u32 destination_format = ~u32{0};
         u32 spurious = 0xff;
-        u32 error_status = 0;  // as the last write of ESR left it
-        u32 errors = 0;        // since then
+        u32 error_status = 0;        // as the last write of ESR left it
+        u32 errors = 0;              // since then
+        u32 external_level = 0;      // LINT0
+        u32 nmi_level = 0;           // LINT1
+        u32 external_requested = 0;  // by a message
         u64 interrupt_command = 0;
         u32 lvt_timer = 0x1'0000;
         u32 lvt_thermal = 0x1'0000;
@@ -44,13 +47,11 @@ public:
         u32 lvt_error = 0x1'0000;
         u32 initial_count = 0;
         u32 divide = 0;
-        u64 timer_due = never;      // absolute time at which the count reaches 0
-        u64 tsc_deadline = 0;       // as written; 0: disarmed
-        u8 external_level = 0;      // LINT0
-        u8 nmi_level = 0;           // LINT1
-        u8 external_requested = 0;  // by a message
+        u64 timer_due = never;  // absolute time at which the count reaches 0
+        u64 tsc_deadline = 0;   // as written; 0: disarmed
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// The processor gives the time and IA32_APIC_BASE, and must outlive the APIC.
     explicit LocalApic(cpu::Cpu& processor, ApicNetwork* network = nullptr);

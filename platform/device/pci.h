@@ -31,9 +31,10 @@ public:
 
     struct State {
         std::array<u8, config_size> config{};
-        u8 interrupt = 0;  // what the function asks for
+        u32 interrupt = 0;  // 1: the function asks for one
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     explicit PciFunction(const PciIdentity& identity);
     virtual ~PciFunction() = default;
@@ -91,6 +92,7 @@ public:
         PciFunction::State bridge;
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     explicit PciHost(InterruptLines& lines);
 

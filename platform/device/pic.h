@@ -33,6 +33,7 @@ public:
         u8 polled = 0;  // the next read is an acknowledgement
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     explicit InterruptChip(u8 level_capable) : level_capable_{level_capable} {}
 
@@ -80,6 +81,7 @@ public:
         InterruptChip::State second;
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// Hears the level of the first chip's INT output when it may have changed.
     class Output {

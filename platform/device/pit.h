@@ -34,8 +34,10 @@ public:
         u8 latched_bytes = 0;  // of `latched` still to be read
         u8 status = 0;
         u8 status_latched = 0;
+        std::array<u8, 4> unused{};
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     void write_control(u8 word);
     void write_count(u8 byte, u64 tick);
@@ -73,8 +75,10 @@ public:
         std::array<TimerChannel::State, 3> channels;
         u64 seen = 0;    // tick up to which the line has followed channel 0
         u8 speaker = 0;  // port 61H, bits 3 to 0
+        std::array<u8, 7> unused{};
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// Channel 0's output is high, as firmware's square wave leaves it; nothing counts.
     Pit(const Clock& clock, InterruptLines& lines);

@@ -61,6 +61,9 @@ public:
     u32 port_read(u16 offset, unsigned size) override;
     void port_write(u16 offset, unsigned size, u32 value) override;
 
+    [[nodiscard]] u32 last() const { return last_; }
+    void restore(u32 last) { last_ = last; }
+
 private:
     static constexpr PortRange range{port, 1};
     u32 last_ = 0;
@@ -74,6 +77,9 @@ public:
     [[nodiscard]] std::span<const PortRange> ports() const override { return {&range, 1}; }
     u32 port_read(u16 offset, unsigned size) override;
     void port_write(u16 offset, unsigned size, u32 value) override;
+
+    [[nodiscard]] u8 control() const { return control_; }
+    void restore(u8 control) { control_ = control; }
 
 private:
     static constexpr PortRange range{port, 1};

@@ -31,8 +31,10 @@ public:
         u8 index = 0;
         u8 flags = 0;  // register C without IRQF
         u8 held = 0;   // the divider is held in reset: second_zero means nothing
+        std::array<u8, 5> unused{};
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// `layout` is what the memory-size bytes tell.
     Rtc(const Clock& clock, InterruptLines& lines, const Layout& layout,

@@ -40,10 +40,12 @@ public:
         u8 fifo_first = 0;
         u8 fifo_count = 0;
         std::array<u8, fifo_size> fifo{};
-        u8 timed_out = 0;         // bytes have waited too long below the trigger level
+        u8 timed_out = 0;  // bytes have waited too long below the trigger level
+        std::array<u8, 3> unused{};
         u64 timeout_due = never;  // absolute time at which they will have
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     explicit Serial(Sink& sink, u16 base = com1) : sink_{&sink}, range_{base, 8} {}
     Serial(Sink& sink, const Wiring& wiring, u16 base = com1)
