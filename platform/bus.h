@@ -92,6 +92,18 @@ public:
     void request_stop(StopRequest request);
     [[nodiscard]] StopRequest stop_request() const { return stop_; }
 
+    struct State {
+        u32 stop_kind = 0;
+        u32 stop_value = 0;
+    };
+    [[nodiscard]] State state() const { return {static_cast<u32>(stop_.kind), stop_.value}; }
+    static bool plausible(const State& state) {
+        return state.stop_kind <= static_cast<u32>(StopKind::power_off);
+    }
+    void restore(const State& state) {
+        stop_ = {static_cast<StopKind>(state.stop_kind), state.stop_value};
+    }
+
     /// Every claimed range of physical addresses.
     [[nodiscard]] std::vector<MmioRange> mmio_ranges() const;
 

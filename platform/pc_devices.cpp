@@ -52,9 +52,9 @@ PcDevices::State PcDevices::state() const {
     state.power = power.state();
     state.serial = serial.state();
     state.pci = pci.state();
-    state.post = post_port.last();
+    state.post = post_port.state().last;
     state.pic = pic.state();
-    state.reset = reset_port.control();
+    state.reset = reset_port.state().control;
     return state;
 }
 
@@ -66,9 +66,9 @@ void PcDevices::restore(const State& state) {
     power.restore(state.power);
     serial.restore(state.serial);
     pci.restore(state.pci);
-    post_port.restore(state.post);
+    post_port.restore({state.post});
     pic.restore(state.pic);
-    reset_port.restore(state.reset);
+    reset_port.restore({state.reset});
 }
 
 }  // namespace postern::platform

@@ -15,16 +15,16 @@ void MarkPort::port_write(u16, unsigned, u32 value) {
 u32 DebugPort::port_read(u16, unsigned) { return port; }
 void DebugPort::port_write(u16, unsigned, u32 value) { sink_->put(static_cast<u8>(value)); }
 
-u32 PostPort::port_read(u16, unsigned) { return last_; }
-void PostPort::port_write(u16, unsigned, u32 value) { last_ = value; }
+u32 PostPort::port_read(u16, unsigned) { return state_.last; }
+void PostPort::port_write(u16, unsigned, u32 value) { state_.last = value; }
 
-u32 ResetPort::port_read(u16, unsigned) { return control_; }
+u32 ResetPort::port_read(u16, unsigned) { return state_.control; }
 
 void ResetPort::port_write(u16, unsigned, u32 value) {
     constexpr u8 reset = 4;
     const auto written = static_cast<u8>(value);
-    if ((written & ~control_ & reset) != 0) bus_->request_stop({StopKind::reset, 0});
-    control_ = written;
+    if ((written & ~state_.control & reset) != 0) bus_->request_stop({StopKind::reset, 0});
+    state_.control = written;
 }
 
 }  // namespace postern::platform

@@ -61,12 +61,15 @@ public:
     u32 port_read(u16 offset, unsigned size) override;
     void port_write(u16 offset, unsigned size, u32 value) override;
 
-    [[nodiscard]] u32 last() const { return last_; }
-    void restore(u32 last) { last_ = last; }
+    struct State {
+        u32 last = 0;
+    };
+    [[nodiscard]] const State& state() const { return state_; }
+    void restore(const State& state) { state_ = state; }
 
 private:
     static constexpr PortRange range{port, 1};
-    u32 last_ = 0;
+    State state_;
 };
 
 /// Port 0xcf9: the chipset's reset control; a write whose bit 2 rises resets the machine.
@@ -78,13 +81,16 @@ public:
     u32 port_read(u16 offset, unsigned size) override;
     void port_write(u16 offset, unsigned size, u32 value) override;
 
-    [[nodiscard]] u8 control() const { return control_; }
-    void restore(u8 control) { control_ = control; }
+    struct State {
+        u8 control = 0;
+    };
+    [[nodiscard]] const State& state() const { return state_; }
+    void restore(const State& state) { state_ = state; }
 
 private:
     static constexpr PortRange range{port, 1};
     Bus* bus_;
-    u8 control_ = 0;
+    State state_;
 };
 
 }  // namespace postern::platform

@@ -63,6 +63,9 @@ public:
 
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
+    static bool plausible(const State& state) {
+        return state.fifo_first < fifo_size && state.fifo_count <= fifo_size;
+    }
 
 private:
     [[nodiscard]] u8 read_register(u16 offset);
