@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cpu/debugger.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/event/event.h"
 #include "cpu/mmu/access.h"
@@ -48,7 +49,7 @@ Step run_block(Cpu& c, const Block& block) {
 void remember_way(Cpu& c, const Block& block) {
     Link* link = std::exchange(c.unresolved, nullptr);
     if ((block.mode & mode_single) != 0 || block.second_page != nullptr) return;
-    if (c.code_page == no_code_page || c.system->engine.unchained) return;
+    if (c.code_page == no_code_page || c.system->engine.unchained || records_branches(c)) return;
     const u64 page = reinterpret_cast<u64>(c.code_host);
     if (link != nullptr) *link = {block.entry, c.code_epoch, page};
     c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.mode_stamp, block.entry, page};
@@ -75,7 +76,9 @@ Step run_slice(Cpu& c) {
         if (c.code_epoch != epoch) c.unresolved = nullptr;
         c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
         remember_way(c, *block);
+        const u64 start = now(c);
         const Step step = run_block(c, *block);
+        if (records_branches(c)) record_block(c, *block, start, epoch, step);
         if (step != Step::lookup) return step;
     }
     return Step::stop;
@@ -89,6 +92,7 @@ bool must_return(const Cpu& c, Delivery delivery, RunOutcome& outcome) {
         case Delivery::vm_exit: outcome = RunOutcome::vm_exit; return c.vmx.hosted;
         case Delivery::shutdown: outcome = RunOutcome::shutdown; return true;
         case Delivery::unimplemented: outcome = RunOutcome::unimplemented; return true;
+        case Delivery::breakpoint: outcome = RunOutcome::breakpoint; return true;
     }
     return false;
 }
@@ -105,7 +109,9 @@ RunOutcome loop(Cpu& c, u64 until) {
     RunOutcome outcome = RunOutcome::time;
     for (;;) {
         c.recheck = false;
-        if (must_return(c, poll(c), outcome)) return outcome;
+        const Delivery delivery = poll(c);
+        debugger_boundary(c, delivery != Delivery::nothing);
+        if (must_return(c, delivery, outcome)) return outcome;
         if (c.system->bus != nullptr && c.system->bus->stop_requested())
             return RunOutcome::stop_requested;
         if (now(c) >= until || c.interrupt_run) return RunOutcome::time;
@@ -123,11 +129,13 @@ RunOutcome loop(Cpu& c, u64 until) {
         c.event.repeating = false;
         const Step step = run_slice(c);
         c.unresolved = nullptr;
+        const bool watched = debugger_met_watch(c, step != Step::fault);
         if (step == Step::fault) {
             if (must_return(c, take_pending(c), outcome)) return outcome;
         } else if (step_one) {
             after_step(c, trap_flag, blocking);
         }
+        if (watched) return RunOutcome::breakpoint;
     }
 }
 

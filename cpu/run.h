@@ -13,6 +13,7 @@ enum class RunOutcome : u8 {
     shutdown,        // triple fault in VMX root operation or outside VMX
     stop_requested,  // a device asked for it
     unimplemented,   // Cpu::pending.what names it
+    breakpoint,      // the debugger's: Debugger::hit
 };
 
 /// Runs until absolute time `until` at the latest, exactly to the instruction.

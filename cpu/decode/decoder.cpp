@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 
+#include "cpu/debugger.h"
 #include "cpu/decode/instruction_table.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/follow.h"
@@ -329,6 +330,7 @@ Result<> decode_block(Cpu& c, u32 mode, const u8* host, Draft& draft) {
     const unsigned to_page_end = static_cast<unsigned>(page_size) - d.page_offset;
     const unsigned limit = (mode & mode_single) != 0 ? 1 : block_max_instructions;
     while (draft.open && draft.count < limit && draft.bytes < to_page_end) {
+        if (draft.count != 0 && may_break_at(c, c.rip + draft.bytes)) break;
         const unsigned left = to_page_end - draft.bytes;
         const unsigned count = left < longest_instruction ? left : longest_instruction;
         const Decode outcome = decode_bytes(host + draft.bytes, count, d);
@@ -349,19 +351,21 @@ Result<> decode_block(Cpu& c, u32 mode, const u8* host, Draft& draft) {
 }
 
 Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
-    const unsigned extra = draft.open ? 2 : 1;
-    auto* insns = c.blocks->allocate<Insn>(draft.count + extra);
-    insns[0] = Insn{};
-    insns[0].run = enter_block;
-    insns[0].remaining = static_cast<u16>(draft.count);
+    const unsigned before = may_break_at(c, c.rip) ? 2 : 1;
+    auto* insns = c.blocks->allocate<Insn>(before + draft.count + (draft.open ? 1 : 0));
+    for (unsigned n = 0; n < before; ++n) {
+        insns[n] = Insn{};
+        insns[n].run = n == 0 ? enter_block : debugger_gate;
+        insns[n].remaining = static_cast<u16>(draft.count);
+    }
     for (unsigned n = 0; n < draft.count; ++n) {
-        insns[n + 1] = draft.insn[n];
-        insns[n + 1].remaining = static_cast<u16>(draft.count - n);
+        insns[before + n] = draft.insn[n];
+        insns[before + n].remaining = static_cast<u16>(draft.count - n);
     }
     if (draft.open) {
         auto* links = c.blocks->allocate<Links>(1);
         *links = {};
-        Insn& last = insns[draft.count + 1];
+        Insn& last = insns[before + draft.count];
         last = Insn{};
         const u64 end = reinterpret_cast<u64>(host) % page_size + draft.bytes;
         last.run = end >= page_size ? fall_through<true> : fall_through<false>;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The breakpoints of DR0 to DR3. While any is enabled every instruction runs alone (must_step()),
-// and pages with watched bytes stay out of the TLB, so that every access to them comes by the slow
-// path and is seen. While none is, all of this costs a compare at each boundary.
+// The breakpoints of DR0 to DR3, and with them the debugger's watched data. While any is enabled
+// every instruction runs alone (must_step()), and pages with watched bytes stay out of the TLB, so
+// that every access to them comes by the slow path and is seen. While none is, all of this costs a
+// compare at each boundary.
 #pragma once
 
 #include "base/address.h"
 #include "cpu/cpu.h"
+#include "cpu/debugger.h"
 
 namespace postern::cpu {
 
@@ -23,6 +25,8 @@ void note_access_to_watched(Cpu& c, Gva linear, u64 size, bool write);
 inline void note_access(Cpu& c, Gva linear, u64 size, bool write) {
     if (has_breakpoints(c)) [[unlikely]]
         note_access_to_watched(c, linear, size, write);
+    if (has_watches(c)) [[unlikely]]
+        note_access_for_debugger(c, linear, size, write);
 }
 
 /// Likewise IN, OUT, INS and OUTS.

@@ -29,6 +29,7 @@ enum class Delivery : u8 {
     vm_exit,        // the VM exit is complete; host state is loaded
     shutdown,       // triple fault outside VMX non-root operation
     unimplemented,  // Cpu::pending.what
+    breakpoint,     // the debugger's
 };
 
 /// Acts on Cpu::pending after an instruction failed: VM exit, or exception through the IDT
@@ -50,7 +51,7 @@ bool wakes(const Cpu& c);
 u64 next_event(const Cpu& c);
 
 /// True if the next instruction must run alone: an interrupt shadow, TF, RF, MTF or a breakpoint is
-/// in force.
+/// in force, or the debugger watches data.
 bool must_step(const Cpu& c);
 
 /// After the single instruction of must_step(): ends the shadow, makes traps pending.

@@ -15,6 +15,7 @@ enum class PendingKind : u8 {
     exception,      // deliver vector, error_code; address is CR2's for #PF, DR6 bits for #DB
     vm_exit,        // the instruction, or its access, causes a VM exit
     unimplemented,  // the model lacks what the guest asked for; `what` names it
+    debugger,       // nothing happened: the debugger has a breakpoint there
 };
 
 struct Pending {

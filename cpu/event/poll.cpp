@@ -2,6 +2,7 @@
 // Instruction boundaries: what happens there, in which order, and when to look again.
 #include <algorithm>
 
+#include "cpu/debugger.h"
 #include "cpu/event/breakpoint.h"
 #include "cpu/event/controls.h"
 #include "cpu/event/deliver.h"
@@ -251,7 +252,7 @@ u64 next_event(const Cpu& c) {
 
 bool must_step(const Cpu& c) {
     return shadowed(c) || c.flags.has(Rflag::tf) || c.flags.has(Rflag::rf) ||
-           wants_monitor_trap(c) || has_breakpoints(c);
+           wants_monitor_trap(c) || has_breakpoints(c) || has_watches(c);
 }
 
 void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_before) {

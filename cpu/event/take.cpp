@@ -48,6 +48,7 @@ Delivery take_pending(Cpu& c) {
         case PendingKind::unimplemented: return Delivery::unimplemented;
         case PendingKind::vm_exit: return take_exit(c);
         case PendingKind::exception: return happen(c, pending_event(c));
+        case PendingKind::debugger: return Delivery::breakpoint;
     }
     return Delivery::nothing;
 }

@@ -8,6 +8,7 @@
 
 #include "arch/exception.h"
 #include "arch/vmx/exit_qualification.h"
+#include "cpu/debugger.h"
 #include "cpu/decode/block_cache.h"
 #include "cpu/event/breakpoint.h"
 #include "cpu/event/event.h"
@@ -98,6 +99,7 @@ bool cached(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
 void remember(Cpu& c, Gva linear, Access access, Accessor as, u8* bytes, u32 flags) {
     if (is_watched_page(c, linear)) return;
     const u64 page = reinterpret_cast<u64>(bytes) & ~(page_size - 1);
+    if (is_watched_by_debugger(c, linear)) flags |= tlb_watched;
     tlb_of(c, as).insert(linear.raw(), page, tlb_found(access) | flags,
                          !withholds_writes(c, bytes));
 }
@@ -207,6 +209,7 @@ bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
     // In the TLB, but stores to it were withheld: perhaps not any more.
     if (place.bytes == nullptr || access != Access::write) return false;
     if (withholds_writes(c, place.bytes) || is_watched_page(c, linear)) return false;
+    if (is_watched_by_debugger(c, linear)) return false;
     c.tlb->set_tags(Tlb::slot_of(linear.raw()), true);
     return true;
 }

@@ -28,7 +28,8 @@ enum TlbFlag : u8 {
     tlb_writes = 2,
     tlb_executes = 4,
     tlb_global = 8,
-    tlb_large = 16
+    tlb_large = 16,
+    tlb_watched = 32  // by the debugger: no data tag is ever there
 };
 
 struct TlbInfo {
@@ -111,9 +112,10 @@ struct Tlb {
     void set_tags(unsigned slot, bool fast_writes) {
         const TlbInfo& i = info[slot];
         const u64 none = tlb_no_tag(slot);
+        const bool fast = (i.flags & tlb_watched) == 0;
         TlbEntry& e = entry[slot];
-        e.read = (i.flags & tlb_reads) != 0 ? i.linear : none;
-        e.write = (i.flags & tlb_writes) != 0 && fast_writes ? i.linear : none;
+        e.read = (i.flags & tlb_reads) != 0 && fast ? i.linear : none;
+        e.write = (i.flags & tlb_writes) != 0 && fast_writes && fast ? i.linear : none;
         e.exec = (i.flags & tlb_executes) != 0 ? i.linear : none;
     }
 
