@@ -268,9 +268,12 @@ TEST_F(GdbSession, DetachesAndIsKilled) {
 
 TEST_F(GdbSession, NotImplementedIsASignalWithItsName) {
     finish();
-    start(std::array<u8, 4>{0xc8, 0x10, 0, 0});  // ENTER
+    start(std::array<u8, 7>{0xb8, 0, 0, 0x20, 0, 0xff, 0xe0});  // mov eax, 2 MiB; jmp rax
+    const u64 device = local_apic_base | 0x83;
+    std::memcpy(target->machine().ram() + test::tables_base + 0x2008, &device, sizeof device);
     const std::string told = ask("c");
-    EXPECT_EQ(bytes_of_hex(told.substr(1)), "postern: not implemented: enter\n");
+    EXPECT_EQ(bytes_of_hex(told.substr(1)),
+              "postern: not implemented: instruction fetch from a device\n");
     EXPECT_EQ(client->next(), "T06thread:1;");
 }
 
