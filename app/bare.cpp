@@ -18,28 +18,34 @@ using platform::ComputerStop;
 /// How often the wall clock is looked at and output is flushed, in instructions.
 constexpr u64 watch_period = 20'000'000;
 
-enum class Limit : u8 { none, instructions, time };
+enum class Limit : u8 { none, instructions, time, save };
 
 struct End {
     ComputerOutcome outcome;
     Limit limit = Limit::none;
 };
 
-End run_to_end(Computer& computer, const BarePlan& plan) {
+/// `marked` becomes true, and the run is interrupted, when the guest writes to the mark port.
+End run_to_end(Computer& computer, const BarePlan& plan, const bool& marked) {
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
-    const u64 last = plan.instructions != 0 ? plan.instructions : Computer::never;
+    const u64 limit = plan.instructions != 0 ? plan.instructions : Computer::never;
+    const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Computer::never;
+    const u64 last = std::min(limit, save);
     for (;;) {
         const u64 until = std::min(last, computer.now() + watch_period);
         const ComputerOutcome outcome = computer.run_until(until);
         plan.serial->flush();
+        if (outcome.stop == ComputerStop::interrupted && marked) return {outcome, Limit::save};
         if (outcome.stop != ComputerStop::time) return {outcome};
+        if (computer.now() >= save) return {outcome, Limit::save};
         if (computer.now() >= last) return {outcome, Limit::instructions};
         if (plan.milliseconds != 0 && Clock::now() >= deadline) return {outcome, Limit::time};
     }
 }
 
 int exit_status(const End& end) {
+    if (end.limit == Limit::save) return 0;
     if (end.limit != Limit::none) return 124;
     switch (end.outcome.stop) {
         case ComputerStop::power_off:
@@ -72,7 +78,16 @@ void report(Computer& computer, const End& end, const BarePlan& plan, Terminal t
                                     computer.now());
     }
     if (plan.stats)
-        terminal.err << fmt::format("{} instructions and idle nanoseconds\n", computer.now());
+        terminal.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n",
+                                    computer.now(), state_digest(subject_of(computer)));
+}
+
+int save(Computer& computer, const BarePlan& plan, Terminal terminal) {
+    if (auto saved = save_snapshot(subject_of(computer), plan.save); !saved)
+        return refuse(terminal, saved.error());
+    terminal.err << fmt::format("postern: saved to {} after {} instructions\n", plan.save,
+                                computer.now());
+    return 0;
 }
 
 }  // namespace
@@ -80,11 +95,25 @@ void report(Computer& computer, const End& end, const BarePlan& plan, Terminal t
 int run_bare(BarePlan& plan, Terminal terminal) {
     StreamSink debug{terminal.err};
     plan.computer.model = &plan.model;
-    auto computer = Computer::create(std::move(plan.computer), {*plan.serial, debug, {}});
+    Computer* running = nullptr;
+    bool marked = false;
+    const bool save_at_mark = !plan.save.empty() && plan.save_at == 0;
+    const auto on_mark = [&](u32) {
+        if (!save_at_mark || marked) return;
+        marked = true;
+        running->interrupt();
+    };
+    auto computer = Computer::create(std::move(plan.computer), {*plan.serial, debug, on_mark});
     if (!computer) return refuse(terminal, computer.error());
-    const End end = run_to_end(**computer, plan);
+    running = computer->get();
+    if (!plan.load.empty())
+        if (auto loaded = load_snapshot(subject_of(*running), plan.load); !loaded)
+            return refuse(terminal, loaded.error());
+    const End end = run_to_end(*running, plan, marked);
     plan.serial->flush();
-    report(**computer, end, plan, terminal);
+    if (end.limit == Limit::save)
+        if (const int status = save(*running, plan, terminal); status != 0) return status;
+    report(*running, end, plan, terminal);
     return exit_status(end);
 }
 

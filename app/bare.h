@@ -18,6 +18,9 @@ struct BarePlan {
     u64 instructions = 0;  // 0: no limit
     u64 milliseconds = 0;  // likewise
     bool stats = false;
+    std::string save;  // a snapshot's file; empty: none is made
+    u64 save_at = 0;   // 0: at the first write to the mark port
+    std::string load;
 };
 
 /// The program's exit status.

@@ -26,17 +26,11 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--sgx-seed", true},
-    PlannedOption{"--drive", true},
-    PlannedOption{"--save", true},
-    PlannedOption{"--save-at", true},
-    PlannedOption{"--load", true},
-    PlannedOption{"--trace", true},
-    PlannedOption{"--gdb", true},
-    PlannedOption{"--log", true},
-    PlannedOption{"--interrupt-enclave", true},
-    PlannedOption{"--sgx-conflict", true},
-    PlannedOption{"--sgx-provision", false},
+    PlannedOption{"--sgx-seed", true},      PlannedOption{"--drive", true},
+
+    PlannedOption{"--trace", true},         PlannedOption{"--gdb", true},
+    PlannedOption{"--log", true},           PlannedOption{"--interrupt-enclave", true},
+    PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
     PlannedOption{"--test-devices", false},
 };
 
@@ -85,6 +79,10 @@ private:
         run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
         run->add_option("--boot", o.boot, "auto, elf, pvh, linux or decompress")
             ->capture_default_str();
+        run->add_option("--save", o.save, "Write a snapshot to this file and stop");
+        run->add_option("--save-at", o.save_at,
+                        "When: a count of instructions, or mark (the first write to port 0xf5)");
+        run->add_option("--load", o.load, "Go on from a snapshot");
         run->add_flag("--bare", o.bare, "No hypervisor: the kernel runs on the bare processors");
         run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");
         run->add_option("--enclave-fault", o.enclave_fault,

@@ -20,6 +20,8 @@ namespace {
 using platform::error;
 using platform::Expected;
 
+using Protections = std::remove_const_t<decltype(hv::all_protections)>;
+
 /// What both ways of running need, found right.
 struct Common {
     platform::BootWay boot = platform::BootWay::automatic;
@@ -31,6 +33,8 @@ struct Common {
     platform::Kernel kernel;
     host::Limits limits;
     std::unique_ptr<platform::Sink> serial;
+    hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
+    Protections protections = hv::all_protections;
 };
 
 /// A hosted run.
@@ -158,17 +162,44 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform
             name.error()                \
         }
 
+/// What a hosted guest cannot have yet.
+Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
+                            unsigned processors) {
+    constexpr const char* missing = "not implemented yet without --bare";
+    if (!options.save.empty() || !options.load.empty())
+        return error(missing, "--save and --load", "--bare");
+    if (processors != 1) return error(missing, "--cpus above 1", "1");
+    using enum platform::BootWay;
+    if (boot == automatic || boot == elf) return {};
+    return error(missing, fmt::format("--boot {}", options.boot), "--boot elf");
+}
+
+Expected<Protections> parse_without(const std::string& words) {
+    Protections protections = hv::all_protections;
+    if (words.empty()) return protections;
+    EXPECT(without, parse_protections(words));
+    for (const hv::Protection protection : *without) protections.set(protection, false);
+    return protections;
+}
+
 Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     Common made;
     EXPECT(boot, parse_boot(options.boot));
     EXPECT(processors, parse_processors(options.cpus));
+    if (!options.bare) {
+        EXPECT(allowed, check_hosted(options, *boot, *processors));
+    }
+    EXPECT(fault, parse_enclave_fault(options.enclave_fault));
+    EXPECT(protections, parse_without(options.without));
     EXPECT(model, parse_model(options.cpu));
     EXPECT(layout, parse_layout(options));
     EXPECT(choices, parse_choices(options.choices));
     EXPECT(engine, parse_engine(options.engine));
     EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
     EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
-    EXPECT(kernel, read_kernel(options, *layout));
+    platform::Kernel no_kernel;
+    EXPECT(kernel, options.load.empty() ? read_kernel(options, *layout)
+                                        : Expected<platform::Kernel>{no_kernel});
     EXPECT(serial, open_serial(options.serial, terminal));
     made.boot = *boot;
     made.processors = *processors;
@@ -179,41 +210,26 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     made.kernel = std::move(*kernel);
     made.limits = {*instructions, *seconds * 1000};
     made.serial = std::move(*serial);
+    made.enclave_fault = *fault;
+    made.protections = *protections;
     return made;
 }
 
-/// What a hosted guest cannot have yet.
-Expected<void> check_hosted(const RunOptions& options, const Common& common) {
-    if (common.processors != 1)
-        return error("not implemented yet without --bare", "--cpus above 1", "1");
-    using enum platform::BootWay;
-    if (common.boot != automatic && common.boot != elf)
-        return error("not implemented yet without --bare", fmt::format("--boot {}", options.boot),
-                     "--boot elf");
-    return {};
-}
-
-Expected<std::unique_ptr<Plan>> plan_hosted(const RunOptions& options, Common& common) {
+std::unique_ptr<Plan> plan_hosted(Common& common) {
     auto made = std::make_unique<Plan>();
-    EXPECT(allowed, check_hosted(options, common));
-    EXPECT(fault, parse_enclave_fault(options.enclave_fault));
-    if (!options.without.empty()) {
-        EXPECT(without, parse_protections(options.without));
-        for (const hv::Protection protection : *without)
-            made->guest.protections.set(protection, false);
-    }
+    made->guest.protections = common.protections;
     made->model = common.model;
     made->guest.layout = common.layout;
     made->guest.model = &made->model;
     made->guest.kernel = std::move(common.kernel);
-    made->guest.enclave_fault = *fault;
+    made->guest.enclave_fault = common.enclave_fault;
     made->guest.choices = common.choices;
     made->limits = common.limits;
     made->serial = std::move(common.serial);
     return made;
 }
 
-BarePlan plan_bare(const RunOptions& options, Common& common) {
+Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
     BarePlan made;
     made.model = common.model;
     made.computer.layout = common.layout;
@@ -226,6 +242,17 @@ BarePlan plan_bare(const RunOptions& options, Common& common) {
     made.instructions = common.limits.instructions;
     made.milliseconds = common.limits.milliseconds;
     made.stats = options.stats;
+    made.save = options.save;
+    made.load = options.load;
+    if (options.save.empty() && !options.save_at.empty())
+        return error("there is no file to save to", "--save-at", "--save FILE with it");
+    if (!options.save.empty() && options.save_at != "mark") {
+        EXPECT(count, parse_count(options.save_at, "--save-at", u64{1} << 60));
+        if (*count == 0)
+            return error("it is not said when to save", "--save",
+                         "--save-at COUNT or --save-at mark with it");
+        made.save_at = *count;
+    }
     return made;
 }
 
@@ -235,12 +262,11 @@ int run_command(const RunOptions& options, Terminal terminal) {
     auto common = plan_common(options, terminal);
     if (!common) return refuse(terminal, common.error());
     if (options.bare) {
-        BarePlan bare = plan_bare(options, *common);
-        return run_bare(bare, terminal);
+        auto bare = plan_bare(options, *common);
+        return bare ? run_bare(*bare, terminal) : refuse(terminal, bare.error());
     }
-    auto planned = plan_hosted(options, *common);
-    if (!planned) return refuse(terminal, planned.error());
-    Plan& ready = **planned;
+    const auto planned = plan_hosted(*common);
+    Plan& ready = *planned;
     Reporter reporter{terminal.err};
     StreamSink debug{terminal.err};
     auto guest = host::Guest::create(std::move(ready.guest), {*ready.serial, debug, reporter, {}});

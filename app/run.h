@@ -27,6 +27,9 @@ struct RunOptions {
     std::string max_instructions;
     std::string timeout;
     std::string engine;
+    std::string save;
+    std::string save_at;
+    std::string load;
     bool bare = false;
     bool stats = false;
 };

@@ -153,6 +153,7 @@ bool SoftwarePort::run_guest() {
             return false;
         case cpu::RunOutcome::shutdown: fail("the processor shut down"); return false;
         case cpu::RunOutcome::time:
+        case cpu::RunOutcome::breakpoint:
         case cpu::RunOutcome::stop_requested: break;
     }
     fail("the processor came back without a VM exit");

@@ -52,12 +52,21 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
     const GuestRam ram{machine_->ram(), config.layout};
     const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
+    for (cpu::Cpu* c : machine_->processors()) set_memory_types(*c);
+    if (config.kernel.file.empty()) return {};
     const auto start = load_kernel(config.boot, config.kernel, ram,
                                    {.rsdp = tables.base, .memory = memory_map(config.layout)});
     if (!start) return std::unexpected{start.error()};
-    for (cpu::Cpu* c : machine_->processors()) set_memory_types(*c);
     apply_start(processor(0), *start);
     return {};
+}
+
+SnapshotSubject subject_of(Computer& computer) {
+    SnapshotSubject s{&computer.machine().system(), {}};
+    s.parts.push_back(snapshot::part("bus", computer.machine().bus()));
+    s.parts.push_back(snapshot::part("devices", computer.devices()));
+    s.parts.push_back(snapshot::part("turns", computer));
+    return s;
 }
 
 u64 Computer::now() const { return running_ != nullptr ? cpu::now(*running_) : state_.now; }
@@ -134,6 +143,7 @@ ComputerOutcome Computer::run_turn(u64 until) {
         case cpu::RunOutcome::halted: return {};
         case cpu::RunOutcome::stop_requested: return stopped();
         case cpu::RunOutcome::shutdown: return {ComputerStop::shutdown, state_.turn};
+        case cpu::RunOutcome::breakpoint: return {ComputerStop::breakpoint, state_.turn};
         case cpu::RunOutcome::unimplemented:
             return {ComputerStop::unimplemented, state_.turn, 0, c.pending.what};
     }

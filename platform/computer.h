@@ -18,6 +18,7 @@
 #include "platform/boot/boot.h"
 #include "platform/machine.h"
 #include "platform/pc_devices.h"
+#include "platform/snapshot/snapshot.h"
 
 namespace postern::platform {
 
@@ -25,7 +26,7 @@ struct ComputerConfig {
     Layout layout;
     const cpu::Model* model = nullptr;  // must outlive the computer
     unsigned processors = 1;
-    Kernel kernel;
+    Kernel kernel;  // an empty file: none, a snapshot follows
     BootWay boot = BootWay::automatic;
     cpu::Choices choices;
     cpu::Engine engine;
@@ -92,6 +93,7 @@ public:
     [[nodiscard]] PcDevices& devices() { return *devices_; }
     [[nodiscard]] State state() const { return state_; }
     void restore(const State& state) { state_ = state; }
+    static bool plausible(const State& state) { return state.turn < cpu::processors_most; }
 
 private:
     /// The bus as the processors see it: after a write that brings a device's next event nearer,
@@ -125,5 +127,7 @@ private:
     u64 running_until_ = 0;
     std::atomic<bool> interrupted_ = false;
 };
+
+SnapshotSubject subject_of(Computer& computer);
 
 }  // namespace postern::platform

@@ -53,15 +53,23 @@ TEST(CommandLine, NoCommandOrAnUnknownOneIsRefused) {
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exec"}, "not implemented yet: exec: ");
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
-    expect_refused({"run", "--bare"}, "not implemented yet: --bare: ");
     expect_refused({"run", "--drive", "disk"}, "not implemented yet: --drive: ");
     expect_refused({"run", "--gdb", "1234"}, "not implemented yet: --gdb: ");
-    expect_refused({"run", "--boot", "linux"}, "not implemented yet: --boot linux: ");
-    expect_refused({"run", "--cpus", "2"}, "not implemented yet: --cpus above 1: 1");
+    expect_refused({"run", "--boot", "linux"},
+                   "not implemented yet without --bare: --boot linux: ");
+    expect_refused({"run", "--cpus", "2"}, "not implemented yet without --bare: --cpus above 1: 1");
+    expect_refused({"run", "--load", "x"}, "not implemented yet without --bare: --save and --load");
 }
 
 TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run"}, "no kernel is given: --kernel: ");
+    expect_refused({"run", "--bare"}, "no kernel is given: --kernel: ");
+    expect_refused({"run", "--bare", "--cpus", "65"}, "\"65\" is not a number of processors: ");
+    expect_refused({"run", "--bare", "--load", "none", "--save", "x"},
+                   "it is not said when to save: --save: ");
+    expect_refused({"run", "--bare", "--load", "none"}, "no such file: none: ");
+    expect_refused({"run", "--bare", "--load", "none", "--save-at", "5"},
+                   "there is no file to save to: --save-at: ");
     expect_refused({"run", "--memory", "lots"}, "\"lots\" is not a size: --memory: ");
     expect_refused({"run", "--memory", "1M"}, "1048576 bytes of memory: --memory: ");
     expect_refused({"run", "--memory", "999999G"}, "1073740750258176 bytes of memory: --memory: ");
