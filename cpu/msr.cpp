@@ -90,6 +90,8 @@ Result<> set_apic_base(Cpu& c, u32, u64 value) {
     if (extended && !has_feature(*c.system->model, Feature::x2apic)) return general_protection(c);
     if (before.has(ApicBase::x2apic_enable) && enabled && !extended) return general_protection(c);
     if (!before.has(ApicBase::global_enable) && extended) return general_protection(c);
+    if (enabled && align_down(value, page_size) != apic_base_reset_address)
+        return raise_unimplemented(c, "a local APIC that is moved");
     c.msr.apic_base = value;
     if (c.interrupts != nullptr) c.interrupts->base_written(before.to_raw());
     return Done{};

@@ -60,7 +60,6 @@ constexpr bool is_set(const LocalApic::Vectors& vectors, unsigned vector) {
 /// Bits of an entry of the local vector table that software sets. SDM 3A, "Local Vector Table".
 constexpr u32 lvt_writable(u32 index) {
     switch (index) {
-        case reg_lvt_timer: return 0x0007'00ff;
         case reg_lvt_lint0:
         case reg_lvt_lint1: return 0x0001'a7ff;
         case reg_lvt_error: return 0x0001'00ff;
@@ -255,55 +254,6 @@ void LocalApic::set_nmi(bool level) {
 u8 LocalApic::task_priority() const { return static_cast<u8>(state_.task_priority >> 4); }
 void LocalApic::set_task_priority(u8 cr8) { state_.task_priority = (cr8 & 0xfu) << 4; }
 
-LocalApic::TimerMode LocalApic::timer_mode() const {
-    return static_cast<TimerMode>(state_.lvt_timer >> 17 & 3);
-}
-
-/// SDM 3A, "APIC Timer", figure "Divide Configuration Register".
-u64 LocalApic::tick_length() const {
-    const u32 code = (state_.divide & 3) | (state_.divide >> 1 & 4);
-    return tick << (code == 7 ? 0 : code + 1);
-}
-
-/// What the timer did up to `now`.
-void LocalApic::catch_up(u64 now) {
-    if (state_.timer_due > now) return;
-    const bool periodic = timer_mode() == TimerMode::periodic;
-    if ((state_.lvt_timer & masked) == 0) request(static_cast<u8>(state_.lvt_timer));
-    state_.tsc_deadline = 0;
-    if (!periodic || state_.initial_count == 0) {
-        state_.timer_due = never;
-        return;
-    }
-    const u64 period = state_.initial_count * tick_length();
-    state_.timer_due += ((now - state_.timer_due) / period + 1) * period;
-}
-
-u32 LocalApic::current_count(u64 now) const {
-    if (timer_mode() == TimerMode::tsc_deadline || state_.timer_due <= now) return 0;
-    if (state_.timer_due == never) return 0;
-    const u64 length = tick_length();
-    return static_cast<u32>((state_.timer_due - now + length - 1) / length);
-}
-
-void LocalApic::start_timer(u32 count, u64 now) {
-    if (timer_mode() == TimerMode::tsc_deadline) return;
-    state_.initial_count = count;
-    state_.timer_due = count == 0 ? never : now + count * tick_length();
-}
-
-void LocalApic::write_lvt_timer(u32 value) {
-    const TimerMode before = timer_mode();
-    state_.lvt_timer = (value & lvt_writable(reg_lvt_timer)) | (enabled() ? 0 : masked);
-    // A change to or from TSC-deadline mode disarms the timer. SDM 3A, "TSC-Deadline Mode".
-    const TimerMode after = timer_mode();
-    if (before == after) return;
-    if (before != TimerMode::tsc_deadline && after != TimerMode::tsc_deadline) return;
-    state_.timer_due = never;
-    state_.tsc_deadline = 0;
-    state_.initial_count = 0;
-}
-
 void LocalApic::write_spurious(u32 value) {
     state_.spurious = value & spurious_writable;
     if (enabled()) return;
@@ -409,12 +359,7 @@ u64 LocalApic::read_msr(u32 msr, u64 now, bool& fault) {
 bool LocalApic::write_msr(u32 msr, u64 value, u64 now) {
     if (msr == static_cast<u32>(Msr::tsc_deadline)) {
         catch_up(now);
-        if (timer_mode() != TimerMode::tsc_deadline) return true;
-        state_.tsc_deadline = value;
-        const u64 adjust = processor_->msr.tsc_adjust;
-        const bool past = value <= now + adjust;
-        state_.timer_due = past ? now : value - adjust;
-        if (value == 0) state_.timer_due = never;
+        arm_deadline(value, now);
         return true;
     }
     const u32 index = msr - x2apic_msr_first;

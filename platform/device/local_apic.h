@@ -97,6 +97,7 @@ private:
     void write_spurious(u32 value);
     void write_lvt_timer(u32 value);
     void start_timer(u32 count, u64 now);
+    void arm_deadline(u64 deadline, u64 now);
     void accept(u8 vector, bool level);
     void start_up(u8 vector);
     void send(u64 command);

@@ -26,8 +26,8 @@ bool LocalApic::is_addressed(const ApicMessage& message) const {
     return (cluster == 0xf || cluster == own >> 4) && (own & destination & 0xf) != 0;
 }
 
-/// One that does not wait for it ignores it; an INIT on its way makes it wait. SDM 3C,
-/// "Wait-for-SIPI State", and SDM 3A, "MP Initialization Protocol Algorithm".
+/// One that does not wait for it ignores it; an INIT on its way makes it wait. SDM 3A, "MP
+/// Initialization Protocol Algorithm".
 void LocalApic::start_up(u8 vector) {
     cpu::EventState& event = processor_->event;
     const bool root = processor_->vmx.on && !processor_->vmx.non_root;

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 namespace postern::platform {
 namespace {
 
@@ -99,6 +101,55 @@ TEST_F(PcChips, InitAndStartUpReachTheOtherProcessor) {
     bus.write(Hpa{0xfee0'0300}, 4, 0x4699);
     EXPECT_TRUE(processors[1]->event.sipi_pending);
     EXPECT_EQ(processors[1]->event.sipi_vector, 0x99);
+}
+
+TEST_F(PcChips, EachProcessorSeesItsOwnApicWhenItIsItsTurn) {
+    EXPECT_EQ(bus.read(Hpa{0xfee0'0020}, 4), 0u);
+    pc->select(1);
+    EXPECT_EQ(bus.read(Hpa{0xfee0'0020}, 4), 0x0100'0000u);
+}
+
+TEST_F(PcChips, FirmwareLeavesThe8259sMaskedAndSciALevel) {
+    EXPECT_EQ(in(0x21), 0xff);
+    EXPECT_EQ(in(0xa1), 0xff);
+    EXPECT_EQ(in(0x4d1), 0x02);
+    EXPECT_EQ(apic(0).mmio_read(0x350, 4), 0x700u);
+    EXPECT_EQ(apic(1).mmio_read(0x350, 4), 0x1'0000u);
+}
+
+TEST_F(PcChips, TheSerialPortAndTheClockReachTheirPins) {
+    apic(0).mmio_write(0x350, 4, 0x1'0700);
+    write_entry(4, 0x34);
+    write_entry(8, 0x38);
+    bus.out(0x3fc, 1, 0x0b);
+    bus.out(0x3f9, 1, 0x02);
+    EXPECT_EQ(apic(0).pending_vector(time), 0x34);
+    out(0x70, 0x0b);
+    out(0x71, 0x12);
+    pass_to(1'000'000'000);
+    EXPECT_EQ(apic(0).pending_vector(time), 0x38);
+}
+
+TEST_F(PcChips, ARestoredPcGoesOnWhereTheSavedOneStood) {
+    initialize_pics();
+    out(0x21, 0xfe);
+    out(0x43, 0x34);
+    out(0x40, 0xa9);
+    out(0x40, 0x04);
+    pass_to(700'000);
+    const PcDevices::State saved = pc->state();
+    Bus other_bus;
+    PcDevices other{PcSurroundings{*this, other_bus, serial_text, debug_text, [](u32) {}},
+                    layout_of(64 * mib, 0), pointers};
+    other.restore(saved);
+    const PcDevices::State again = other.state();
+    EXPECT_EQ(std::memcmp(&saved, &again, sizeof saved), 0);
+    EXPECT_EQ(other.next_event(), pc->next_event());
+    while (other.next_event() < 1'002'000) {
+        time = other.next_event();
+        other.advance(time);
+    }
+    EXPECT_EQ(other.local_apics[0]->pending_vector(time), 0x30);
 }
 
 }  // namespace

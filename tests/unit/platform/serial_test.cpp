@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "unit/platform/chips.h"
+
 namespace postern::platform {
 namespace {
 
@@ -141,6 +143,56 @@ TEST_F(SerialPort, ARestoredPortGoesOnWhereTheSavedOneStood) {
     other.restore(serial.state());
     EXPECT_EQ(other.port_read(7, 1), 0x77u);
     EXPECT_EQ(other.port_read(0, 1), u32{'q'});
+}
+
+/// Connected as in a PC: to a clock and to request 4.
+class WiredSerialPort : public SerialPort {
+protected:
+    WiredSerialPort() {
+        out(3, 0x03);  // 8 bits, no parity, one stop bit, at 115200 a second
+        out(2, 0xc1);  // FIFOs on, trigger at 14
+        out(4, 0x0b);  // OUT2: the interrupt reaches the wire
+    }
+    u8 in(u16 offset) { return static_cast<u8>(port.port_read(offset, 1)); }
+    void out(u16 offset, u8 value) { port.port_write(offset, 1, value); }
+
+    TestClock clock;
+    TestLines lines;
+    Serial port{sink, {&clock, &lines}};
+};
+
+TEST_F(WiredSerialPort, TheTransmitterPulsesItsLineForEveryByte) {
+    out(1, 0x02);
+    EXPECT_TRUE(lines.levels[4]);
+    EXPECT_EQ(in(2), 0xc2);
+    EXPECT_FALSE(lines.levels[4]);
+    out(0, 'x');
+    EXPECT_TRUE(lines.levels[4]);
+    EXPECT_EQ(lines.rises[4], 2u);
+}
+
+TEST_F(WiredSerialPort, WithoutOut2TheLineIsStill) {
+    out(4, 0x03);
+    out(1, 0x02);
+    EXPECT_TRUE(port.interrupt());
+    EXPECT_FALSE(lines.levels[4]);
+}
+
+TEST_F(WiredSerialPort, BytesBelowTheTriggerTimeOutAfterFourCharacters) {
+    out(1, 0x01);
+    port.receive('a');
+    port.receive('b');
+    EXPECT_FALSE(lines.levels[4]);
+    EXPECT_EQ(port.next_event(), 347'220u);  // 40 bits, less what each character is rounded
+    pass_to(clock, port, 347'222);
+    EXPECT_TRUE(lines.levels[4]);
+    EXPECT_EQ(in(2), 0xcc);
+    EXPECT_EQ(in(0), 'a');
+    EXPECT_FALSE(lines.levels[4]);  // and the time begins anew
+    pass_to(clock, port, 2 * 347'222);
+    EXPECT_TRUE(lines.levels[4]);
+    EXPECT_EQ(in(0), 'b');
+    EXPECT_EQ(port.next_event(), ~u64{0});
 }
 
 }  // namespace
