@@ -24,6 +24,9 @@ const ZydisDecoder& decoder() {
     static const ZydisDecoder instance = [] {
         ZydisDecoder d;
         ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        // No-operations where the features are missing, and no model has them.
+        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
         return d;
     }();
     return instance;

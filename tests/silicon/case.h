@@ -9,8 +9,10 @@
 
 namespace postern::silicon {
 
-// Linear addresses, low enough for every addressing form. Around both areas nothing is mapped.
+// Linear addresses, low enough for every addressing form. The scratch area ends in a page that
+// only may be read; around it and the code nothing is mapped.
 inline constexpr u64 scratch = 0x2000'0000, scratch_size = 0x2000;
+inline constexpr u64 read_only = scratch + scratch_size, read_only_size = 0x1000;
 inline constexpr u64 code = 0x2010'0000, code_size = 0x3000;
 inline constexpr u64 usual_place = code + 0x800;
 inline constexpr u64 far_target = code + 0x2800;  // of direct and indirect branches
@@ -35,7 +37,7 @@ struct Registers {
 };
 
 struct Case {
-    std::array<u8, 16> bytes;
+    std::array<u8, 32> bytes;  // more than an instruction may have
     unsigned length;
     u16 row;           // ZydisMnemonic
     Registers before;  // rip: where the instruction lies
@@ -51,7 +53,8 @@ struct Outcome {
     std::array<u8, scratch_size> memory;
 };
 
-/// What the scratch area holds before the operand is put into it. The same for every case.
+/// What the scratch area holds before the operand is put into it, and its first page's bytes the
+/// read-only page. The same for every case.
 const std::array<u8, scratch_size>& plain_memory();
 
 }  // namespace postern::silicon

@@ -15,6 +15,9 @@ const ZydisDecoder& decoder() {
     static const ZydisDecoder instance = [] {
         ZydisDecoder d;
         ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        // No-operations where the features are missing, and no model has them.
+        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
         return d;
     }();
     return instance;
@@ -187,10 +190,13 @@ bool Decoded::names(ZydisRegisterClass wanted) const {
     return false;
 }
 
+ZyanStatus decode_status(const u8* bytes, size_t count, Decoded& d) {
+    return ZydisDecoderDecodeFull(&decoder(), bytes, std::min<size_t>(count, 15), &d.instruction,
+                                  d.operand.data());
+}
+
 bool decode(const u8* bytes, size_t count, Decoded& d) {
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder(), bytes, std::min<size_t>(count, 15),
-                                             &d.instruction, d.operand.data())))
-        return false;
+    if (!ZYAN_SUCCESS(decode_status(bytes, count, d))) return false;
     // Zydis 4.0 makes R13D of an absent base under 67H and REX.B.
     const auto& raw = d.instruction.raw;
     if (raw.sib.offset == 0 || raw.modrm.mod != 0 || raw.sib.base != 5) return true;

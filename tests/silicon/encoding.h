@@ -23,6 +23,8 @@ struct Decoded {
     [[nodiscard]] bool names(ZydisRegisterClass wanted) const;
 };
 bool decode(const u8* bytes, size_t count, Decoded& d);
+/// Zydis' own words for it.
+ZyanStatus decode_status(const u8* bytes, size_t count, Decoded& d);
 
 struct Encoding {
     u8 prefix;  // 0, 66H, 67H, F2H, F3H; VEX.pp means one of them

@@ -24,19 +24,22 @@ u32 random_mxcsr(Random& random) {
     return value;
 }
 
-/// Where an operand lies: often anywhere, sometimes across the pages or past an end.
+/// Where an operand lies: often anywhere, sometimes across the pages, or where it may not be
+/// written or not even read.
 u64 operand_place(Random& random) {
     const u64 middle = scratch + scratch_size / 2;
     u64 at = scratch + 0x400 + random.below(scratch_size - 0x800);
     if (random.one_in(6)) at = middle - random.below(32);
-    if (random.one_in(24)) at = scratch + scratch_size - random.below(40);
+    if (random.one_in(24)) at = read_only - random.below(40);
     if (random.one_in(48)) at = scratch - random.below(40);
+    if (random.one_in(48)) at = read_only + 0x800 - random.below(0x40);
+    if (random.one_in(96)) at = read_only + read_only_size - random.below(40);
     return random.one_in(2) ? at & ~u64{random.one_in(2) ? 31u : 15u} : at;
 }
 
 bool is_near(u64 at, u64 size) {
     if (at >> 47 != 0 && at >> 47 != 0x1ffff) return true;  // not canonical: faults anywhere
-    return at >= scratch - around && at + size <= scratch + scratch_size + around;
+    return at >= scratch - around && at + size <= read_only + read_only_size + around;
 }
 
 class Maker {
@@ -45,6 +48,7 @@ public:
     bool make(Case& k);
 
 private:
+    unsigned put_idle_prefixes();
     void put_bytes();
     unsigned put_modrm(unsigned n);
     void put_values();
@@ -88,11 +92,20 @@ unsigned Maker::put_modrm(unsigned n) {
     return n + disp;
 }
 
+/// ES, CS, SS and DS overrides that mean nothing, now and then as many as there is room for.
+unsigned Maker::put_idle_prefixes() {
+    constexpr std::array<u8, 3> idle{0x26, 0x36, 0x2e};
+    const auto count = static_cast<unsigned>(1 + random_.below(random_.one_in(4) ? 11 : 3));
+    for (unsigned n = 0; n < count; ++n) k_.bytes[n] = idle[random_.below(idle.size())];
+    return count;
+}
+
 void Maker::put_bytes() {
     const Encoding& e = draft_.encoding;
     k_.bytes.fill(0);
     unsigned n = 0;
     const u64 r = random_.next();
+    if (random_.one_in(32)) n = put_idle_prefixes();
     const bool branch = row_.mnemonic == ZYDIS_MNEMONIC_CALL || row_.mnemonic == ZYDIS_MNEMONIC_JMP;
     if ((r & 15) == 0) k_.bytes[n++] = 0x67;
     if ((r >> 4 & 31) == 0 && !branch) k_.bytes[n++] = 0x3e;
@@ -235,6 +248,8 @@ bool Maker::make(Case& k) {
     const ZydisDecodedOperand* operand = draft_.memory();
     if (is_branch() && operand != nullptr && draft_.address(operand->mem) != draft_.place)
         return false;
+    // Targets are put into the scratch area only.
+    if (is_branch() && draft_.place > read_only - 8) return false;
     put_operand();
     k = k_;
     return true;

@@ -271,7 +271,9 @@ unsigned Native::run(std::span<const Case> cases) {
     const pid_t child = fork();
     must(child >= 0, "silicon: fork");
     if (child == 0) {
-        map(scratch, scratch_size, PROT_READ | PROT_WRITE);
+        map(scratch, scratch_size + read_only_size, PROT_READ | PROT_WRITE);
+        std::memcpy(at(read_only), plain_memory().data(), read_only_size);
+        must(mprotect(at(read_only), read_only_size, PROT_READ) == 0, "silicon: mprotect");
         map(code, code_size, PROT_READ | PROT_WRITE | PROT_EXEC);
         put_exit(far_target, silicon_far);
         catch_signals();

@@ -14,6 +14,7 @@ namespace {
 using namespace cpu;
 
 constexpr u64 scratch_physical = guest_at::spare;
+constexpr u64 read_only_physical = guest_at::spare + 0x8000;
 constexpr u64 code_physical = guest_at::spare + 0x1'0000;
 constexpr u64 most_instructions = 200;  // REP counts its iterations
 
@@ -22,6 +23,8 @@ constexpr u64 most_instructions = 200;  // REP counts its iterations
 Ours::Ours() {
     for (u64 at = 0; at < scratch_size; at += page_size)
         machine_.map(scratch + at, scratch_physical + at, pte_present | pte_write | pte_user);
+    machine_.map(read_only, read_only_physical, pte_present | pte_user);
+    std::memcpy(machine_.ram(read_only_physical), plain_memory().data(), read_only_size);
     for (u64 at = 0; at < code_size; at += page_size)
         machine_.map(code + at, code_physical + at, pte_present | pte_user);
     machine_.write(code_physical + far_target - code, GuestCode::int80);
