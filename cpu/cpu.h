@@ -112,7 +112,7 @@ struct alignas(64) Cpu {
     bool turn_over;      // PAUSE: others may go on
     bool recheck;        // a device was written to: look for events after this instruction
     bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
-    bool x87_unit;       // its x87 state is there, too
+    X87Unit x87_unit;    // whether its x87 state is there, too: cpu/x87/unit.h
 };
 
 static_assert(std::is_standard_layout_v<Cpu>);

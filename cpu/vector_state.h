@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vector and x87 registers as the guest sees them. Between run-loop entry and exit MXCSR lives
-// in the host's unit (cpu/simd); everything else lives here.
+// in the host's unit (cpu/simd), and the x87 state after its first use (cpu/x87/unit.h);
+// everything else lives here.
 #pragma once
 
 #include <array>
@@ -20,6 +21,10 @@ struct X87State {
     u8 reserved[3];
     std::array<std::array<u8, 16>, 8> st;  // ST(i), low 10 bytes
 };
+
+/// Where the guest's x87 state is: here, or in the host's unit. There, whether its control word
+/// masks all exceptions; if not, instructions have to look whether one is pending.
+enum class X87Unit : u8 { absent, masked, unmasked };
 
 struct VectorState {
     std::array<VectorRegister, 32> zmm;

@@ -18,6 +18,7 @@ enum BlockMode : u32 {
     mode_single = 2,         // blocks of one instruction: shadows, TF, the end of a time slice
     mode_sse_off = 4,        // CR0.EM, or CR4.OSFXSR = 0: SSE is #UD
     mode_task_switched = 8,  // CR0.TS: SSE and x87 are #NM
+    mode_emulation = 0x80,   // CR0.EM: x87 is #NM, MMX is #UD
 };
 
 inline constexpr unsigned block_max_instructions = 64;

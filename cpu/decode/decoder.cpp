@@ -14,6 +14,8 @@
 #include "cpu/exec/follow.h"
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
+#include "cpu/simd/thunk.h"
+#include "cpu/x87/build.h"
 
 namespace postern::cpu {
 namespace {
@@ -90,6 +92,7 @@ constexpr std::array isa_features{
     IsaFeature{ZYDIS_ISA_SET_SSE4, Feature::sse4_1},
     IsaFeature{ZYDIS_ISA_SET_SSE42, Feature::sse4_2},
     IsaFeature{ZYDIS_ISA_SET_SSSE3, Feature::ssse3},
+    IsaFeature{ZYDIS_ISA_SET_SSSE3MMX, Feature::ssse3},
     IsaFeature{ZYDIS_ISA_SET_VAES, Feature::vaes},
     IsaFeature{ZYDIS_ISA_SET_VPCLMULQDQ, Feature::vpclmulqdq},
     IsaFeature{ZYDIS_ISA_SET_VTX, Feature::vmx},
@@ -136,14 +139,32 @@ bool uses_sse(const ZydisDecodedInstruction& d) {
     }
 }
 
-/// LFENCE, SFENCE, MFENCE, PREFETCHh, PAUSE and CLFLUSH run whatever CR0 and CR4 say.
-bool needs_sse_state(const Decoded& d, const InstructionRow* row) {
-    return uses_sse(d.instruction) && row != nullptr && row->kind == InstructionClass::exact;
+bool has_xmm_register(const Decoded& d) {
+    for (unsigned n = 0; n < d.instruction.operand_count; ++n)
+        if (d.is_register(n) && ZydisRegisterGetClass(d.operand[n].reg.value) == ZYDIS_REGCLASS_XMM)
+            return true;
+    return false;
 }
 
-Step sse_not_available(Cpu& c, const Insn* i) {
+/// LFENCE, SFENCE, MFENCE, PREFETCHh, PAUSE and CLFLUSH run whatever CR0 and CR4 say; forms on MMX
+/// registers alone do not ask CR4.
+bool needs_sse_state(const Decoded& d, const InstructionRow* row) {
+    return uses_sse(d.instruction) && row != nullptr && row->kind == InstructionClass::exact &&
+           (!uses_mmx(d) || has_xmm_register(d));
+}
+
+Step unit_not_available(Cpu& c, const Insn* i) {
     (void)raise(c, Vector::device_not_available);
     return fault_at(c, i);
+}
+
+/// SDM 3A, tables "Action Taken By MMX Instructions for Different Combinations of EM, MP and TS"
+/// and "... x87 FPU Instructions ...". Those that run in software look by themselves.
+Handler refuse_x87(const Decoded& d, const InstructionRow* row) {
+    if (row == nullptr || row->kind == InstructionClass::state || !uses_x87(d)) return nullptr;
+    if ((d.mode & mode_emulation) != 0)
+        return uses_mmx(d) ? undefined_instruction : unit_not_available;
+    return (d.mode & mode_task_switched) != 0 ? unit_not_available : nullptr;
 }
 
 Step too_long(Cpu& c, const Insn* i) {
@@ -232,8 +253,9 @@ Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
         return undefined_instruction;
     if (needs_sse_state(d, row)) {
         if ((d.mode & mode_sse_off) != 0) return undefined_instruction;
-        if ((d.mode & mode_task_switched) != 0) return sse_not_available;
+        if ((d.mode & mode_task_switched) != 0) return unit_not_available;
     }
+    if (const Handler refused = refuse_x87(d, row)) return refused;
     const Handler handler = row == nullptr ? nullptr : row->build(d, i, *c.blocks);
     if (handler != nullptr) return handler;
     if (row == nullptr && d.instruction.meta.isa_set == ZYDIS_ISA_SET_CET)
@@ -245,7 +267,7 @@ Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
 /// Does control never simply go on to the next Insn?
 bool ends_a_block(const Decoded& d, const Insn& i) {
     if (i.run == undefined_instruction || i.run == not_implemented || i.run == too_long ||
-        i.run == sse_not_available)
+        i.run == unit_not_available)
         return true;
     if (d.instruction.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return true;
     if (d.instruction.meta.category == ZYDIS_CATEGORY_STRINGOP)
@@ -439,6 +461,7 @@ u32 block_mode(const Cpu& c) {
     u32 mode = c.enclave.active ? u32{mode_enclave} : 0;
     if (c.cr0.has(Cr0::em) || !c.cr4.has(Cr4::osfxsr)) mode |= mode_sse_off;
     if (c.cr0.has(Cr0::ts)) mode |= mode_task_switched;
+    if (c.cr0.has(Cr0::em)) mode |= mode_emulation;
     return mode;
 }
 

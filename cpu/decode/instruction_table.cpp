@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The rows of the instruction table. SIMD rows come from cpu/simd/mnemonics.def.
+// The rows of the instruction table. SIMD rows come from cpu/simd/mnemonics.def, x87 rows from
+// cpu/x87/mnemonics.def.
 #include "cpu/decode/instruction_table.h"
 
 #include <array>
@@ -9,6 +10,8 @@
 #include "cpu/exec/system.h"
 #include "cpu/simd/fxstate.h"
 #include "cpu/vmx/exec.h"
+#include "cpu/x87/build.h"
+#include "cpu/x87/control.h"
 
 namespace postern::cpu {
 
@@ -300,12 +303,6 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_FXRSTOR64, in_block<exec_fxrstor>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_FXSAVE, in_block<exec_fxsave>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_FXSAVE64, in_block<exec_fxsave>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FNCLEX, in_block<exec_fnclex>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FNINIT, in_block<exec_fninit>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FNSTCW, in_block<exec_fnstcw>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FNSTSW, in_block<exec_fnstsw>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FLDCW, in_block<exec_fldcw>, state, legal},
-    InstructionRow{ZYDIS_MNEMONIC_FWAIT, in_block<exec_fwait>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_LDMXCSR, in_block<exec_ldmxcsr>, exact, legal},
     InstructionRow{ZYDIS_MNEMONIC_STMXCSR, in_block<exec_stmxcsr>, exact, legal},
     InstructionRow{ZYDIS_MNEMONIC_XRSTOR, in_block<exec_xrstor>, state, legal},
@@ -320,7 +317,14 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, exact, legal},
 #define SIMD_INTEGER(mnemonic, feature) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, integer, legal},
+#define SIMD_MMX(mnemonic, feature) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, exact, legal},
 #include "cpu/simd/mnemonics.def"
+#define X87_EXACT(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87, exact, legal},
+#define X87_STATE(mnemonic, name) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87_state<exec_##name>, state, legal},
+#include "cpu/x87/mnemonics.def"
     // SGX, VMX, SMX, SMM
     InstructionRow{ZYDIS_MNEMONIC_ENCLS, plain<exec_encls>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_ENCLU, plain<exec_enclu>, system, legal},

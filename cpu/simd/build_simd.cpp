@@ -2,67 +2,21 @@
 // SIMD instructions in blocks: the thunk itself where all operands are registers, else a handler
 // that finds the memory operand first. Insn::aux is then the thunk.
 #include <bit>
+#include <span>
 
 #include "base/bits.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/build.h"
 #include "cpu/exec/fast.h"
+#include "cpu/simd/operand_buffer.h"
 #include "cpu/simd/thunk.h"
+#include "cpu/x87/build.h"
+#include "cpu/x87/unit.h"
 
 namespace postern::cpu {
 namespace {
 
-/// A memory operand: its size, and whether its address must be a multiple of 16.
-template <unsigned count, bool is_checked>
-struct Operand {
-    std::array<u8, count> bytes;
-    static constexpr unsigned size = count;
-    static constexpr bool aligned = is_checked;
-};
-
-MemoryThunk thunk_of(const Insn* i) {
-    return reinterpret_cast<MemoryThunk>(const_cast<void*>(i->aux));
-}
-
-bool is_misaligned(u64 linear) { return linear % 16 != 0; }
-
-/// SDM 1, "Memory Alignment" of 128-bit operands: #GP(0) whatever the segment.
-[[gnu::cold]] Step misaligned(Cpu& c, const Insn* i) {
-    (void)general_protection(c);
-    return fault_at(c, i);
-}
-
-// Slow forms. The operand goes through a buffer, and the thunk runs on a copy of the Insn, whose
-// successor hands control back.
-
-Step back(Cpu&, const Insn*) { return Step::next; }
-
-Step run_apart(Cpu& c, const Insn* i, void* memory) {
-    std::array<Insn, 2> pair{*i, *i};
-    pair[1].run = back;
-    return thunk_of(i)(c, pair.data(), memory);
-}
-
-/// Chunks as a device sees them.
-constexpr unsigned chunk(unsigned size) { return size < 8 ? size : 8; }
-
-Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size) {
-    for (unsigned done = 0; done < size; done += chunk(size)) {
-        const u64 value = TRY(load(c, at + done, chunk(size)));
-        std::memcpy(to + done, &value, chunk(size));
-    }
-    return Done{};
-}
-
-Result<> store_operand(Cpu& c, Gva at, const u8* from, unsigned size) {
-    if (size > 8 && !probe_write(c, at, size)) return Failed{};
-    for (unsigned done = 0; done < size; done += chunk(size)) {
-        u64 value = 0;
-        std::memcpy(&value, from + done, chunk(size));
-        if (!store(c, at + done, chunk(size), value)) return Failed{};
-    }
-    return Done{};
-}
+// Slow forms.
 
 template <class T>
 Step from_memory_slow(Cpu& c, const Insn* i) {
@@ -142,13 +96,11 @@ constexpr bool takes_any_address(ZydisMnemonic mnemonic) {
     }
 }
 
-/// The bytes of dst whose mask byte in src has bit 7 set, to DS:[RDI]. A mask of zeros touches
+/// The bytes of `data` whose byte in `mask` has bit 7 set, to DS:[RDI]. A mask of zeros touches
 /// nothing. SDM 2B, "MASKMOVDQU".
-Result<> exec_maskmovdqu(Cpu& c, const Insn& i) {
-    const std::array<u8, 64>& data = c.vector.zmm[i.dst].bytes;
-    const std::array<u8, 64>& mask = c.vector.zmm[i.src].bytes;
+Result<> store_masked(Cpu& c, const Insn& i, std::span<const u8> data, std::span<const u8> mask) {
     u32 selected = 0;
-    for (unsigned n = 0; n < 16; ++n) selected |= static_cast<u32>(mask[n] >> 7) << n;
+    for (size_t n = 0; n < mask.size(); ++n) selected |= static_cast<u32>(mask[n] >> 7) << n;
     if (selected == 0) return Done{};
     const auto first = static_cast<unsigned>(std::countr_zero(selected));
     const auto end = static_cast<unsigned>(std::bit_width(selected));
@@ -159,29 +111,53 @@ Result<> exec_maskmovdqu(Cpu& c, const Insn& i) {
     return Done{};
 }
 
-Handler build_maskmovdqu(const Decoded& d, Insn& i) {
+Result<> exec_maskmovdqu(Cpu& c, const Insn& i) {
+    return store_masked(c, i, std::span{c.vector.zmm[i.dst].bytes}.first<16>(),
+                        std::span{c.vector.zmm[i.src].bytes}.first<16>());
+}
+
+/// SDM 2B, "MASKMOVQ".
+Result<> exec_maskmovq(Cpu& c, const Insn& i) {
+    TRY(prepare_x87(c));
+    const X87State state = guest_x87(c);
+    const auto mmx = [&](unsigned n) {
+        return std::span{state.st[(n - top_of(state.fsw)) % 8]}.first<8>();
+    };
+    TRY(store_masked(c, i, mmx(i.dst), mmx(i.src)));
+    use_as_mmx();
+    return Done{};
+}
+
+Handler build_masked_store(const Decoded& d, Insn& i) {
     // The operand is implicit; the decoder has looked after its segment only.
-    take_simd_registers(d, i);
+    i.dst = static_cast<u8>(ZydisRegisterGetId(d.operand[0].reg.value));
+    i.src = static_cast<u8>(ZydisRegisterGetId(d.operand[1].reg.value));
     i.base = rdi;
     i.index = row_zero;
     i.disp = 0;
-    return inside_block<exec_maskmovdqu>;
+    return uses_mmx(d) ? inside_block<exec_maskmovq> : inside_block<exec_maskmovdqu>;
 }
 
 }  // namespace
 
 Handler build_simd(const Decoded& d, Insn& i, BlockCache&) {
-    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU) return build_maskmovdqu(d, i);
+    const bool masked_store = d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+                              d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
+    if (masked_store) return build_masked_store(d, i);
     if (!is_simd_exact(d.instruction.mnemonic)) return nullptr;
-    const void* thunk = find_thunk(d);
-    if (thunk == nullptr) return nullptr;
+    const bool unit = uses_mmx(d);
+    const Thunk thunk = find_thunk(d, unit);
+    if (thunk.code == nullptr) return nullptr;
     take_simd_registers(d, i);
     for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
         if (!d.is_memory(n)) continue;
-        i.aux = thunk;
-        return pick_by_size(i, d.size(n), !takes_any_address(d.instruction.mnemonic), n == 0);
+        i.aux = thunk.code;
+        const bool aligned = !takes_any_address(d.instruction.mnemonic);
+        return unit ? pick_unit_memory(i, d.size(n), aligned, n == 0)
+                    : pick_by_size(i, d.size(n), aligned, n == 0);
     }
-    return reinterpret_cast<Handler>(const_cast<void*>(thunk));
+    if (unit) i.aux = thunk.code;
+    return reinterpret_cast<Handler>(const_cast<void*>(thunk.entry));
 }
 
 }  // namespace postern::cpu

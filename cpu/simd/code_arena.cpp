@@ -13,9 +13,10 @@
 namespace postern::cpu {
 namespace {
 
-// Pages are taken when touched. Thunks know no register numbers: a guest can cause some ten
-// thousand different ones (opcodes times immediates), 128 bytes each at most.
-constexpr size_t capacity = size_t{16} << 20;
+// Pages are taken when touched. Thunks know no register numbers but those of MMX: a guest can
+// cause some ten thousand different ones (opcodes times immediates, for MMX times 64), 128 bytes
+// each at most.
+constexpr size_t capacity = size_t{32} << 20;
 constexpr size_t alignment = 16;
 
 // Where the runnable mapping lies, for the signal handler.

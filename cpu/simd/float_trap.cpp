@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 
+#include "arch/exception.h"
 #include "cpu/simd/code_arena.h"
 #include "cpu/simd/thunk.h"
 
@@ -41,7 +42,10 @@ void pass_on(int signal, siginfo_t* info, void* context) {
 
 void on_signal(int signal, siginfo_t* info, void* context) {
     auto& rip = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_RIP];
-    if (!CodeArena::contains(static_cast<u64>(rip))) {
+    const auto trap = static_cast<ucontext_t*>(context)->uc_mcontext.gregs[REG_TRAPNO];
+    // The guest's x87 exceptions are found before the host's unit is asked to wait for them.
+    const bool expected = trap == static_cast<i64>(Vector::simd_floating_point);
+    if (!expected || !CodeArena::contains(static_cast<u64>(rip))) {
         report_stray(static_cast<u64>(rip));
         return pass_on(signal, info, context);
     }

@@ -13,6 +13,8 @@
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
 #include "cpu/simd/host_unit.h"
+#include "cpu/x87/control.h"
+#include "cpu/x87/unit.h"
 
 namespace postern::cpu {
 namespace {
@@ -37,13 +39,6 @@ constexpr unsigned avx_offset = xsave_minimum_size;  // standard form; compacted
 constexpr unsigned area_size = avx_offset + avx_size;
 constexpr u64 compacted = u64{1} << 63;
 
-// Bits of FCW that exist; bit 6 reads as 1. SDM 1, "x87 FPU Control Word".
-constexpr u16 fcw_mask = 0x1f3f;
-constexpr u16 fcw_fixed_one = 0x0040;
-constexpr u16 fsw_exceptions = 0x003f;
-constexpr u16 fsw_summary = 0x8080;  // ES, and B, which follows it
-constexpr u16 fsw_cleared_by_fclex = 0x80ff;
-
 using Area = std::array<u8, area_size>;
 
 template <class T>
@@ -57,34 +52,25 @@ void put_word(u8* area, unsigned offset, T value) {
     std::memcpy(area + offset, &value, sizeof value);
 }
 
-u16 usable_fcw(u16 image) { return static_cast<u16>((image & fcw_mask) | fcw_fixed_one); }
-
-/// ES and B say whether an unmasked exception is pending, whatever the image said.
-u16 usable_fsw(u16 image, u16 fcw) {
-    const bool unmasked = (image & ~fcw & fsw_exceptions) != 0;
-    return static_cast<u16>((image & ~fsw_summary) | (unmasked ? fsw_summary : 0));
-}
-
 void save_x87(const Cpu& c, u8* area) {
     std::memset(area, 0, mxcsr_offset);
-    put_word(area, fcw_offset, c.vector.x87.fcw);
-    put_word(area, fsw_offset, c.vector.x87.fsw);
-    put_word(area, ftw_offset, c.vector.x87.tag);
+    const X87State x87 = guest_x87(c);
+    put_word(area, fcw_offset, x87.fcw);
+    put_word(area, fsw_offset, x87.fsw);
+    put_word(area, ftw_offset, x87.tag);
     for (size_t n = 0; n < 8; ++n) {
         std::memset(area + st_offset + 16 * n, 0, 16);
-        std::memcpy(area + st_offset + 16 * n, c.vector.x87.st[n].data(), 10);
+        std::memcpy(area + st_offset + 16 * n, x87.st[n].data(), 10);
     }
 }
 
 void load_x87(Cpu& c, const u8* area) {
-    X87State& x87 = c.vector.x87;
+    X87State x87{};
     x87.fcw = usable_fcw(word_at<u16>(area, fcw_offset));
     x87.fsw = usable_fsw(word_at<u16>(area, fsw_offset), x87.fcw);
     x87.tag = area[ftw_offset];
-    for (size_t n = 0; n < 8; ++n) {
-        x87.st[n] = {};
-        std::memcpy(x87.st[n].data(), area + st_offset + 16 * n, 10);
-    }
+    for (size_t n = 0; n < 8; ++n) std::memcpy(x87.st[n].data(), area + st_offset + 16 * n, 10);
+    set_guest_x87(c, x87);
 }
 
 void save_mxcsr(const Cpu& c, u8* area) {
@@ -103,20 +89,6 @@ void load_lanes(Cpu& c, size_t lane, const u8* from) {
 }
 void clear_lanes(Cpu& c, size_t lane) {
     for (size_t n = 0; n < 16; ++n) std::memset(c.vector.zmm[n].bytes.data() + 16 * lane, 0, 16);
-}
-
-Result<> check_x87(Cpu& c) {
-    if (c.cr0.has_any({Cr0::em, Cr0::ts})) return raise(c, Vector::device_not_available);
-    return Done{};
-}
-
-/// A waiting x87 instruction delivers the exception that an earlier one left. With CR0.NE = 0 it
-/// would go to the interrupt controller as FERR#.
-Result<> check_x87_waiting(Cpu& c) {
-    TRY(check_x87(c));
-    if ((c.vector.x87.fsw & fsw_summary) == 0) return Done{};
-    if (!c.cr0.has(Cr0::ne)) return raise_unimplemented(c, "x87 exception with CR0.NE = 0");
-    return raise(c, Vector::x87_floating_point);
 }
 
 Result<> check_sse(Cpu& c) {
@@ -220,8 +192,9 @@ bool load_legacy_region(Cpu& c, const u8* area512) {
 void init_extended_state(Cpu& c, u64 features) {
     const auto which = Xcr0Word::from_raw(features);
     if (which.has(Xcr0::x87)) {
-        c.vector.x87 = {};
-        c.vector.x87.fcw = fcw_init;
+        X87State x87{};
+        x87.fcw = fcw_init;
+        set_guest_x87(c, x87);
     }
     if (which.has(Xcr0::sse)) {
         clear_lanes(c, 0);
@@ -318,54 +291,6 @@ Result<> exec_xrstor(Cpu& c, const Insn& i) {
     init_extended_state(c, which.without(present).to_raw());
     load_components(c, loaded, area);
     if (mxcsr) set_guest_mxcsr(c, new_mxcsr);
-    return Done{};
-}
-
-/// SDM 2A, "FINIT/FNINIT".
-Result<> exec_fninit(Cpu& c, const Insn&) {
-    TRY(check_x87(c));
-    c.vector.x87.fcw = fcw_init;
-    c.vector.x87.fsw = 0;
-    c.vector.x87.tag = 0;
-    return Done{};
-}
-
-/// SDM 2A, "FCLEX/FNCLEX".
-Result<> exec_fnclex(Cpu& c, const Insn&) {
-    TRY(check_x87(c));
-    c.vector.x87.fsw = static_cast<u16>(c.vector.x87.fsw & ~fsw_cleared_by_fclex);
-    return Done{};
-}
-
-/// #NM needs MP beside TS; EM does not matter. SDM 2D, "WAIT/FWAIT".
-Result<> exec_fwait(Cpu& c, const Insn&) {
-    if (c.cr0.has_all({Cr0::mp, Cr0::ts})) return raise(c, Vector::device_not_available);
-    if ((c.vector.x87.fsw & fsw_summary) == 0) return Done{};
-    if (!c.cr0.has(Cr0::ne)) return raise_unimplemented(c, "x87 exception with CR0.NE = 0");
-    return raise(c, Vector::x87_floating_point);
-}
-
-/// SDM 2A, "FLDCW".
-Result<> exec_fldcw(Cpu& c, const Insn& i) {
-    TRY(check_x87_waiting(c));
-    const auto image = static_cast<u16>(TRY(load(c, linear_address(c, i), 2)));
-    c.vector.x87.fcw = usable_fcw(image);
-    c.vector.x87.fsw = usable_fsw(c.vector.x87.fsw, c.vector.x87.fcw);
-    return Done{};
-}
-
-/// SDM 2A, "FSTCW/FNSTCW".
-Result<> exec_fnstcw(Cpu& c, const Insn& i) {
-    TRY(check_x87(c));
-    return store(c, linear_address(c, i), 2, c.vector.x87.fcw);
-}
-
-/// SDM 2A, "FSTSW/FNSTSW".
-Result<> exec_fnstsw(Cpu& c, const Insn& i) {
-    TRY(check_x87(c));
-    const u16 fsw = c.vector.x87.fsw;
-    if ((i.form & form_memory) != 0) return store(c, linear_address(c, i), 2, fsw);
-    c.gpr[rax] = with_bits<15, 0>(c.gpr[rax], fsw);
     return Done{};
 }
 

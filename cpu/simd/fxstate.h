@@ -31,13 +31,4 @@ Result<> exec_xsaveopt(Cpu& c, const Insn& i);
 Result<> exec_xsavec(Cpu& c, const Insn& i);
 Result<> exec_xrstor(Cpu& c, const Insn& i);  // both forms of the area
 
-// Of x87 only what initialises it and asks whether it is there.
-
-Result<> exec_fninit(Cpu& c, const Insn& i);
-Result<> exec_fnclex(Cpu& c, const Insn& i);
-Result<> exec_fwait(Cpu& c, const Insn& i);
-Result<> exec_fldcw(Cpu& c, const Insn& i);
-Result<> exec_fnstcw(Cpu& c, const Insn& i);
-Result<> exec_fnstsw(Cpu& c, const Insn& i);  // AX, or memory if form & form_memory
-
 }  // namespace postern::cpu

@@ -5,6 +5,7 @@
 #include <xmmintrin.h>
 
 #include "cpu/simd/float_trap.h"
+#include "cpu/x87/unit.h"
 
 namespace postern::cpu {
 namespace {
@@ -22,6 +23,7 @@ void enter_host_unit(Cpu& c) {
 }
 
 void leave_host_unit(Cpu& c) {
+    take_back_x87(c);
     if (!c.host_unit) return;
     c.vector.mxcsr = _mm_getcsr();
     _mm_setcsr(host_mxcsr);
@@ -32,10 +34,13 @@ u32 guest_mxcsr(const Cpu& c) { return c.host_unit ? _mm_getcsr() : c.vector.mxc
 
 void set_guest_mxcsr(Cpu& c, u32 value) {
     c.vector.mxcsr = value;
-    sync_to_host(c);
+    if (c.host_unit) _mm_setcsr(value);
 }
 
-void sync_from_host(Cpu& c) { c.vector.mxcsr = guest_mxcsr(c); }
+void sync_from_host(Cpu& c) {
+    c.vector.mxcsr = guest_mxcsr(c);
+    take_back_x87(c);
+}
 
 void sync_to_host(Cpu& c) {
     if (c.host_unit) _mm_setcsr(c.vector.mxcsr);

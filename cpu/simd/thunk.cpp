@@ -2,6 +2,7 @@
 // Making thunks. The guest's instruction is re-encoded by Zydis from what Zydis decoded, so there
 // is no list of opcodes here. Registers in a thunk:
 //   rdi  the Cpu       rsi  the Insn      both as the handler got them, to the very end
+//   mm0 to mm7         the guest's own
 //   r10  the memory operand               r8, r9  where operand 0 and the later register live
 //   xmm1, rax  operand 0                  xmm2, rcx  the later register operand
 //   xmm0, rax, rdx, rcx  what the instruction uses without saying so
@@ -18,8 +19,8 @@
 
 #include "cpu/event/event.h"
 #include "cpu/exec/fast.h"
-#include "cpu/flags.h"
 #include "cpu/simd/code_arena.h"
+#include "cpu/simd/emitter.h"
 
 namespace postern::cpu {
 namespace {
@@ -29,28 +30,6 @@ constexpr i32 vector_offset = offsetof(Cpu, vector) + offsetof(VectorState, zmm)
 constexpr u8 vector_shift = 6;
 static_assert(sizeof(VectorRegister) == 1u << vector_shift && vector_offset % 16 == 0);
 
-// Encoder operands.
-
-ZydisEncoderOperand reg(ZydisRegister r) {
-    ZydisEncoderOperand operand{};
-    operand.type = ZYDIS_OPERAND_TYPE_REGISTER;
-    operand.reg.value = r;
-    return operand;
-}
-ZydisEncoderOperand memory(u16 size, ZydisRegister base, i64 displacement = 0,
-                           ZydisRegister index = ZYDIS_REGISTER_NONE, u8 scale = 0) {
-    ZydisEncoderOperand operand{};
-    operand.type = ZYDIS_OPERAND_TYPE_MEMORY;
-    operand.mem = {base, index, scale, displacement, size};
-    return operand;
-}
-ZydisEncoderOperand immediate(u64 value) {
-    ZydisEncoderOperand operand{};
-    operand.type = ZYDIS_OPERAND_TYPE_IMMEDIATE;
-    operand.imm.u = value;
-    return operand;
-}
-
 // Questions about decoded operands.
 
 ZydisRegisterClass class_of_operand(const ZydisDecodedOperand& o) {
@@ -58,6 +37,7 @@ ZydisRegisterClass class_of_operand(const ZydisDecodedOperand& o) {
                                                  : ZYDIS_REGCLASS_INVALID;
 }
 bool is_xmm(const ZydisDecodedOperand& o) { return class_of_operand(o) == ZYDIS_REGCLASS_XMM; }
+bool is_mmx(const ZydisDecodedOperand& o) { return class_of_operand(o) == ZYDIS_REGCLASS_MMX; }
 bool is_gpr(const ZydisDecodedOperand& o) {
     switch (class_of_operand(o)) {
         case ZYDIS_REGCLASS_GPR8:
@@ -95,42 +75,20 @@ ZydisRegister stand_in(const ZydisDecodedOperand& o, unsigned n) {
 }
 
 /// Stores around the caches are ordinary ones here: who looks at memory next is the same thread.
-ZydisMnemonic cached_form(ZydisMnemonic mnemonic) {
-    switch (mnemonic) {
+/// CVTPI2PD from memory leaves the x87 state alone, as its twin on XMM registers does.
+ZydisMnemonic mnemonic_in_thunk(const Decoded& d) {
+    switch (d.instruction.mnemonic) {
         case ZYDIS_MNEMONIC_MOVNTDQ:
         case ZYDIS_MNEMONIC_MOVNTDQA: return ZYDIS_MNEMONIC_MOVDQA;
         case ZYDIS_MNEMONIC_MOVNTI: return ZYDIS_MNEMONIC_MOV;
         case ZYDIS_MNEMONIC_MOVNTPD: return ZYDIS_MNEMONIC_MOVAPD;
         case ZYDIS_MNEMONIC_MOVNTPS: return ZYDIS_MNEMONIC_MOVAPS;
-        default: return mnemonic;
+        case ZYDIS_MNEMONIC_MOVNTQ: return ZYDIS_MNEMONIC_MOVQ;
+        case ZYDIS_MNEMONIC_CVTPI2PD:
+            return d.is_memory(1) ? ZYDIS_MNEMONIC_CVTDQ2PD : ZYDIS_MNEMONIC_CVTPI2PD;
+        default: return d.instruction.mnemonic;
     }
 }
-
-/// Code under construction.
-class Emitter {
-public:
-    void add(ZydisMnemonic mnemonic, std::initializer_list<ZydisEncoderOperand> operands) {
-        ZydisEncoderRequest request{};
-        request.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
-        request.mnemonic = mnemonic;
-        request.operand_count = static_cast<u8>(operands.size());
-        std::ranges::copy(operands, request.operands);
-        add(request);
-    }
-    void add(const ZydisEncoderRequest& request) {
-        ZyanUSize length = bytes_.size() - size_;
-        ok_ = ok_ &&
-              ZYAN_SUCCESS(ZydisEncoderEncodeInstruction(&request, bytes_.data() + size_, &length));
-        if (ok_) size_ += length;
-    }
-    [[nodiscard]] bool ok() const { return ok_; }
-    [[nodiscard]] std::span<const u8> bytes() const { return {bytes_.data(), size_}; }
-
-private:
-    std::array<u8, 256> bytes_;
-    size_t size_ = 0;
-    bool ok_ = true;
-};
 
 /// The guest's instruction for the thunk's registers.
 bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
@@ -139,7 +97,7 @@ bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
         return false;
     request.prefixes = 0;  // segment overrides, above all
     request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_NONE;
-    request.mnemonic = cached_form(request.mnemonic);
+    request.mnemonic = mnemonic_in_thunk(d);
     for (unsigned n = 0; n < request.operand_count; ++n) {
         const ZydisDecodedOperand& o = d.operand[n];
         ZydisEncoderOperand& to = request.operands[n];
@@ -147,6 +105,8 @@ bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
             to = memory(to.mem.size, ZYDIS_REGISTER_R10);
         else if (is_xmm(o) || is_gpr(o))
             to = reg(stand_in(o, n));
+        else if (is_mmx(o))
+            continue;
         else if (o.type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
             return false;
     }
@@ -161,7 +121,7 @@ bool is_faithful(const Decoded& d, std::span<const u8> code) {
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &again.instruction,
                                              again.operand.data())))
         return false;
-    if (again.instruction.mnemonic != cached_form(d.instruction.mnemonic) ||
+    if (again.instruction.mnemonic != mnemonic_in_thunk(d) ||
         again.instruction.length != code.size() ||
         again.instruction.operand_count != d.instruction.operand_count)
         return false;
@@ -237,34 +197,10 @@ void emit_hidden(Emitter& e, const Decoded& d, bool before) {
     }
 }
 
-Step go_on(Cpu& c, const Insn* i) { NEXT(c, i); }
-
-/// From LAHF and SETO. Instructions on vectors leave no flag undefined.
-Step finish_flags(Cpu& c, const Insn* i, u64 ah_al) {
-    constexpr u64 ah_flags = 0xd5;  // SF ZF AF PF CF
-    from_image(c, (ah_al >> 8 & ah_flags) | (ah_al & 1) << 11);
-    return go_on(c, i);
-}
-
-void emit_flags_end(Emitter& e) {
-    const auto target = reinterpret_cast<u64>(&finish_flags);
-    e.add(ZYDIS_MNEMONIC_LAHF, {});
-    e.add(ZYDIS_MNEMONIC_SETO, {reg(ZYDIS_REGISTER_AL)});
-    e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_EDX), reg(ZYDIS_REGISTER_EAX)});
-    e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_RAX), immediate(target)});
-    e.add(ZYDIS_MNEMONIC_JMP, {reg(ZYDIS_REGISTER_RAX)});
-}
-
-/// NEXT, as in cpu/insn.h.
-void emit_end(Emitter& e) {
-    if constexpr (POSTERN_LOOP != 0) {
-        e.add(ZYDIS_MNEMONIC_MOV,
-              {reg(ZYDIS_REGISTER_EAX), immediate(static_cast<u64>(Step::next))});
-        e.add(ZYDIS_MNEMONIC_RET, {});
-    } else {
-        e.add(ZYDIS_MNEMONIC_ADD, {reg(ZYDIS_REGISTER_RSI), immediate(sizeof(Insn))});
-        e.add(ZYDIS_MNEMONIC_JMP, {memory(8, ZYDIS_REGISTER_RSI, offsetof(Insn, run))});
-    }
+bool has_result(const Decoded& d) {
+    if (visible(d).empty()) return false;
+    const ZydisDecodedOperand& o = d.operand[0];
+    return (is_xmm(o) || is_gpr(o)) && is_written(o);
 }
 
 void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request) {
@@ -277,62 +213,86 @@ void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request
     }
     emit_hidden(e, d, true);
     e.add(request);
+    // Not every host does this for an operand in memory.
+    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS)
+        e.add(ZYDIS_MNEMONIC_MOVD, {reg(ZYDIS_REGISTER_EAX), reg(ZYDIS_REGISTER_MM0)});
     emit_hidden(e, d, false);
-    const bool has_result = is_xmm(operands[0]) || is_gpr(operands[0]);
-    if (has_result && is_written(operands[0])) emit_store(e, operands[0], 0);
+    if (has_result(d)) emit_store(e, d.operand[0], 0);
     if (writes_flags(d))
         emit_flags_end(e);
     else
         emit_end(e);
 }
 
+constexpr ZydisMnemonic emms = ZYDIS_MNEMONIC_EMMS;
+
 /// Shapes that the scheme above has registers for.
 bool is_supported(const Decoded& d) {
     if (d.instruction.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY) return false;
-    if (d.instruction.operand_count_visible == 0) return false;
+    if (d.instruction.operand_count_visible == 0) return d.instruction.mnemonic == emms;
     unsigned later_registers = 0;
     for (unsigned n = 1; n < visible(d).size(); ++n) later_registers += d.is_register(n) ? 1 : 0;
     if (later_registers > 1) return false;
     const bool gpr_result = is_gpr(d.operand[0]);
     return std::ranges::none_of(hidden(d), [&](const ZydisDecodedOperand& o) {
-        return o.type == ZYDIS_OPERAND_TYPE_MEMORY || (gpr_result && is_gpr(o)) ||
-               class_of_operand(o) == ZYDIS_REGCLASS_MMX;
+        return o.type == ZYDIS_OPERAND_TYPE_MEMORY || (gpr_result && is_gpr(o)) || is_mmx(o);
     });
 }
 
 /// All thunks ever made, by the bytes of the re-encoded instruction.
 class ThunkCache {
 public:
-    const void* find(const Decoded& d) {
+    Thunk find(const Decoded& d, bool guarded) {
         ZydisEncoderRequest request;
         Emitter instruction;
-        if (!is_supported(d) || !make_request(d, request)) return nullptr;
+        if (!is_supported(d) || !make_request(d, request)) return {};
         instruction.add(request);
-        if (!instruction.ok()) return nullptr;
+        if (!instruction.ok()) return {};
         const std::span<const u8> bytes = instruction.bytes();
         const std::lock_guard lock{mutex_};
         const auto [entry, is_new] = thunks_.try_emplace(std::string(bytes.begin(), bytes.end()));
-        if (is_new && is_faithful(d, bytes)) entry->second = make(d, request);
+        if (is_new && is_faithful(d, bytes)) entry->second = make(d, request, guarded);
         return entry->second;
     }
 
 private:
-    static const void* make(const Decoded& d, const ZydisEncoderRequest& request) {
+    static Thunk make(const Decoded& d, const ZydisEncoderRequest& request, bool guarded) {
         Emitter e;
         emit_thunk(e, d, request);
-        if (!e.ok()) return nullptr;
-        return CodeArena::instance().add(e.bytes());
+        return place_thunk(e, guarded);
     }
 
     std::mutex mutex_;
-    std::unordered_map<std::string, const void*> thunks_;
+    std::unordered_map<std::string, Thunk> thunks_;
 };
 
 }  // namespace
 
-const void* find_thunk(const Decoded& d) {
+Thunk find_thunk(const Decoded& d, bool guarded) {
     static ThunkCache cache;
-    return cache.find(d);
+    return cache.find(d, guarded);
+}
+
+Thunk place_thunk(const Emitter& code, bool guarded) {
+    if (!code.ok()) return {};
+    if (!guarded) {
+        const auto* at = static_cast<const u8*>(CodeArena::instance().add(code.bytes()));
+        return {at, at};
+    }
+    Emitter all;
+    const size_t start = emit_guarded(all, code.bytes());
+    if (!all.ok()) return {};
+    const auto* at = static_cast<const u8*>(CodeArena::instance().add(all.bytes()));
+    return at == nullptr ? Thunk{} : Thunk{at, at + start};
+}
+
+bool uses_mmx(const Decoded& d) {
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_EMMS:
+        case ZYDIS_MNEMONIC_CVTPI2PS: return true;
+        default: break;
+    }
+    return std::ranges::any_of(visible(d), is_mmx);
 }
 
 void take_simd_registers(const Decoded& d, Insn& i) {

@@ -15,9 +15,24 @@ namespace postern::cpu {
 /// 16 bytes where the instruction wants it. One without is a Handler.
 using MemoryThunk = Step (*)(Cpu&, const Insn*, void* memory);
 
-/// The code of the thunk for the instruction, which goes on to the next Insn when it is done;
-/// null if it cannot be re-encoded. It finds the registers in Insn::dst and Insn::src.
-const void* find_thunk(const Decoded& d);
+class Emitter;
+
+/// Where a thunk begins, and where it does behind its guard (cpu/simd/emitter.h); the same if it
+/// has none. Null: it cannot be made.
+struct Thunk {
+    const void* entry = nullptr;
+    const void* code = nullptr;
+};
+
+/// The thunk for the instruction, which goes on to the next Insn when it is done. It finds the
+/// registers in Insn::dst and Insn::src, but for MMX registers, which are in the unit. The same
+/// instruction must always be asked for with the same guard.
+Thunk find_thunk(const Decoded& d, bool guarded);
+Thunk place_thunk(const Emitter& code, bool guarded);
+
+/// Does the instruction make MMX registers of the x87 registers? One that converts from memory to
+/// XMM does, too. SDM 1, "Effect of MMX Instructions on the x87 FPU State", and 2A, "CVTPI2PS".
+bool uses_mmx(const Decoded& d);
 
 /// The registers a thunk wants to find in the Insn: operand 0's in dst, the later one's in src.
 /// Vector registers by number, general ones by row.
@@ -32,6 +47,7 @@ inline constexpr ZydisMnemonic simd_exact[] = {
 #define SIMD(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
 #define SIMD_OR_STRING(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
 #define SIMD_INTEGER(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
+#define SIMD_MMX(mnemonic, feature) ZYDIS_MNEMONIC_##mnemonic,
 #include "cpu/simd/mnemonics.def"
 };
 

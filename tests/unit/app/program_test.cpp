@@ -138,10 +138,10 @@ TEST(Run, ALimitGives124AndSaysSo) {
 }
 
 TEST(Run, WhatIsNotImplementedGives4AndItsName) {
-    const std::string kernel = kernel_of("postern-x87", {0xd9, 0xe8});
+    const std::string kernel = kernel_of("postern-rcp", {0x0f, 0x53, 0xc0});
     const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M"});
     EXPECT_EQ(outcome.status, 4);
-    EXPECT_EQ(outcome.err, "postern: not implemented: fld1 at RIP 0x100000\n");
+    EXPECT_EQ(outcome.err, "postern: not implemented: rcpps at RIP 0x100000\n");
 }
 
 TEST(Run, StatisticsComeAtTheEnd) {

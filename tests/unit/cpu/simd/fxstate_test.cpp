@@ -3,6 +3,7 @@
 // Offsets and values are the manual's, written out.
 #include "cpu/simd/fxstate.h"
 
+#include "cpu/x87/control.h"
 #include "tests/unit/cpu/simd/simd_machine.h"
 
 namespace postern::cpu {

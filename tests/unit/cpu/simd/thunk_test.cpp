@@ -501,13 +501,9 @@ TEST_F(Simd, StoreIntoAPageWithCachedCodeDropsIt) {
 
 // What is refused
 
-TEST_F(Simd, ModelDefinedMmxAndVexFormsAreRefused) {
+TEST_F(Simd, ModelDefinedAndVexFormsAreRefused) {
     EXPECT_FALSE(build({0x0f, 0x53, 0xca}));        // RCPPS
     EXPECT_FALSE(build({0xf3, 0x0f, 0x52, 0xca}));  // RSQRTSS
-    EXPECT_FALSE(build({0x0f, 0xfc, 0xca}));        // PADDB mm1, mm2
-    EXPECT_FALSE(build({0x0f, 0x2a, 0xca}));        // CVTPI2PS
-    EXPECT_FALSE(build({0x66, 0x0f, 0x2a, 0x08}));  // CVTPI2PD xmm1, [rax]
-    EXPECT_FALSE(build({0xf2, 0x0f, 0xd6, 0xca}));  // MOVDQ2Q
     EXPECT_FALSE(build({0xc5, 0xf0, 0x58, 0xca}));  // VADDPS
     EXPECT_FALSE(build({0xa5}));                    // MOVSD, the string instruction
 }
@@ -528,9 +524,6 @@ void sweep_one(std::span<const u8> bytes, BlockCache& cache, Sweep& sweep) {
                                              d.operand.data())) ||
         !is_simd_exact(d.instruction.mnemonic))
         return;
-    for (unsigned n = 0; n < d.instruction.operand_count; ++n)
-        if (d.is_register(n) && ZydisRegisterGetClass(d.operand[n].reg.value) == ZYDIS_REGCLASS_MMX)
-            return;
     Insn i{};
     if (build_simd(d, i, cache) != nullptr)
         ++sweep.built;

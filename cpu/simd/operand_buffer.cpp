@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operands in pieces of up to 8 bytes.
+#include "cpu/simd/operand_buffer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/event/event.h"
+#include "cpu/exec/fast.h"
+
+namespace postern::cpu {
+namespace {
+
+constexpr unsigned chunk(unsigned left) { return std::min(left, 8u); }
+
+Step back(Cpu&, const Insn*) { return Step::next; }
+
+}  // namespace
+
+Step misaligned(Cpu& c, const Insn* i) {
+    (void)general_protection(c);
+    return fault_at(c, i);
+}
+
+Step run_apart(Cpu& c, const Insn* i, void* memory) {
+    std::array<Insn, 2> pair{*i, *i};
+    pair[1].run = back;
+    return thunk_of(i)(c, pair.data(), memory);
+}
+
+Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size) {
+    for (unsigned done = 0; done < size; done += chunk(size - done)) {
+        const unsigned count = chunk(size - done);
+        const u64 value = TRY(load(c, at + done, count));
+        std::memcpy(to + done, &value, count);
+    }
+    return Done{};
+}
+
+Result<> store_operand(Cpu& c, Gva at, const u8* from, unsigned size) {
+    if (size > 8 && !probe_write(c, at, size)) return Failed{};
+    for (unsigned done = 0; done < size; done += chunk(size - done)) {
+        const unsigned count = chunk(size - done);
+        u64 value = 0;
+        std::memcpy(&value, from + done, count);
+        if (!store(c, at + done, count, value)) return Failed{};
+    }
+    return Done{};
+}
+
+}  // namespace postern::cpu

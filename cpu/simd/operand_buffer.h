@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Thunks off the fast path: their memory operand goes through a buffer, and the thunk runs on a
+// copy of the Insn, whose successor hands control back.
+#pragma once
+
+#include "base/result.h"
+#include "cpu/cpu.h"
+#include "cpu/insn.h"
+#include "cpu/simd/thunk.h"
+
+namespace postern::cpu {
+
+/// A memory operand: its size, and whether its address must be a multiple of 16.
+template <unsigned count, bool is_checked>
+struct Operand {
+    std::array<u8, count> bytes;
+    static constexpr unsigned size = count;
+    static constexpr bool aligned = is_checked;
+};
+
+inline MemoryThunk thunk_of(const Insn* i) {
+    return reinterpret_cast<MemoryThunk>(const_cast<void*>(i->aux));
+}
+
+constexpr bool is_misaligned(u64 linear) { return linear % 16 != 0; }
+
+/// SDM 1, "Memory Alignment" of 128-bit operands: #GP(0) whatever the segment.
+[[gnu::cold]] Step misaligned(Cpu& c, const Insn* i);
+
+/// The thunk that starts at Insn::aux, and nothing after it. Step::next: it completed.
+Step run_apart(Cpu& c, const Insn* i, void* memory);
+
+// In chunks, as a device sees them; at most 16 bytes. A store of more than one chunk fails before
+// the first byte.
+Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size);
+Result<> store_operand(Cpu& c, Gva at, const u8* from, unsigned size);
+
+}  // namespace postern::cpu
