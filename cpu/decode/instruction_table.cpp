@@ -12,6 +12,7 @@
 #include "cpu/vmx/exec.h"
 #include "cpu/x87/build.h"
 #include "cpu/x87/control.h"
+#include "cpu/x87/software.h"
 
 namespace postern::cpu {
 
@@ -322,6 +323,10 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
 #include "cpu/simd/mnemonics.def"
 #define X87_EXACT(mnemonic) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87, exact, legal},
+#define X87_REMAINDER(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87_remainder, model_defined, legal},
+#define X87_SOFTWARE(mnemonic, name) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87_state<exec_##name>, model_defined, legal},
 #define X87_STATE(mnemonic, name) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87_state<exec_##name>, state, legal},
 #include "cpu/x87/mnemonics.def"

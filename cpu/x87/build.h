@@ -10,7 +10,10 @@ namespace postern::cpu {
 /// Whatever the host's x87 unit does exactly as the manual says (cpu/x87/mnemonics.def).
 Handler build_x87(const Decoded& d, Insn& i, BlockCache& cache);
 
-/// Instructions in software (cpu/x87/control.h): the operand's size, if any, is in imm.
+/// FPREM and FPREM1.
+Handler build_x87_remainder(const Decoded& d, Insn& i, BlockCache& cache);
+
+/// Instructions in software (cpu/x87/control.h, software.h): the operand's size, if any, is in imm.
 template <Result<> (*exec)(Cpu&, const Insn&)>
 Handler build_x87_state(const Decoded& d, Insn& i, BlockCache&) {
     if (d.instruction.operand_count_visible != 0) i.imm = d.size(0);

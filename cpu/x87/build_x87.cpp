@@ -11,6 +11,7 @@
 #include "cpu/simd/operand_buffer.h"
 #include "cpu/simd/thunk.h"
 #include "cpu/x87/build.h"
+#include "cpu/x87/software.h"
 #include "cpu/x87/unit.h"
 
 namespace postern::cpu {
@@ -88,6 +89,12 @@ Step conditional_move(Cpu& c, const Insn* i) {
     if (!prepare_x87(c)) [[unlikely]]
         return fault_at(c, i);
     return thunk_of(i)(c, i, reinterpret_cast<void*>(materialise(c)));
+}
+
+Step partial_remainder(Cpu& c, const Insn* i) {
+    if (!prepare_x87(c)) return fault_at(c, i);
+    if (make_partial_remainder(c)) NEXT(c, i);
+    TAIL unit_not_ready(c, i);
 }
 
 enum class Flags : u8 { untouched, read, written };
@@ -180,6 +187,10 @@ Handler build_x87(const Decoded& d, Insn& i, BlockCache&) {
         return pick_unit_memory(i, d.size(n), false, is_store);
     }
     return nullptr;
+}
+
+Handler build_x87_remainder(const Decoded& d, Insn& i, BlockCache& cache) {
+    return build_x87(d, i, cache) != nullptr ? partial_remainder : nullptr;
 }
 
 bool uses_x87(const Decoded& d) {
