@@ -55,14 +55,8 @@ void remember_way(Cpu& c, const Block& block) {
     c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.mode_stamp, block.entry, page};
 }
 
-bool in_64_bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }
-
 /// From one boundary to the next.
 Step run_slice(Cpu& c) {
-    if (!in_64_bit_mode(c)) {
-        (void)raise_unimplemented(c, "code outside 64-bit mode");
-        return Step::fault;
-    }
     select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {

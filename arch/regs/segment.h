@@ -54,9 +54,16 @@ inline constexpr u32 access_rights_unusable = 1u << 16;
 /// Bits 11:8 and 31:17 must be 0 in a usable segment's access rights.
 inline constexpr u32 access_rights_reserved = 0xfffe'0f00;
 
-/// Types of system segments and gates in IA-32e mode. SDM 3A, "System Descriptor Types".
+/// Types of system segments and gates. IA-32e mode has none of 16 bits and no task gate. SDM 3A,
+/// table "System-Segment and Gate-Descriptor Types".
 enum class SystemType : u8 {
+    tss16_available = 1,
     ldt = 2,
+    tss16_busy = 3,
+    call_gate16 = 4,
+    task_gate = 5,
+    interrupt_gate16 = 6,
+    trap_gate16 = 7,
     tss_available = 9,
     tss_busy = 11,
     call_gate = 12,

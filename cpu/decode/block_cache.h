@@ -19,7 +19,12 @@ enum BlockMode : u32 {
     mode_sse_off = 4,        // CR0.EM, or CR4.OSFXSR = 0: SSE is #UD
     mode_task_switched = 8,  // CR0.TS: SSE and x87 are #NM
     mode_emulation = 0x80,   // CR0.EM: x87 is #NM, MMX is #UD
+    mode_code_16 = 0x100,    // default operand and address size; neither: 64-bit mode
+    mode_code_32 = 0x200,
+    mode_real = 0x400,   // CR0.PE = 0
+    mode_ia32e = 0x800,  // with mode_code_16 or mode_code_32: compatibility mode
 };
+inline constexpr u32 mode_legacy = mode_code_16 | mode_code_32;  // any: not 64-bit mode
 
 inline constexpr unsigned block_max_instructions = 64;
 

@@ -12,7 +12,10 @@
 #include "cpu/decode/instruction_table.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/follow.h"
+#include "cpu/exec/legacy.h"
+#include "cpu/exec/segment_check.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 #include "cpu/model.h"
 #include "cpu/simd/thunk.h"
 #include "cpu/x87/build.h"
@@ -22,16 +25,38 @@ namespace {
 
 constexpr unsigned longest_instruction = 15;
 
-const ZydisDecoder& decoder() {
-    static const ZydisDecoder instance = [] {
-        ZydisDecoder d;
-        ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-        // No-operations where the features are missing, and no model has them.
-        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
-        ZydisDecoderEnableMode(&d, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-        return d;
+struct MachineMode {
+    u32 mode;  // bits of BlockMode
+    ZydisMachineMode machine;
+    ZydisStackWidth stack;  // of the code's size: handlers ask SS.B themselves
+};
+
+constexpr u32 machine_mode_mask = mode_legacy | mode_real | mode_ia32e;
+constexpr std::array machine_modes{
+    MachineMode{0, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64},
+    MachineMode{mode_code_32 | mode_ia32e, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32},
+    MachineMode{mode_code_16 | mode_ia32e, ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16},
+    MachineMode{mode_code_32, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+    MachineMode{mode_code_16, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16},
+    MachineMode{mode_code_16 | mode_real, ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16},
+    // PE = 0 with a code segment that has D = 1, before a far jump loads another one.
+    MachineMode{mode_code_32 | mode_real, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32},
+};
+
+const ZydisDecoder& decoder(u32 mode) {
+    static const std::array<ZydisDecoder, machine_modes.size()> decoders = [] {
+        std::array<ZydisDecoder, machine_modes.size()> all;
+        for (size_t n = 0; n < all.size(); ++n) {
+            ZydisDecoderInit(&all[n], machine_modes[n].machine, machine_modes[n].stack);
+            // No-operations where the features are missing, and no model has them.
+            ZydisDecoderEnableMode(&all[n], ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+            ZydisDecoderEnableMode(&all[n], ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+        }
+        return all;
     }();
-    return instance;
+    size_t n = 0;
+    while (machine_modes[n].mode != (mode & machine_mode_mask)) ++n;
+    return decoders[n];
 }
 
 /// Takes a block's time and goes on to its first instruction, if the block fits into the slice.
@@ -50,6 +75,12 @@ Step fall_through(Cpu& c, const Insn* i) {
     Link& link = static_cast<Links*>(const_cast<void*>(i->aux))->not_taken;
     const Insn* n = follow<far>(c, link, address_of(c, i));
     TAIL n->run(c, n);
+}
+
+/// Outside 64-bit mode the run loop finds every block.
+Step fall_through_legacy(Cpu& c, const Insn* i) {
+    c.rip = static_cast<u32>(address_of(c, i));
+    return Step::lookup;
 }
 
 struct IsaFeature {
@@ -256,7 +287,8 @@ Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
         if ((d.mode & mode_task_switched) != 0) return unit_not_available;
     }
     if (const Handler refused = refuse_x87(d, row)) return refused;
-    const Handler handler = row == nullptr ? nullptr : row->build(d, i, *c.blocks);
+    Handler handler = is_legacy(d) ? build_legacy(d, i) : nullptr;
+    if (handler == nullptr && row != nullptr) handler = row->build(d, i, *c.blocks);
     if (handler != nullptr) return handler;
     if (row == nullptr && d.instruction.meta.isa_set == ZYDIS_ISA_SET_CET)
         return undefined_instruction;
@@ -264,11 +296,16 @@ Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
     return not_implemented;
 }
 
+/// Not one of the handlers that say why it cannot.
+bool can_run(const Insn& i) {
+    return i.run != undefined_instruction && i.run != not_implemented && i.run != too_long &&
+           i.run != unit_not_available;
+}
+
 /// Does control never simply go on to the next Insn?
 bool ends_a_block(const Decoded& d, const Insn& i) {
-    if (i.run == undefined_instruction || i.run == not_implemented || i.run == too_long ||
-        i.run == unit_not_available)
-        return true;
+    if (!can_run(i)) return true;
+    if (is_legacy(d) && find_legacy_row(d) != nullptr) return ends_legacy_block(d, i);
     if (d.instruction.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return true;
     if (d.instruction.meta.category == ZYDIS_CATEGORY_STRINGOP)
         return (i.form & (form_rep | form_repne)) != 0;
@@ -281,7 +318,7 @@ enum class Decode : u8 { ok, undefined, too_long, need_more };
 
 Decode decode_bytes(const u8* bytes, unsigned count, Decoded& d) {
     const ZyanStatus status =
-        ZydisDecoderDecodeFull(&decoder(), bytes, count, &d.instruction, d.operand.data());
+        ZydisDecoderDecodeFull(&decoder(d.mode), bytes, count, &d.instruction, d.operand.data());
     if (ZYAN_SUCCESS(status)) return Decode::ok;
     if (status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG) return Decode::too_long;
     if (status == ZYDIS_STATUS_NO_MORE_DATA)
@@ -303,6 +340,16 @@ void undo_unknown_prefix(const Cpu& c, Decoded& d) {
     i.meta.isa_set = ZYDIS_ISA_SET_I386;
 }
 
+/// Everything a block is built from, before its size is known.
+struct Draft {
+    std::array<Insn, 2 * block_max_instructions> insn;  // remaining: number of its instruction
+    unsigned used = 0;                                  // of them
+    unsigned count = 0;                                 // instructions
+    bool open = true;  // control may go on after the last instruction
+    u16 bytes = 0;
+    const u8* second_page = nullptr;
+};
+
 void fill(Cpu& c, Decode outcome, Decoded& d, Insn& i) {
     i.run = outcome == Decode::too_long ? too_long : undefined_instruction;
     if (outcome != Decode::ok) {
@@ -320,31 +367,76 @@ void fill(Cpu& c, Decode outcome, Decoded& d, Insn& i) {
     }
 }
 
-/// Everything a block is built from, before its size is known.
-struct Draft {
-    std::array<Insn, block_max_instructions> insn;
-    unsigned count = 0;
-    bool open = true;  // control may go on after the last instruction
-    u16 bytes = 0;
-    const u8* second_page = nullptr;
-};
+/// Outside 64-bit mode: what goes before an instruction with a memory operand. Afterwards `d` is
+/// one of 64-bit mode as far as builders look, its operand at the linear address found.
+bool split_operand(Decoded& d, Insn& check, Insn& i) {
+    const LegacyRow* row = find_legacy_row(d);
+    d.instruction.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+    if (row != nullptr && !row->operand) return false;
+    const unsigned count =
+        is_masked_move(d) ? d.instruction.operand_count : d.instruction.operand_count_visible;
+    for (unsigned n = 0; n < count; ++n) {
+        if (!d.is_memory(n)) continue;
+        const bool split = is_masked_move(d) ? split_implicit_operand(d, n, rdi, check, i)
+                                             : split_memory_operand(d, n, check, i);
+        d.operand[n].mem = {};
+        return split;
+    }
+    return false;
+}
+
+void fill_legacy(Cpu& c, Decode outcome, Decoded& d, Draft& draft) {
+    Insn check{}, i{};
+    check.offset = i.offset = draft.bytes;
+    i.run = outcome == Decode::too_long ? too_long : undefined_instruction;
+    i.length = 1;
+    i.base = i.index = i.segment = row_zero;
+    bool split = false;
+    if (outcome == Decode::ok) {
+        check.length = i.length = d.instruction.length;
+        i.form = static_cast<u8>(form_of(d) & ~form_address32);
+        split = split_operand(d, check, i);
+        i.run = pick_handler(c, d, i);
+        if (is_masked_move(d)) i.base = row_linear;
+    }
+    check.remaining = i.remaining = static_cast<u16>(draft.count);
+    if (split && can_run(i)) draft.insn[draft.used++] = check;
+    draft.insn[draft.used++] = i;
+}
+
+/// Appends what was decoded to the draft.
+void add(Cpu& c, Decode outcome, Decoded& d, Draft& draft) {
+    if (is_legacy(d)) {
+        fill_legacy(c, outcome, d, draft);
+    } else {
+        Insn& i = draft.insn[draft.used++];
+        i = Insn{};
+        i.offset = draft.bytes;
+        i.remaining = static_cast<u16>(draft.count);
+        fill(c, outcome, d, i);
+    }
+    const Insn& i = draft.insn[draft.used - 1];
+    draft.open = outcome == Decode::ok && !ends_a_block(d, i);
+    draft.bytes = static_cast<u16>(draft.bytes + i.length);
+    ++draft.count;
+}
+
+/// The page after the one that holds the instruction at Cpu::rip.
+Gva second_page(const Cpu& c) {
+    const u64 next = align_up(code_linear(c) + 1, page_size);
+    return Gva{in_64_bit_mode(c) ? next : static_cast<u32>(next)};
+}
 
 /// The instruction at the end of the page whose last bytes lie in the next one.
 Result<> decode_crossing(Cpu& c, Decoded& d, const u8* host, unsigned in_first, Draft& draft) {
     std::array<u8, longest_instruction> bytes;
     std::memcpy(bytes.data(), host, in_first);
-    const u64 next = align_up(c.rip + 1, page_size);
-    const u8* more = TRY(code_pointer(c, Gva{next}));
+    if (is_legacy(d) && !in_code_segment(c.segment[cs], c.rip + in_first))
+        return general_protection(c);
+    const u8* more = TRY(code_pointer(c, second_page(c)));
     std::memcpy(bytes.data() + in_first, more, longest_instruction - in_first);
-    Insn& i = draft.insn[0];
-    i = Insn{};
-    i.offset = 0;
-    const Decode outcome = decode_bytes(bytes.data(), longest_instruction, d);
-    fill(c, outcome, d, i);
+    add(c, decode_bytes(bytes.data(), longest_instruction, d), d, draft);
     draft.second_page = more;
-    draft.count = 1;
-    draft.bytes = i.length;
-    draft.open = outcome == Decode::ok && !ends_a_block(d, i);
     return Done{};
 }
 
@@ -364,36 +456,34 @@ Result<> decode_block(Cpu& c, u32 mode, const u8* host, Draft& draft) {
             if (draft.count != 0) break;
             return decode_crossing(c, d, host, count, draft);
         }
-        Insn& i = draft.insn[draft.count];
-        i = Insn{};
-        i.offset = draft.bytes;
-        fill(c, outcome, d, i);
-        draft.open = outcome == Decode::ok && !ends_a_block(d, i);
-        draft.bytes = static_cast<u16>(draft.bytes + i.length);
-        ++draft.count;
+        add(c, outcome, d, draft);
     }
     return Done{};
 }
 
+Handler pick_fall_through(u32 mode, u64 end) {
+    if ((mode & mode_legacy) != 0) return fall_through_legacy;
+    return end >= page_size ? fall_through<true> : fall_through<false>;
+}
+
 Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
     const unsigned before = may_break_at(c, c.rip) ? 2 : 1;
-    auto* insns = c.blocks->allocate<Insn>(before + draft.count + (draft.open ? 1 : 0));
+    auto* insns = c.blocks->allocate<Insn>(before + draft.used + (draft.open ? 1 : 0));
     for (unsigned n = 0; n < before; ++n) {
         insns[n] = Insn{};
         insns[n].run = n == 0 ? enter_block : debugger_gate;
         insns[n].remaining = static_cast<u16>(draft.count);
     }
-    for (unsigned n = 0; n < draft.count; ++n) {
+    for (unsigned n = 0; n < draft.used; ++n) {
         insns[before + n] = draft.insn[n];
-        insns[before + n].remaining = static_cast<u16>(draft.count - n);
+        insns[before + n].remaining = static_cast<u16>(draft.count - draft.insn[n].remaining);
     }
     if (draft.open) {
         auto* links = c.blocks->allocate<Links>(1);
         *links = {};
-        Insn& last = insns[before + draft.count];
+        Insn& last = insns[before + draft.used];
         last = Insn{};
-        const u64 end = reinterpret_cast<u64>(host) % page_size + draft.bytes;
-        last.run = end >= page_size ? fall_through<true> : fall_through<false>;
+        last.run = pick_fall_through(mode, reinterpret_cast<u64>(host) % page_size + draft.bytes);
         last.aux = links;
         last.offset = draft.bytes;
     }
@@ -413,8 +503,7 @@ Block* finish(Cpu& c, u32 mode, const u8* host, const Draft& draft) {
 /// A cached block that runs into a second page is still right only if that page is where it was.
 Result<bool> still_valid(Cpu& c, const Block& block) {
     if (block.second_page == nullptr) return true;
-    const u64 next = align_up(c.rip + 1, page_size);
-    const u8* more = TRY(code_pointer(c, Gva{next}));
+    const u8* more = TRY(code_pointer(c, second_page(c)));
     return more == block.second_page;
 }
 
@@ -457,12 +546,25 @@ bool ends_in_system_form(const Decoded& d) {
     return false;
 }
 
+namespace {
+
+u32 machine_mode(const Cpu& c) {
+    if (in_64_bit_mode(c)) [[likely]]
+        return 0;
+    u32 mode = c.segment[cs].db() ? mode_code_32 : mode_code_16;
+    if (in_ia32e_mode(c)) mode |= mode_ia32e;
+    if (in_real_mode(c)) mode |= mode_real;
+    return mode;
+}
+
+}  // namespace
+
 u32 block_mode(const Cpu& c) {
     u32 mode = c.enclave.active ? u32{mode_enclave} : 0;
     if (c.cr0.has(Cr0::em) || !c.cr4.has(Cr4::osfxsr)) mode |= mode_sse_off;
     if (c.cr0.has(Cr0::ts)) mode |= mode_task_switched;
     if (c.cr0.has(Cr0::em)) mode |= mode_emulation;
-    return mode;
+    return mode | machine_mode(c);
 }
 
 namespace {
@@ -470,7 +572,7 @@ namespace {
 /// Where the instructions at Cpu::rip lie; fetched through the TLB if control comes from another
 /// page. What is no RAM is fetched anew each time.
 Result<const u8*> fetch(Cpu& c) {
-    const Gva at{c.rip};
+    const Gva at{code_linear(c)};
     if (at.page().raw() == c.code_page) return c.code_host + at.offset();
     const u8* host = TRY(code_pointer(c, at));
     if (c.tlb->translates(at.raw(), tlb_executes)) {
@@ -480,9 +582,7 @@ Result<const u8*> fetch(Cpu& c) {
     return host;
 }
 
-}  // namespace
-
-Block* find_or_decode(Cpu& c, u32 mode) {
+Block* find_or_decode_anywhere(Cpu& c, u32 mode) {
     const Result<const u8*> host = fetch(c);
     if (!host) return nullptr;
     if (Block* cached = c.blocks->find(host.value(), mode)) {
@@ -494,6 +594,29 @@ Block* find_or_decode(Cpu& c, u32 mode) {
     Draft draft;
     if (!decode_block(c, mode, host.value(), draft)) return nullptr;
     return finish(c, mode, host.value(), draft);
+}
+
+/// A block that reaches beyond the limit of CS becomes single instructions, the last one #GP(0).
+Block* find_within_limit(Cpu& c, u32 mode) {
+    const Segment& code = c.segment[cs];
+    c.rip = static_cast<u32>(c.rip);
+    if (!in_code_segment(code, c.rip)) {
+        (void)general_protection(c);
+        return nullptr;
+    }
+    Block* block = find_or_decode_anywhere(c, mode);
+    if (block == nullptr || in_code_segment(code, c.rip + block->bytes - 1)) return block;
+    if ((mode & mode_single) == 0) return find_within_limit(c, mode | mode_single);
+    (void)general_protection(c);
+    return nullptr;
+}
+
+}  // namespace
+
+Block* find_or_decode(Cpu& c, u32 mode) {
+    if ((mode & mode_legacy) != 0) [[unlikely]]
+        return find_within_limit(c, mode);
+    return find_or_decode_anywhere(c, mode);
 }
 
 }  // namespace postern::cpu

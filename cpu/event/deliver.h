@@ -44,6 +44,17 @@ Delivery leave_guest(Cpu& c, vmx::Exit exit, const sgx::ExitCause& cause);
 /// One attempt at the IDT: gate, stack, frame. On failure Cpu::pending says why.
 Result<> through_idt(Cpu& c, const Event& event);
 
+/// The same in protected mode outside IA-32e mode, and in real mode.
+Result<> through_legacy_idt(Cpu& c, const Event& event);
+
+/// INT n, INT3, INTO: subject to the gate's DPL, and faults met do not set EXT. INT1 is neither.
+inline bool is_software(const Event& e) {
+    return e.is(InterruptionType::software_interrupt) || e.is(InterruptionType::software_exception);
+}
+
+/// SDM 3A, "Error Code": EXT.
+inline u32 external_bit(const Event& e) { return is_software(e) ? 0 : 1; }
+
 /// A fault-class exception pushes RF = 1. SDM 3B, "Instruction-Breakpoint Exception Condition".
 bool is_fault(Vector vector);
 

@@ -6,18 +6,11 @@
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
 namespace {
-
-/// INT n, INT3, INTO: subject to the gate's DPL, and faults met do not set EXT. INT1 is neither.
-bool is_software(const Event& e) {
-    return e.is(InterruptionType::software_interrupt) || e.is(InterruptionType::software_exception);
-}
-
-/// SDM 3A, "Error Code": EXT.
-u32 external_bit(const Event& e) { return is_software(e) ? 0 : 1; }
 
 struct Handler64 {
     IdtGate gate;
@@ -55,10 +48,15 @@ Result<> read_handler(Cpu& c, const Event& e, Handler64& h) {
     return Done{};
 }
 
+/// RSP, of which compatibility mode has 32 bits.
+u64 stack_in_use(const Cpu& c) {
+    return in_64_bit_mode(c) ? c.gpr[rsp] : static_cast<u32>(c.gpr[rsp]);
+}
+
 /// The handler's RSP before alignment: an IST entry, the TSS's for a new CPL, or the current one.
 Result<u64> find_stack(Cpu& c, const Event& e, const Handler64& h) {
     const u32 external = external_bit(e);
-    u64 stack = c.gpr[rsp];
+    u64 stack = stack_in_use(c);
     if (h.gate.ist != 0 || h.privilege != c.cpl) {
         const u32 offset =
             h.gate.ist != 0 ? tss64::ist_offset(h.gate.ist) : tss64::rsp_offset(h.privilege);
@@ -82,7 +80,7 @@ struct Frame {
 Frame build_frame(const Cpu& c, const Event& e) {
     const bool has_error = e.information.error_code_valid();
     const u64 image = Rflags::from_raw(rflags(c)).with(Rflag::rf, e.resume_flag).to_raw();
-    return {{e.error_code, e.return_rip, c.segment[cs].selector, image, c.gpr[rsp],
+    return {{e.error_code, e.return_rip, c.segment[cs].selector, image, stack_in_use(c),
              c.segment[ss].selector},
             has_error ? 0u : 1u};
 }
@@ -113,7 +111,7 @@ void enter_handler(Cpu& c, const Handler64& h, u64 stack) {
 
 /// SDM 2A, "INT n/INTO/INT3/INT1", Operation, IA-32e mode; SDM 3A, "64-Bit Mode Stack Frame".
 Result<> through_idt(Cpu& c, const Event& e) {
-    if (!c.efer.has(Efer::lma)) return raise_unimplemented(c, "event delivery outside IA-32e mode");
+    if (!in_ia32e_mode(c)) return through_legacy_idt(c, e);
     Handler64 h{};
     TRY(read_gate(c, e, h.gate));
     TRY(read_handler(c, e, h));

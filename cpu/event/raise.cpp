@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Leaving a reason in Cpu::pending. Nothing is delivered here.
 #include "cpu/event/event.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -22,8 +23,9 @@ Failed raise(Cpu& c, Vector vector) {
 
 Failed raise(Cpu& c, Vector vector, u32 error_code) {
     fill(c, vector, InterruptionType::hardware_exception);
-    c.pending.has_error_code = true;
-    c.pending.error_code = error_code;
+    // Real mode has none. SDM 3A, "Exception and Interrupt Reference".
+    c.pending.has_error_code = in_protected_mode(c);
+    if (c.pending.has_error_code) c.pending.error_code = error_code;
     return {};
 }
 

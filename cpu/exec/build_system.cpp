@@ -47,10 +47,10 @@ void take_stack_size(const Decoded& d, Insn& i) {
 }
 
 Handler build_far_jump(const Decoded& d, Insn& i, BlockCache&) {
-    return far_memory(d, i, ends_block<exec_far_jump_memory>);
+    return far_memory(d, i, ends_block<exec_far_jump>);
 }
 Handler build_far_call(const Decoded& d, Insn& i, BlockCache&) {
-    return far_memory(d, i, ends_block<exec_far_call_memory>);
+    return far_memory(d, i, ends_block<exec_far_call>);
 }
 Handler build_far_return(const Decoded& d, Insn& i, BlockCache&) {
     if (in_enclave(d)) return undefined_instruction;

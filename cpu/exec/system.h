@@ -52,6 +52,8 @@ Result<> exec_sldt(Cpu& c, const Insn& i);  // dst (size in form) or memory
 Result<> exec_str(Cpu& c, const Insn& i);
 Result<> exec_mov_to_sreg(Cpu& c, const Insn& i);    // dst: SegmentIndex, src: row or memory
 Result<> exec_mov_from_sreg(Cpu& c, const Insn& i);  // dst: row or memory, src: SegmentIndex
+Result<> exec_push_segment(Cpu& c, const Insn& i);   // src: SegmentIndex; size 2, 4 or 8
+Result<> exec_pop_segment(Cpu& c, const Insn& i);    // dst: SegmentIndex
 Result<> exec_push_fs(Cpu& c, const Insn& i);        // size 2 or 8
 Result<> exec_push_gs(Cpu& c, const Insn& i);
 Result<> exec_pop_fs(Cpu& c, const Insn& i);
@@ -94,14 +96,16 @@ Result<> exec_popf(Cpu& c, const Insn& i);
 Result<> exec_int_n(Cpu& c, const Insn& i);  // imm: vector
 Result<> exec_int3(Cpu& c, const Insn& i);
 Result<> exec_int1(Cpu& c, const Insn& i);
+Result<> exec_into(Cpu& c, const Insn& i);
 Result<> exec_iret(Cpu& c, const Insn& i);  // size 2, 4 or 8
 Result<> exec_syscall(Cpu& c, const Insn& i);
 Result<> exec_sysret(Cpu& c, const Insn& i);  // size 4 or 8
 Result<> exec_sysenter(Cpu& c, const Insn& i);
-Result<> exec_sysexit(Cpu& c, const Insn& i);          // size 4 or 8
-Result<> exec_far_return(Cpu& c, const Insn& i);       // size 2, 4 or 8; imm: bytes to release
-Result<> exec_far_jump_memory(Cpu& c, const Insn& i);  // size of the offset
-Result<> exec_far_call_memory(Cpu& c, const Insn& i);
+Result<> exec_sysexit(Cpu& c, const Insn& i);     // size 4 or 8
+Result<> exec_far_return(Cpu& c, const Insn& i);  // size 2, 4 or 8; imm: bytes to release
+/// Size of the offset; without a memory operand imm: the offset, and the selector from bit 32 on.
+Result<> exec_far_jump(Cpu& c, const Insn& i);
+Result<> exec_far_call(Cpu& c, const Insn& i);
 
 // The rest.
 Result<> exec_getsec(Cpu& c, const Insn& i);

@@ -78,6 +78,24 @@ bool read_stop(std::istringstream& line, Specification& s) {
     return true;
 }
 
+struct ModeName {
+    std::string_view name;
+    cpu::GuestMode mode;
+};
+constexpr std::array mode_names{ModeName{"compat32", cpu::GuestMode::compat32},
+                                ModeName{"protected32", cpu::GuestMode::protected32},
+                                ModeName{"protected16", cpu::GuestMode::protected16},
+                                ModeName{"real16", cpu::GuestMode::real16}};
+
+bool read_mode(const std::string& name, Specification& s) {
+    const auto* row = std::ranges::find(mode_names, name, &ModeName::name);
+    if (row == mode_names.end()) return false;
+    s.mode = row->mode;
+    // There is no privilege in real mode.
+    if (s.mode == cpu::GuestMode::real16) s.cpl = 0;
+    return true;
+}
+
 bool read_line(const std::string& text, Specification& s) {
     std::istringstream line{text};
     std::string what, value;
@@ -87,6 +105,7 @@ bool read_line(const std::string& text, Specification& s) {
     if (what == "fault") return read_fault(line, s);
     if (what == "stop") return read_stop(line, s);
     if (!(line >> value)) return false;
+    if (what == "mode") return read_mode(value, s);
     if (what == "cpl")
         s.cpl = static_cast<unsigned>(number(value));
     else if (what == "at")

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "support/guest_code.h"
 
 namespace postern::asm_test {
 
@@ -28,6 +29,7 @@ struct Specification {
     std::optional<Fault> fault;
     std::optional<unsigned> cpl;
     std::optional<u64> stop, stop_rip, instructions;
+    cpu::GuestMode mode = cpu::GuestMode::long64;
     u64 at = 0x1'0000;
     std::string error;  // of the header itself; empty: none
 };

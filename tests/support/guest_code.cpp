@@ -11,6 +11,7 @@
 #include "cpu/decode/block_cache.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 #include "cpu/model.h"
 
 namespace postern::cpu {
@@ -43,6 +44,11 @@ struct Selector {
 };
 constexpr Selector code0{0x08, 0xa09b}, data0{0x10, 0xc093}, data3{0x1b, 0xc0f3},
     code3{0x23, 0xa0fb}, task{0x28, 0x008b};
+// Of the other modes; also where the GDT ends for them.
+constexpr Selector code32{0x38, 0xc09b}, code32_user{0x43, 0xc0fb}, code16{0x48, 0x009b},
+    data16{0x50, 0x0093}, task32{0x58, 0x008b}, code16_user{0x63, 0x00fb},
+    data16_user{0x6b, 0x00f3};
+constexpr u32 legacy_gdt_limit = 0x6f, narrow_limit = 0xffff;
 
 Segment flat(Selector s) {
     Segment segment{};
@@ -117,6 +123,83 @@ void GuestCode::build_descriptors() {
     c.idtr = {guest_at::idt, 16 * vectors - 1};
 }
 
+namespace {
+
+Segment narrow(Selector s) {
+    Segment segment = flat(s);
+    segment.limit = narrow_limit;
+    return segment;
+}
+
+}  // namespace
+
+/// Descriptors, a 32-bit TSS whose ESP0 is the handlers' stack, gates of 32 bits and vectors of
+/// real mode to the same handlers.
+void GuestCode::build_legacy_tables() {
+    const auto put = [&](const Segment& s) {
+        at<u64>(guest_at::gdt + selector_offset(s.selector)) = descriptor_from_segment(s);
+    };
+    for (const Selector s : {code32, code32_user}) put(flat(s));
+    for (const Selector s : {code16, data16, code16_user, data16_user}) put(narrow(s));
+    Segment tss = flat(task32);
+    tss.base = guest_at::legacy_tss;
+    tss.limit = 103;
+    put(tss);
+    at<u32>(guest_at::legacy_tss + 4) = static_cast<u32>(guest_at::handler_stack);
+    at<u16>(guest_at::legacy_tss + 8) = data0.value;
+    for (unsigned v = 0; v < vectors; ++v) {
+        const u64 handler = guest_at::handlers + v * handler_distance;
+        constexpr u64 gate = 0x8e00, callable = 0x6000;  // 32-bit interrupt gate; DPL 3
+        const u64 type = v == software_vector ? gate | callable : gate;
+        at<u64>(guest_at::legacy_idt + 8 * v) = handler | u64{code32.value} << 16 | type << 32;
+        at<u32>(guest_at::vector_table + 4 * v) = static_cast<u32>(handler);
+    }
+    c.gdtr = {guest_at::gdt, legacy_gdt_limit};
+    if (mode_ == GuestMode::compat32) return;
+    c.segment[tr] = tss;
+    c.idtr = {guest_at::legacy_idt, 8 * vectors - 1};
+    if (mode_ == GuestMode::real16) c.idtr = {guest_at::vector_table, 4 * vectors - 1};
+}
+
+void GuestCode::load_real_segments() {
+    const auto load = [&](SegmentIndex index, u16 selector) {
+        Segment s{};
+        s.selector = selector;
+        s.access_rights = 0x93;
+        s.limit = narrow_limit;
+        s.base = u64{selector} << 4;
+        c.segment[index] = s;
+    };
+    load(cs, guest_at::code >> 4);
+    for (const SegmentIndex s : {es, ds, fs, gs}) load(s, guest_at::data >> 4);
+    load(ss, (guest_at::stack - 0x1'0000) >> 4);
+    for (const u8 row : {row_fs_base, row_gs_base}) c.gpr[row] = guest_at::data;
+}
+
+void GuestCode::set_mode(GuestMode mode) {
+    mode_ = mode;
+    build_legacy_tables();
+    const bool user = c.cpl == 3;
+    const bool is_narrow = mode == GuestMode::protected16;
+    c.segment[cs] =
+        is_narrow ? narrow(user ? code16_user : code16) : flat(user ? code32_user : code32);
+    if (is_narrow) {
+        c.segment[cs].base = guest_at::code;
+        for (const SegmentIndex s : {es, ss, ds, fs, gs}) {
+            c.segment[s] = narrow(user ? data16_user : data16);
+            c.segment[s].base = s == ss ? guest_at::stack - 0x1'0000 : guest_at::data;
+        }
+    }
+    if (mode == GuestMode::real16) load_real_segments();
+    if (mode != GuestMode::compat32) {
+        c.cr0.set(Cr0::pg, false);
+        c.cr0.set(Cr0::pe, mode != GuestMode::real16);
+        c.efer = {};
+        c.cr4.set(Cr4::pae, false);
+    }
+    flush_translations(c);
+}
+
 void GuestCode::load_registers(u32 cpl) {
     c.cr0 = Cr0Word{Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
     c.cr4 = Cr4Word{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt};
@@ -159,8 +242,11 @@ void GuestCode::write(u64 physical, std::span<const u8> bytes) {
 void GuestCode::set_plain_state(u64 rip) {
     for (unsigned row = 0; row < 16; ++row)
         c.gpr[row] = 0x0101'0101'0101'0101u * (0x10 + row) ^ 0x8000'0000u;
+    if (mode_ != GuestMode::long64)
+        for (unsigned row = 0; row < 16; ++row) c.gpr[row] &= 0xffff'ffff;
     c.gpr[rsp] = guest_at::stack - 0x1000;
-    c.rip = rip;
+    if (c.segment[ss].base != 0) c.gpr[rsp] -= c.segment[ss].base;
+    c.rip = rip - (mode_ == GuestMode::long64 ? 0 : c.segment[cs].base);
     set_rflags(c, 0);
     c.cr2 = 0;
     c.event = {};
@@ -175,16 +261,35 @@ GuestState GuestCode::state() const {
     return s;
 }
 
-/// The handler's HLT has retired: RSP points to what delivery pushed.
+/// Of each word that delivery pushed.
+unsigned GuestCode::pushed_size() const {
+    if (in_ia32e_mode(c)) return 8;
+    return in_real_mode(c) ? 2 : 4;
+}
+
+u64 GuestCode::pushed(u64& at) const {
+    u64 word = 0;
+    std::memcpy(&word, ram(at), pushed_size());
+    at += pushed_size();
+    return word;
+}
+
+/// The handler's HLT has retired: RSP points to what delivery pushed. RSP and SS are there if the
+/// stack was switched.
 void GuestCode::take_fault(GuestStop& stop, u64 counted) const {
-    const auto vector = static_cast<Vector>((c.rip - guest_at::handlers) / handler_distance);
-    const u64* frame = &at<u64>(c.gpr[rsp]);
+    const u64 handler = code_linear(c) - guest_at::handlers;
+    const auto vector = static_cast<Vector>(handler / handler_distance);
+    const u64 stack_base = in_64_bit_mode(c) ? 0 : c.segment[ss].base;
+    u64 frame = stack_pointer(c) + stack_base;
     GuestFault fault{.vector = vector};
-    if (has_error_code(vector)) fault.error_code = static_cast<u32>(*frame++);
+    if (has_error_code(vector) && !in_real_mode(c))
+        fault.error_code = static_cast<u32>(pushed(frame));
     if (vector == Vector::page_fault) fault.cr2 = c.cr2;
-    stop.state.rip = frame[0];
-    stop.state.rflags = frame[2];
-    stop.state.gpr[rsp] = frame[3];
+    stop.state.rip = pushed(frame);
+    const auto selector = static_cast<u16>(pushed(frame));
+    stop.state.rflags = pushed(frame);
+    const bool switched = in_ia32e_mode(c) || (in_protected_mode(c) && (selector & 3u) != c.cpl);
+    stop.state.gpr[rsp] = switched ? pushed(frame) : frame - stack_base;
     stop.instructions = counted - 1;
     if (vector == static_cast<Vector>(software_vector)) {
         stop.state.rip -= int80.size();
@@ -208,7 +313,7 @@ GuestStop GuestCode::run(u64 limit, u64 slice) {
     stop.state = state();
     stop.instructions = counted;
     if (stop.outcome != RunOutcome::halted) return stop;
-    const bool in_handler = c.rip - guest_at::handlers < handler_distance * vectors;
+    const bool in_handler = code_linear(c) - guest_at::handlers < handler_distance * vectors;
     if (in_handler) {
         take_fault(stop, counted);
     } else {

@@ -21,6 +21,8 @@ namespace guest_at {
 inline constexpr u64 gdt = 0x1000, tss = 0x1800, idt = 0x2000, handlers = 0x4000;
 inline constexpr u64 handler_stack = 0x8000;  // the top of it
 inline constexpr u64 ept_tables = 0x9000;     // free for tests of EPT, to code
+inline constexpr u64 legacy_idt = 0x3000, legacy_tss = 0x1900;
+inline constexpr u64 vector_table = 0;        // of real mode
 inline constexpr u64 code = 0x1'0000;         // 64 KiB
 inline constexpr u64 data = 0x2'0000;         // 64 KiB
 inline constexpr u64 stack = 0x4'0000;        // the top of it; 64 KiB
@@ -31,6 +33,15 @@ inline constexpr u64 no_execute = 0x5'3000;
 inline constexpr u64 spare = 0x6'0000;         // to page_tables
 inline constexpr u64 page_tables = 0x10'0000;  // 1 MiB
 }  // namespace guest_at
+
+/// Where code starts.
+enum class GuestMode : u8 {
+    long64,       // 64-bit mode
+    compat32,     // compatibility mode, 32-bit code and stack
+    protected32,  // no paging, no IA-32e mode; flat segments
+    protected16,  // the same with D = B = 0
+    real16,       // CS = 1000H, DS = ES = FS = GS = 2000H, SS = 3000H
+};
 
 /// Bits of a page-table entry.
 inline constexpr u64 pte_present = 1, pte_write = 2, pte_user = 4, pte_accessed = 0x20,
@@ -95,6 +106,8 @@ public:
     /// General registers as nothing leaves them by chance; `rsp` in the stack; flags clear.
     void set_plain_state(u64 rip);
     void set_cpl(u32 cpl);
+    /// Another mode than 64-bit mode; before set_plain_state().
+    void set_mode(GuestMode mode);
 
     /// Runs at most `limit` instructions, `slice` at a time; ends early at HLT, INT 80H or a
     /// fault, whose handler has halted.
@@ -109,9 +122,14 @@ private:
     void build_descriptors();
     void load_registers(u32 cpl);
     [[nodiscard]] GuestState state() const;
+    void build_legacy_tables();
+    void load_real_segments();
     void take_fault(GuestStop& stop, u64 counted) const;
+    [[nodiscard]] unsigned pushed_size() const;
+    [[nodiscard]] u64 pushed(u64& at) const;
     struct Devices;
     std::unique_ptr<Devices> bus_;
+    GuestMode mode_ = GuestMode::long64;
     u64 next_table_ = guest_at::page_tables + page_size;
 };
 

@@ -74,10 +74,21 @@ inline u64 displacement(const Cpu& c, const Insn& i) {
 /// All of RFLAGS but ZF stays.
 void set_zf(Cpu& c, bool on);
 
+// The current stack: RSP in 64-bit mode, else ESP or SP in SS.
+
+/// Where the `number`th of several pushes of `size` bytes goes; #SS(0).
+Result<Gva> push_address(Cpu& c, unsigned size, u64 number = 1);
+
 /// Pushes `value` as `size` bytes; RSP moves only if the store succeeds.
 Result<> push_value(Cpu& c, u64 value, unsigned size);
 
+/// What `count` pushes could raise is raised now.
+Result<> probe_pushes(Cpu& c, unsigned size, unsigned count);
+
 /// The top of the stack, which stays where it is.
 Result<u64> peek_stack(Cpu& c, unsigned size, u64 offset = 0);
+
+/// Takes `bytes` off the stack.
+void release_stack(Cpu& c, u64 bytes);
 
 }  // namespace postern::cpu

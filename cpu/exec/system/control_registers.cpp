@@ -3,6 +3,7 @@
 #include "arch/vmx/exit_qualification.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -42,18 +43,39 @@ Cr0Word fixed_cr0(const Cpu& c) {
     return {Cr0::pe, Cr0::ne, Cr0::pg};
 }
 
-/// SDM 2B, "MOV—Move to/from Control Registers": what makes a value of CR0 #GP(0). PG and PE
-/// cannot be cleared in 64-bit mode at all.
+/// Turning paging on with EFER.LME activates IA-32e mode. SDM 3A, "Initializing IA-32e Mode".
+bool may_activate_ia32e_mode(const Cpu& c) {
+    return c.cr4.has(Cr4::pae) && !c.segment[cs].is_long();
+}
+
+/// SDM 2B, "MOV—Move to/from Control Registers": what makes a value of CR0 #GP(0).
 bool is_legal_cr0(const Cpu& c, u64 value) {
     const Cr0Word word = Cr0Word::from_raw(value);
-    if (value >> 32 != 0 || !word.has_all({Cr0::pe, Cr0::pg})) return false;
+    const bool paging = word.has(Cr0::pg);
+    if (value >> 32 != 0 || (paging && !word.has(Cr0::pe))) return false;
     if (word.has(Cr0::nw) && !word.has(Cr0::cd)) return false;
+    if (!paging && (in_64_bit_mode(c) || c.cr4.has(Cr4::pcide))) return false;
+    const bool activates = paging && !c.cr0.has(Cr0::pg) && c.efer.has(Efer::lme);
+    if (activates && !may_activate_ia32e_mode(c)) return false;
     return word.has_all(fixed_cr0(c));
 }
 
+/// Paging with PAE outside IA-32e mode, as CR0, CR4 and EFER.LME say.
+bool is_pae_paging(const Cpu& c, Cr0Word cr0, Cr4Word cr4) {
+    return cr0.has(Cr0::pg) && cr4.has(Cr4::pae) && !c.efer.has(Efer::lme);
+}
+
+/// The PDPTEs are loaded when one of these changes. SDM 3A, "PDPTE Registers".
+constexpr Cr0Word cr0_of_pdptes{Cr0::cd, Cr0::nw, Cr0::pg};
+constexpr Cr4Word cr4_of_pdptes{Cr4::pae, Cr4::pge, Cr4::pse, Cr4::smep};
+
 Result<> write_cr0(Cpu& c, u64 value) {
     if (!is_legal_cr0(c, value)) return general_protection(c);
-    c.cr0 = Cr0Word::from_raw(value & cr0_defined_mask).with(Cr0::et);
+    const Cr0Word wanted = Cr0Word::from_raw(value & cr0_defined_mask).with(Cr0::et);
+    const u64 changes = (wanted.to_raw() ^ c.cr0.to_raw()) & cr0_of_pdptes.to_raw();
+    if (changes != 0 && is_pae_paging(c, wanted, c.cr4)) TRY(load_pdptes(c, c.cr3));
+    c.cr0 = wanted;
+    c.efer.set(Efer::lma, wanted.has(Cr0::pg) && c.efer.has(Efer::lme));
     flush_translations(c);
     return Done{};
 }
@@ -82,6 +104,7 @@ Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
     constexpr u64 keep = u64{1} << 63;
     const u64 wanted = c.cr4.has(Cr4::pcide) ? value & ~keep : value;
     if ((wanted & (~u64{0} << c.system->physical_bits)) != 0) return general_protection(c);
+    if (is_pae_paging(c, c.cr0, c.cr4)) TRY(load_pdptes(c, wanted));
     c.cr3 = wanted;
     flush_translations(c);
     return Done{};
@@ -91,9 +114,11 @@ Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
 bool is_legal_cr4(const Cpu& c, u64 value) {
     const Cr4Word word = Cr4Word::from_raw(value);
     if ((value & ~supported_cr4(*c.system->model).to_raw()) != 0) return false;
-    if (!word.has(Cr4::pae)) return false;  // long mode is active
-    if (word.has(Cr4::la57) != c.cr4.has(Cr4::la57)) return false;
-    if (word.has(Cr4::pcide) && !c.cr4.has(Cr4::pcide) && (c.cr3 & 0xfff) != 0) return false;
+    if (in_ia32e_mode(c)) {
+        if (!word.has(Cr4::pae) || word.has(Cr4::la57) != c.cr4.has(Cr4::la57)) return false;
+    }
+    const bool sets_pcide = word.has(Cr4::pcide) && !c.cr4.has(Cr4::pcide);
+    if (sets_pcide && (!in_ia32e_mode(c) || (c.cr3 & 0xfff) != 0)) return false;
     return word.has(Cr4::vmxe) || (!c.vmx.on && !c.vmx.non_root);
 }
 
@@ -102,6 +127,9 @@ Result<> mov_to_cr4(Cpu& c, u64 value, Gpr source) {
     if (s.exits(value)) return cr_exit(c, CrAccess::mov_to(4, source));
     const u64 wanted = s.effective(value, c.cr4.to_raw());
     if (!is_legal_cr4(c, wanted)) return general_protection(c);
+    const u64 changes = (wanted ^ c.cr4.to_raw()) & cr4_of_pdptes.to_raw();
+    if (changes != 0 && is_pae_paging(c, c.cr0, Cr4Word::from_raw(wanted)))
+        TRY(load_pdptes(c, c.cr3));
     c.cr4 = Cr4Word::from_raw(wanted);
     flush_translations(c);
     return Done{};
@@ -154,7 +182,7 @@ Result<u64> read_cr(Cpu& c, unsigned number, Gpr destination) {
 /// SDM 2B, "MOV—Move to/from Control Registers".
 Result<> exec_mov_to_cr(Cpu& c, const Insn& i) {
     TRY(check_access(c, i.dst));
-    const u64 value = c.gpr[i.src];
+    const u64 value = in_64_bit_mode(c) ? c.gpr[i.src] : static_cast<u32>(c.gpr[i.src]);
     const auto source = static_cast<Gpr>(i.src);
     switch (i.dst) {
         case 0: return mov_to_cr0(c, value, source);
@@ -167,7 +195,8 @@ Result<> exec_mov_to_cr(Cpu& c, const Insn& i) {
 
 Result<> exec_mov_from_cr(Cpu& c, const Insn& i) {
     TRY(check_access(c, i.src));
-    c.gpr[i.dst] = TRY(read_cr(c, i.src, static_cast<Gpr>(i.dst)));
+    const u64 value = TRY(read_cr(c, i.src, static_cast<Gpr>(i.dst)));
+    c.gpr[i.dst] = in_64_bit_mode(c) ? value : static_cast<u32>(value);
     return Done{};
 }
 

@@ -6,6 +6,7 @@
 #include "cpu/event/breakpoint.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -35,7 +36,7 @@ constexpr u64 dr7_reserved = 0xdc00;  // bits 15, 14, 12, 11, 10: 10 reads as 1,
 /// SDM 2B, "MOV—Move to/from Debug Registers".
 Result<> exec_mov_to_dr(Cpu& c, const Insn& i) {
     TRY(check_access(c, i.dst, MovDr::to(i.dst, static_cast<Gpr>(i.src))));
-    const u64 value = c.gpr[i.src];
+    const u64 value = in_64_bit_mode(c) ? c.gpr[i.src] : static_cast<u32>(c.gpr[i.src]);
     const unsigned number = alias(i.dst);
     if (number > breakpoint_count && value >> 32 != 0) return general_protection(c);
     const bool was_watching = watches_data(c);
@@ -53,7 +54,8 @@ Result<> exec_mov_to_dr(Cpu& c, const Insn& i) {
 Result<> exec_mov_from_dr(Cpu& c, const Insn& i) {
     TRY(check_access(c, i.src, MovDr::from(i.src, static_cast<Gpr>(i.dst))));
     const unsigned number = alias(i.src);
-    c.gpr[i.dst] = number < breakpoint_count ? c.dr[number] : number == 6 ? c.dr6 : c.dr7;
+    const u64 value = number < breakpoint_count ? c.dr[number] : number == 6 ? c.dr6 : c.dr7;
+    c.gpr[i.dst] = in_64_bit_mode(c) ? value : static_cast<u32>(value);
     return Done{};
 }
 

@@ -4,6 +4,7 @@
 
 #include "cpu/event/event.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -15,7 +16,8 @@ Result<Gva> find_descriptor(Cpu& c, u16 selector, unsigned size, u32 external, V
     const u64 base = local ? c.segment[ldtr].base : c.gdtr.base;
     const u32 limit = local ? c.segment[ldtr].limit : c.gdtr.limit;
     if (offset + size - 1 > limit) return raise(c, fault, selector_error(selector, external));
-    return Gva{base + offset};
+    const u64 address = base + offset;
+    return Gva{in_ia32e_mode(c) ? address : static_cast<u32>(address)};
 }
 
 Result<u64> read_descriptor(Cpu& c, u16 selector, u32 external, Vector fault) {
@@ -46,10 +48,20 @@ Segment null_segment(u16 selector) {
     return none;
 }
 
+Segment real_mode_segment(const Segment& old, u16 selector) {
+    constexpr u32 kept = 0xc000, data = 0x93;  // G and D/B; present, read/write, accessed
+    Segment segment = old;
+    segment.selector = selector;
+    segment.base = u64{selector} << 4;
+    segment.access_rights = (old.access_rights & kept) | data;
+    return segment;
+}
+
 namespace {
 
 // Present, S = 1, accessed, 4 GiB in pages: execute/read with L, or read/write with B.
 constexpr u32 flat_code_rights = 0xa09b;
+constexpr u32 flat_code_32_rights = 0xc09b;
 constexpr u32 flat_stack_rights = 0xc093;
 constexpr u32 flat_limit = 0xffff'ffff;
 
@@ -63,8 +75,8 @@ Segment flat(u16 selector, u32 rights, unsigned privilege) {
 
 }  // namespace
 
-Segment flat_code_segment(u16 selector, unsigned privilege) {
-    return flat(selector, flat_code_rights, privilege);
+Segment flat_code_segment(u16 selector, unsigned privilege, bool is_64_bit) {
+    return flat(selector, is_64_bit ? flat_code_rights : flat_code_32_rights, privilege);
 }
 
 Segment flat_stack_segment(u16 selector, unsigned privilege) {

@@ -34,8 +34,11 @@ Segment code_segment(u16 selector, u64 descriptor, unsigned privilege);
 /// A data-segment register (SS, DS, ES, FS, GS) that a null selector leaves unusable.
 Segment null_segment(u16 selector);
 
-/// The flat segments of SYSCALL, SYSENTER and their returns: CS 64-bit, SS writable.
-Segment flat_code_segment(u16 selector, unsigned privilege);
+/// What a load in real mode makes of `old`: base = selector * 16, read/write data, the limit kept.
+Segment real_mode_segment(const Segment& old, u16 selector);
+
+/// The flat segments of SYSCALL, SYSENTER and their returns: CS of 64 or 32 bits, SS writable.
+Segment flat_code_segment(u16 selector, unsigned privilege, bool is_64_bit = true);
 Segment flat_stack_segment(u16 selector, unsigned privilege);
 
 /// Loads the hidden FS or GS base wherever it is kept.

@@ -77,7 +77,7 @@ Result<> exec_popf(Cpu& c, const Insn& i) {
     const unsigned size = operand_size(i);
     const u64 image = TRY(peek_stack(c, size));
     const u64 mask = popf_mask(c, size);
-    c.gpr[rsp] += size;
+    release_stack(c, size);
     set_rflags(c, (rflags(c) & ~mask) | (image & mask));
     c.flags.set(Rflag::rf, false);
     if (c.enclave.active && !c.enclave.debug_opt_in) c.flags.set(Rflag::tf, false);

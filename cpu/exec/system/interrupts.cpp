@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instructions whose result is an event, and those that have a chapter of their own elsewhere.
 #include "cpu/exec/system/common.h"
+#include "cpu/flags.h"
 #include "cpu/sgx/sgx.h"
 
 namespace postern::cpu {
@@ -37,6 +38,13 @@ Result<> exec_int1(Cpu& c, const Insn&) {
     if (!c.system->choices.int1_in_debug_enclave_is_type3)
         c.pending.type = InterruptionType::privileged_software_exception;
     return Failed{};
+}
+
+/// SDM 2A, "INT n/INTO/INT3/INT1": #OF if OF is set. Not in 64-bit mode.
+Result<> exec_into(Cpu& c, const Insn&) {
+    TRY(refuse_in_enclave(c));
+    if (!of(c)) return Done{};
+    return software(c, Vector::overflow, InterruptionType::software_exception);
 }
 
 /// SDM 2B, "UD".

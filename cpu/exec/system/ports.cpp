@@ -3,8 +3,10 @@
 // VM exit, the access.
 #include "arch/vmx/exit_qualification.h"
 #include "cpu/event/breakpoint.h"
+#include "cpu/exec/segment_check.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -83,26 +85,43 @@ namespace {
 struct StringIo {
     unsigned size;
     bool repeated;
-    bool address32;
+    u64 address_mask;
     u16 port;
     u8 pointer;  // RDI or RSI
     SegmentIndex segment;
     Gva linear;
 };
 
-u64 address_masked(const StringIo& s, u64 value) {
-    return s.address32 ? static_cast<u32>(value) : value;
+u64 address_masked(const StringIo& s, u64 value) { return value & s.address_mask; }
+
+/// Outside 64-bit mode the builder has put the address's size into scale.
+u64 address_mask(const Cpu& c, const Insn& i) {
+    if (!in_64_bit_mode(c)) return i.scale == 2 ? 0xffff : 0xffff'ffff;
+    return (i.form & form_address32) != 0 ? 0xffff'ffff : ~u64{0};
+}
+
+AddressSize address_size(const StringIo& s) {
+    if (s.address_mask == 0xffff) return AddressSize::bits16;
+    return s.address_mask == 0xffff'ffff ? AddressSize::bits32 : AddressSize::bits64;
+}
+
+/// A new value for RCX, RSI or RDI: 16 bits leave the rest of the register alone.
+void put_masked(Cpu& c, const StringIo& s, u8 row, u64 value) {
+    const u64 kept = s.address_mask == 0xffff ? c.gpr[row] & ~s.address_mask : 0;
+    c.gpr[row] = kept | address_masked(s, value);
 }
 
 StringIo string_io(const Cpu& c, const Insn& i, u8 pointer, SegmentIndex segment, u64 base) {
     StringIo s{.size = operand_size(i),
                .repeated = (i.form & (form_rep | form_repne)) != 0,
-               .address32 = (i.form & form_address32) != 0,
+               .address_mask = address_mask(c, i),
                .port = port_dx(c),
                .pointer = pointer,
                .segment = segment,
                .linear = {}};
-    s.linear = Gva{address_masked(s, c.gpr[pointer]) + base};
+    const u64 offset = address_masked(s, c.gpr[pointer]);
+    s.linear =
+        Gva{in_64_bit_mode(c) ? offset + base : static_cast<u32>(offset + c.segment[segment].base)};
     return s;
 }
 
@@ -111,8 +130,7 @@ bool is_done(const Cpu& c, const StringIo& s) {
 }
 
 Failed string_exit(Cpu& c, const StringIo& s, bool is_in) {
-    const auto information =
-        StringIoInformation::of(s.address32 ? AddressSize::bits32 : AddressSize::bits64, s.segment);
+    const auto information = StringIoInformation::of(address_size(s), s.segment);
     const auto qualification = IoQualification{}
                                    .with_size(s.size)
                                    .with_in(is_in)
@@ -129,12 +147,25 @@ Failed string_exit(Cpu& c, const StringIo& s, bool is_in) {
 void advance(Cpu& c, const StringIo& s) {
     note_port_access(c, s.port, s.size);
     const u64 step = c.flags.has(Rflag::df) ? u64{0} - s.size : u64{s.size};
-    c.gpr[s.pointer] = address_masked(s, c.gpr[s.pointer] + step);
+    put_masked(c, s, s.pointer, c.gpr[s.pointer] + step);
     if (!s.repeated) return;
-    c.gpr[rcx] = address_masked(s, c.gpr[rcx] - 1);
+    put_masked(c, s, rcx, c.gpr[rcx] - 1);
     if (is_done(c, s)) return;
     c.next_rip = c.rip;
     c.event.repeating = true;
+}
+
+/// Outside 64-bit mode the segment has a say.
+Result<> check_segment(Cpu& c, const StringIo& s, Access access) {
+    if (in_64_bit_mode(c)) return Done{};
+    TRY(segment_address(c, s.segment, address_masked(s, c.gpr[s.pointer]), s.size, access));
+    return Done{};
+}
+
+/// The segment of RSI, as the builders note it.
+SegmentIndex source_segment(const Cpu& c, const Insn& i) {
+    if (!in_64_bit_mode(c)) return static_cast<SegmentIndex>(i.src);
+    return i.segment == row_zero ? ds : operand_segment(i);
 }
 
 }  // namespace
@@ -146,6 +177,7 @@ Result<> exec_ins(Cpu& c, const Insn& i) {
     if (is_done(c, s)) return Done{};
     TRY(check_port(c, s.port, s.size));
     if (exits(c, s.port, s.size)) return string_exit(c, s, true);
+    TRY(check_segment(c, s, Access::write));
     TRY(probe_write(c, s.linear, s.size));
     TRY(store(c, s.linear, s.size, c.system->bus->in(s.port, s.size)));
     advance(c, s);
@@ -154,12 +186,12 @@ Result<> exec_ins(Cpu& c, const Insn& i) {
 
 /// SDM 2B, "OUTS/OUTSB/OUTSW/OUTSD".
 Result<> exec_outs(Cpu& c, const Insn& i) {
-    const SegmentIndex segment = i.segment == row_zero ? ds : operand_segment(i);
-    const StringIo s = string_io(c, i, rsi, segment, c.gpr[i.segment]);
+    const StringIo s = string_io(c, i, rsi, source_segment(c, i), c.gpr[i.segment]);
     TRY(refuse_in_enclave(c));
     if (is_done(c, s)) return Done{};
     TRY(check_port(c, s.port, s.size));
     if (exits(c, s.port, s.size)) return string_exit(c, s, false);
+    TRY(check_segment(c, s, Access::read));
     const u64 value = TRY(load(c, s.linear, s.size));
     c.system->bus->out(s.port, s.size, static_cast<u32>(value));
     advance(c, s);

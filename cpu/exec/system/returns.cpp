@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// IRET and the far transfers, in 64-bit mode. Call gates and compatibility mode are refused.
+// IRET and far RET. Returns to virtual-8086 mode and from nested tasks are refused.
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
+#include "cpu/exec/system/far.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -17,13 +19,6 @@ struct Target {
     unsigned privilege;  // CPL afterwards
 };
 
-/// L and D as a 64-bit code segment has them; the compatibility mode is not there.
-Result<> check_long(Cpu& c, const Segment& code, u16 selector) {
-    if (code.is_long() && code.db()) return general_protection(c, selector_error(selector));
-    if (!code.is_long()) return raise_unimplemented(c, "compatibility mode");
-    return Done{};
-}
-
 /// SDM 2A, "IRET/IRETD/IRETQ", Operation, RETURN-TO-...-PRIVILEGE-LEVEL; the same for RET.
 Result<> check_return_code(Cpu& c, Target& t) {
     const u32 error = selector_error(t.cs);
@@ -35,15 +30,18 @@ Result<> check_return_code(Cpu& c, Target& t) {
     if (code.conforming() ? code.dpl() > rpl : code.dpl() != rpl)
         return general_protection(c, error);
     if (!code.present()) return raise(c, Vector::segment_not_present, error);
-    TRY(check_long(c, code, t.cs));
+    TRY(check_code_size(c, code, t.cs));
     t.privilege = rpl;
     return Done{};
 }
 
+/// SS may be null only below 64-bit code of CPL 0 to 2.
 Result<> check_return_stack(Cpu& c, Target& t) {
     t.stack = 0;
     if (is_null_selector(t.ss)) {
-        if (t.privilege == 3 || (t.ss & 3u) != t.privilege) return general_protection(c);
+        const bool may_be_null = is_64_bit_code(c, segment_from_descriptor(t.cs, t.code));
+        if (!may_be_null || t.privilege == 3 || (t.ss & 3u) != t.privilege)
+            return general_protection(c);
         return Done{};
     }
     t.stack = TRY(read_stack_descriptor(c, t.ss, t.privilege));
@@ -57,11 +55,20 @@ Segment return_stack_segment(const Target& t) {
     return none;
 }
 
+Result<> check_return_offset(Cpu& c, const Target& t) {
+    return check_far_offset(c, segment_from_descriptor(t.cs, t.code), t.rip);
+}
+
 void go(Cpu& c, const Target& t) {
     const bool outer = t.privilege != c.cpl;
-    c.next_rip = t.rip;
-    set_code_segment(c, code_segment(t.cs, t.code, t.privilege), t.privilege);
+    go_far(c, {.offset = t.rip, .descriptor = t.code, .privilege = t.privilege, .selector = t.cs});
     if (outer) drop_inner_segments(c, t.privilege);
+}
+
+/// SS and, as wide as SS says, the stack pointer. `released`: what RET n takes off it.
+void use_return_stack(Cpu& c, const Target& t, u64 released = 0) {
+    c.segment[ss] = return_stack_segment(t);
+    set_stack_pointer(c, t.rsp + released);
 }
 
 /// What IRET may change, by the CPL it leaves. SDM 2A, "IRET/IRETD/IRETQ", Operation.
@@ -83,32 +90,68 @@ bool unblock_nmi(Cpu& c) {
     return was;
 }
 
+Result<> pop_stack_pointer(Cpu& c, unsigned size, u64 offset, Target& t) {
+    t.rsp = TRY(peek_stack(c, size, offset));
+    t.ss = static_cast<u16>(TRY(peek_stack(c, size, offset + size)));
+    return Done{};
+}
+
 Result<> pop_return(Cpu& c, unsigned size, Target& t, u64& image) {
     t.rip = TRY(peek_stack(c, size));
     t.cs = static_cast<u16>(TRY(peek_stack(c, size, size)));
     image = TRY(peek_stack(c, size, 2 * size));
-    t.rsp = TRY(peek_stack(c, size, 3 * size));
-    t.ss = static_cast<u16>(TRY(peek_stack(c, size, 4 * size)));
     return Done{};
 }
 
-/// In 64-bit mode RSP and SS are always popped.
+/// What cannot be returned to yet.
+Result<> refuse_return(Cpu& c, unsigned size, u64 image) {
+    const bool to_v86 = Rflags::from_raw(image).has(Rflag::vm) && c.cpl == 0 && size == 4;
+    if (to_v86 && !in_ia32e_mode(c)) return raise_unimplemented(c, "IRET to virtual-8086 mode");
+    return Done{};
+}
+
+Result<> check_nested_task(Cpu& c) {
+    if (!c.flags.has(Rflag::nt)) return Done{};
+    if (in_ia32e_mode(c)) return general_protection(c);
+    return raise_unimplemented(c, "IRET from a nested task");
+}
+
+void load_flags(Cpu& c, u64 image, u64 mask) {
+    set_rflags(c, (rflags(c) & ~mask) | (image & mask));
+    c.event.resume_loaded = c.flags.has(Rflag::rf);
+}
+
+/// In 64-bit mode RSP and SS are always popped, elsewhere by a return to outer privilege.
 Result<> interrupt_return(Cpu& c, unsigned size) {
-    if (c.flags.has(Rflag::nt)) return general_protection(c);
+    TRY(check_nested_task(c));
     Target t{};
     u64 image = 0;
     TRY(pop_return(c, size, t, image));
+    TRY(refuse_return(c, size, image));
+    const bool pops_stack = in_64_bit_mode(c) || (t.cs & 3u) > c.cpl;
+    if (pops_stack) TRY(pop_stack_pointer(c, size, 3 * size, t));
     TRY(check_return_code(c, t));
-    if (!is_canonical(c, t.rip)) return general_protection(c);
-    TRY(check_return_stack(c, t));
+    if (pops_stack && in_64_bit_mode(c)) TRY(check_return_offset(c, t));
+    if (pops_stack) TRY(check_return_stack(c, t));
+    TRY(check_return_offset(c, t));
     TRY(mark_accessed(c, t.cs, t.code));
     // Nothing can fail from here on.
-    const u64 mask = iret_mask(c, size);
-    set_rflags(c, (rflags(c) & ~mask) | (image & mask));
-    c.event.resume_loaded = c.flags.has(Rflag::rf);
-    c.gpr[rsp] = t.rsp;
+    load_flags(c, image, iret_mask(c, size));
+    if (!pops_stack) release_stack(c, 3 * size);
     go(c, t);
-    c.segment[ss] = return_stack_segment(t);
+    if (pops_stack) use_return_stack(c, t);
+    return Done{};
+}
+
+/// SDM 2A, "IRET/IRETD/IRETQ", Operation, REAL-ADDRESS-MODE.
+Result<> interrupt_return_real(Cpu& c, unsigned size) {
+    constexpr u64 loaded = 0x25'7fd5;
+    Target t{};
+    u64 image = 0;
+    TRY(pop_return(c, size, t, image));
+    TRY(go_far_real(c, t.cs, t.rip));
+    release_stack(c, 3 * size);
+    load_flags(c, image, size == 2 ? loaded & 0xffff : loaded);
     return Done{};
 }
 
@@ -118,91 +161,45 @@ Result<> interrupt_return(Cpu& c, unsigned size) {
 Result<> exec_iret(Cpu& c, const Insn& i) {
     TRY(refuse_in_enclave(c));
     const bool unblocked = unblock_nmi(c);
-    const Result<> done = interrupt_return(c, operand_size(i));
+    const unsigned size = operand_size(i);
+    const Result<> done =
+        in_real_mode(c) ? interrupt_return_real(c, size) : interrupt_return(c, size);
     if (!done) c.pending.nmi_unblocked = unblocked;
     return done;
 }
+
+namespace {
+
+Result<> far_return_real(Cpu& c, unsigned size, u64 released) {
+    const u64 offset = TRY(peek_stack(c, size));
+    const auto selector = static_cast<u16>(TRY(peek_stack(c, size, size)));
+    TRY(go_far_real(c, selector, offset));
+    release_stack(c, 2 * size + released);
+    return Done{};
+}
+
+}  // namespace
 
 /// SDM 2B, "RET".
 Result<> exec_far_return(Cpu& c, const Insn& i) {
     TRY(refuse_in_enclave(c));
     const unsigned size = operand_size(i);
     const u64 released = static_cast<u64>(i.imm) & 0xffff;
+    if (in_real_mode(c)) return far_return_real(c, size, released);
     Target t{};
     t.rip = TRY(peek_stack(c, size));
     t.cs = static_cast<u16>(TRY(peek_stack(c, size, size)));
     TRY(check_return_code(c, t));
     const bool outer = t.privilege != c.cpl;
     if (outer) {
-        t.rsp = TRY(peek_stack(c, size, 2 * size + released));
-        t.ss = static_cast<u16>(TRY(peek_stack(c, size, 3 * size + released)));
+        TRY(pop_stack_pointer(c, size, 2 * size + released, t));
         TRY(check_return_stack(c, t));
     }
-    if (!is_canonical(c, t.rip)) return general_protection(c);
+    TRY(check_return_offset(c, t));
     TRY(mark_accessed(c, t.cs, t.code));
-    c.gpr[rsp] = (outer ? t.rsp : c.gpr[rsp] + 2 * size) + released;
+    if (!outer) release_stack(c, 2 * size + released);
     go(c, t);
-    if (outer) c.segment[ss] = return_stack_segment(t);
-    return Done{};
-}
-
-namespace {
-
-/// Far JMP and CALL go to code of the same privilege only. SDM 2A, "CALL", "JMP", Operation.
-Result<> check_far_code(Cpu& c, u16 selector, u64 rip, u64& descriptor) {
-    const u32 error = selector_error(selector);
-    if (is_null_selector(selector)) return general_protection(c);
-    descriptor = TRY(read_descriptor(c, selector));
-    const Segment code = segment_from_descriptor(selector, descriptor);
-    if (!code.is_code_or_data() && code.type() == static_cast<unsigned>(SystemType::call_gate))
-        return raise_unimplemented(c, "call gate");
-    if (!code.is_code()) return general_protection(c, error);
-    const bool allowed =
-        code.conforming() ? code.dpl() <= c.cpl : code.dpl() == c.cpl && code.rpl() <= c.cpl;
-    if (!allowed) return general_protection(c, error);
-    if (!code.present()) return raise(c, Vector::segment_not_present, error);
-    TRY(check_long(c, code, selector));
-    if (!is_canonical(c, rip)) return general_protection(c);
-    return mark_accessed(c, selector, descriptor);
-}
-
-struct FarPointer {
-    u64 rip;
-    u16 selector;
-    u64 descriptor;
-};
-
-Result<> read_far_pointer(Cpu& c, const Insn& i, FarPointer& p) {
-    TRY(refuse_in_enclave(c));
-    const unsigned size = operand_size(i);
-    const Gva address = linear_address(c, i);
-    p.rip = TRY(load(c, address, size));
-    p.selector = static_cast<u16>(TRY(load(c, address + size, 2)));
-    return check_far_code(c, p.selector, p.rip, p.descriptor);
-}
-
-void jump_far(Cpu& c, const FarPointer& p) {
-    c.next_rip = p.rip;
-    set_code_segment(c, code_segment(p.selector, p.descriptor, c.cpl), c.cpl);
-}
-
-}  // namespace
-
-Result<> exec_far_jump_memory(Cpu& c, const Insn& i) {
-    FarPointer p{};
-    TRY(read_far_pointer(c, i, p));
-    jump_far(c, p);
-    return Done{};
-}
-
-Result<> exec_far_call_memory(Cpu& c, const Insn& i) {
-    FarPointer p{};
-    TRY(read_far_pointer(c, i, p));
-    const unsigned size = operand_size(i);
-    TRY(probe_write(c, Gva{c.gpr[rsp] - 2 * size}, 2 * size));
-    TRY(push_value(c, c.segment[cs].selector, size));
-    TRY(push_value(c, c.next_rip, size));
-    jump_far(c, p);
+    if (outer) use_return_stack(c, t, released);
     return Done{};
 }
 

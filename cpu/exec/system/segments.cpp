@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The data-segment registers in 64-bit mode: loaded, stored, and asked about.
+// The data-segment registers loaded, stored, and asked about.
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -11,7 +12,7 @@ namespace {
 /// SS may be null in 64-bit mode below CPL 3, with RPL = CPL.
 Result<> load_stack_segment(Cpu& c, u16 selector) {
     if (is_null_selector(selector)) {
-        if (c.cpl == 3 || selector != c.cpl) return general_protection(c);
+        if (!in_64_bit_mode(c) || c.cpl == 3 || selector != c.cpl) return general_protection(c);
         Segment none = null_segment(selector);
         none.access_rights |= c.cpl << 5;
         c.segment[ss] = none;
@@ -43,19 +44,38 @@ Result<> load_data_segment(Cpu& c, SegmentIndex index, u16 selector) {
 }
 
 Result<> load_segment(Cpu& c, SegmentIndex index, u16 selector) {
+    if (in_real_mode(c)) {
+        set_segment(c, index, real_mode_segment(c.segment[index], selector));
+        return Done{};
+    }
     return index == ss ? load_stack_segment(c, selector) : load_data_segment(c, index, selector);
 }
 
+/// Of 4 bytes only the lower two are written. SDM 2B, "PUSH": "all recent Intel Core and Intel Atom
+/// processors perform a 16-bit move".
 Result<> push_segment(Cpu& c, const Insn& i, SegmentIndex index) {
-    return push_value(c, c.segment[index].selector, operand_size(i));
+    const u16 selector = c.segment[index].selector;
+    const unsigned size = operand_size(i);
+    if (size != 4) return push_value(c, selector, size);
+    const Gva at = TRY(push_address(c, size));
+    TRY(store(c, at, 2, selector));
+    release_stack(c, u64{0} - size);
+    return Done{};
 }
 
 Result<> pop_segment(Cpu& c, const Insn& i, SegmentIndex index) {
     TRY(refuse_in_enclave(c));
     const unsigned size = operand_size(i);
     const auto selector = static_cast<u16>(TRY(peek_stack(c, size)));
+    const u64 mask = stack_mask(c.segment[ss]);  // of the SS that is popped from
     TRY(load_segment(c, index, selector));
-    c.gpr[rsp] += size;
+    if (in_64_bit_mode(c)) {
+        c.gpr[rsp] += size;
+    } else {
+        const u64 pointer = (c.gpr[rsp] + size) & mask;
+        c.gpr[rsp] = mask == 0xffff ? (c.gpr[rsp] & ~mask) | pointer : pointer;
+    }
+    if (index == ss) c.event.blocking.set(Interruptibility::mov_ss);
     return Done{};
 }
 
@@ -81,6 +101,12 @@ Result<> exec_mov_from_sreg(Cpu& c, const Insn& i) {
 }
 
 /// SDM 2B, "PUSH", "POP".
+Result<> exec_push_segment(Cpu& c, const Insn& i) {
+    return push_segment(c, i, static_cast<SegmentIndex>(i.src));
+}
+Result<> exec_pop_segment(Cpu& c, const Insn& i) {
+    return pop_segment(c, i, static_cast<SegmentIndex>(i.dst));
+}
 Result<> exec_push_fs(Cpu& c, const Insn& i) { return push_segment(c, i, fs); }
 Result<> exec_push_gs(Cpu& c, const Insn& i) { return push_segment(c, i, gs); }
 Result<> exec_pop_fs(Cpu& c, const Insn& i) { return pop_segment(c, i, fs); }
@@ -117,16 +143,25 @@ Result<> look_up(Cpu& c, const Insn& i, Segment& segment, u64& descriptor, bool&
     return Done{};
 }
 
-/// System types with a limit in 64-bit mode; LAR also takes call gates.
-bool has_limit(const Segment& s) {
-    constexpr u32 types = 1u << static_cast<unsigned>(SystemType::ldt) |
-                          1u << static_cast<unsigned>(SystemType::tss_available) |
-                          1u << static_cast<unsigned>(SystemType::tss_busy);
-    return s.is_code_or_data() || (types >> s.type() & 1) != 0;
+constexpr u32 type_bit(SystemType type) { return 1u << static_cast<unsigned>(type); }
+
+/// System types with a limit. SDM 2A, "LSL", table "Segment and Gate Descriptor Types".
+bool has_limit(const Cpu& c, const Segment& s) {
+    constexpr u32 types = type_bit(SystemType::ldt) | type_bit(SystemType::tss_available) |
+                          type_bit(SystemType::tss_busy);
+    constexpr u32 legacy_types =
+        type_bit(SystemType::tss16_available) | type_bit(SystemType::tss16_busy);
+    const u32 valid = in_ia32e_mode(c) ? types : types | legacy_types;
+    return s.is_code_or_data() || (valid >> s.type() & 1) != 0;
 }
 
-bool is_call_gate(const Segment& s) {
-    return !s.is_code_or_data() && s.type() == static_cast<unsigned>(SystemType::call_gate);
+/// Gates that LAR takes, too. SDM 2A, "LAR", table "Segment and Gate Types".
+bool is_gate(const Cpu& c, const Segment& s) {
+    constexpr u32 types = type_bit(SystemType::call_gate);
+    constexpr u32 legacy_types =
+        type_bit(SystemType::call_gate16) | type_bit(SystemType::task_gate);
+    const u32 valid = in_ia32e_mode(c) ? types : types | legacy_types;
+    return !s.is_code_or_data() && (valid >> s.type() & 1) != 0;
 }
 
 Result<> verify(Cpu& c, const Insn& i, bool (*allowed)(const Segment&)) {
@@ -146,7 +181,7 @@ Result<> exec_lar(Cpu& c, const Insn& i) {
     u64 descriptor = 0;
     bool found = false;
     TRY(look_up(c, i, segment, descriptor, found));
-    found = found && (has_limit(segment) || is_call_gate(segment));
+    found = found && (has_limit(c, segment) || is_gate(c, segment));
     if (found) put_register(c, i.dst, operand_size(i), descriptor >> 32 & 0x00f0'ff00);
     set_zf(c, found);
     return Done{};
@@ -158,7 +193,7 @@ Result<> exec_lsl(Cpu& c, const Insn& i) {
     u64 descriptor = 0;
     bool found = false;
     TRY(look_up(c, i, segment, descriptor, found));
-    found = found && has_limit(segment);
+    found = found && has_limit(c, segment);
     if (found) put_register(c, i.dst, operand_size(i), segment.limit);
     set_zf(c, found);
     return Done{};

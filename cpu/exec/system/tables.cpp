@@ -5,6 +5,7 @@
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -38,15 +39,19 @@ struct Image {
     u8 bytes[10];
 };
 
+/// A limit of 2 bytes and a base of 8 or 4.
+unsigned image_size(const Cpu& c) { return in_64_bit_mode(c) ? 10 : 6; }
+
 Result<> load_table(Cpu& c, const Insn& i, Access46 access, DescriptorTable& table) {
     TRY(require_supervisor(c));
     TRY(consult_hypervisor(c, i, access));
-    Image image;
-    TRY(load_bytes(c, linear_address(c, i), image.bytes, sizeof image));
+    Image image{};
+    TRY(load_bytes(c, linear_address(c, i), image.bytes, image_size(c)));
     u16 limit = 0;
     u64 base = 0;
     std::memcpy(&limit, image.bytes, sizeof limit);
     std::memcpy(&base, image.bytes + 2, sizeof base);
+    if (!in_64_bit_mode(c) && operand_size(i) == 2) base &= 0xff'ffff;
     if (!is_canonical(c, base)) return general_protection(c);
     table = {base, limit};
     return Done{};
@@ -66,7 +71,7 @@ Result<> store_table(Cpu& c, const Insn& i, Access46 access, const DescriptorTab
     const u16 limit = static_cast<u16>(table.limit);
     std::memcpy(image.bytes, &limit, sizeof limit);
     std::memcpy(image.bytes + 2, &table.base, sizeof table.base);
-    return store_bytes(c, linear_address(c, i), image.bytes, sizeof image);
+    return store_bytes(c, linear_address(c, i), image.bytes, image_size(c));
 }
 
 Result<> store_selector(Cpu& c, const Insn& i, Access47 access, SegmentIndex index) {
@@ -83,20 +88,30 @@ Result<u64> selector_operand(Cpu& c, const Insn& i) {
     return c.gpr[i.src] & 0xffff;
 }
 
-/// A 16-byte descriptor of the GDT that must be present and of `type`.
-Result<> read_system_segment(Cpu& c, u16 selector, SystemType type, Segment& segment) {
+/// A descriptor of the GDT that must be present and of one of `types` (a bit each): of 16 bytes in
+/// 64-bit mode, else of 8.
+Result<> read_system_segment(Cpu& c, u16 selector, u32 types, Segment& segment) {
     const u32 error = selector_error(selector);
     if (selects_ldt(selector)) return general_protection(c, error);
-    const Gva address = TRY(find_descriptor(c, selector, 16));
+    const bool wide = in_64_bit_mode(c);
+    const Gva address = TRY(find_descriptor(c, selector, wide ? 16 : 8));
     const u64 low = TRY(load(c, address, 8, Accessor::supervisor));
-    const u64 high = TRY(load(c, address + 8, 8, Accessor::supervisor));
+    const u64 high = wide ? TRY(load(c, address + 8, 8, Accessor::supervisor)) : 0;
     segment = segment_from_system_descriptor(selector, low, high);
-    if (segment.is_code_or_data() || segment.type() != static_cast<unsigned>(type))
+    if (segment.is_code_or_data() || (types >> segment.type() & 1) == 0)
         return general_protection(c, error);
     if (bits<44, 40>(high) != 0) return general_protection(c, error);
     if (!segment.present()) return raise(c, Vector::segment_not_present, error);
     if (!is_canonical(c, segment.base)) return general_protection(c, error);
     return Done{};
+}
+
+constexpr u32 type_bit(SystemType type) { return 1u << static_cast<unsigned>(type); }
+
+/// IA-32e mode has no 16-bit TSS.
+u32 available_tss(const Cpu& c) {
+    const u32 either = type_bit(SystemType::tss_available);
+    return in_ia32e_mode(c) ? either : either | type_bit(SystemType::tss16_available);
 }
 
 }  // namespace
@@ -120,7 +135,7 @@ Result<> exec_lldt(Cpu& c, const Insn& i) {
     const auto selector = static_cast<u16>(TRY(selector_operand(c, i)));
     Segment segment = null_segment(selector);
     if (!is_null_selector(selector))
-        TRY(read_system_segment(c, selector, SystemType::ldt, segment));
+        TRY(read_system_segment(c, selector, type_bit(SystemType::ldt), segment));
     c.segment[ldtr] = segment;
     return Done{};
 }
@@ -132,9 +147,9 @@ Result<> exec_ltr(Cpu& c, const Insn& i) {
     const auto selector = static_cast<u16>(TRY(selector_operand(c, i)));
     if (is_null_selector(selector)) return general_protection(c);
     Segment segment;
-    TRY(read_system_segment(c, selector, SystemType::tss_available, segment));
+    TRY(read_system_segment(c, selector, available_tss(c), segment));
     segment.access_rights |= access_rights_busy_tss;
-    const Gva address = TRY(find_descriptor(c, selector, 16));
+    const Gva address = TRY(find_descriptor(c, selector, 8));
     TRY(store(c, address + 5, 1, segment.access_rights & 0xff, Accessor::supervisor));
     c.segment[tr] = segment;
     return Done{};

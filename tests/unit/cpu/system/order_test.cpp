@@ -374,7 +374,7 @@ const Row rows[] = {
     {"POP FS in an enclave", exec_pop_fs, none, enclave_guest, ud},
     {"LSS in an enclave", exec_lss_lfs_lgs, absent_memory, enclave_guest, ud},
     {"far RET in an enclave", exec_far_return, none, enclave_guest, ud},
-    {"far JMP in an enclave", exec_far_jump_memory, absent_memory, enclave_guest, ud},
+    {"far JMP in an enclave", exec_far_jump, absent_memory, enclave_guest, ud},
     {"MOV to CS", exec_mov_to_sreg, register_insn(cs, rax), kernel, ud},
     {"GETSEC without SMXE", exec_getsec, none, guest, ud},
     {"RSM outside SMM", exec_rsm, none, guest, ud},

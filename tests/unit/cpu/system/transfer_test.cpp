@@ -121,11 +121,23 @@ TEST(Iret, EachCheckFaultsAndChangesNothing) {
     }
 }
 
-TEST(Iret, CompatibilityModeIsRefusedLoudly) {
+TEST(Iret, GoesToCompatibilityModeWithinTheLimitOfItsSegment) {
     Machine m;
-    push_frame(m, 0, compat_cs, 2, stack, kernel_ss);
+    push_frame(m, 0x1'0000'0000, compat_cs, 2, stack, kernel_ss);
     EXPECT_FALSE(execute(m.c, exec_iret, none));
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+    EXPECT_EQ(m.c.pending.vector, Vector::general_protection);
+    EXPECT_EQ(m.c.pending.error_code, 0u);
+    push_frame(m, 0x8000, compat_cs, 2, stack, kernel_ss);
+    EXPECT_TRUE(execute(m.c, exec_iret, none));
+    EXPECT_EQ(m.c.segment[cs].selector, compat_cs);
+    EXPECT_FALSE(m.c.segment[cs].is_long());
+}
+
+TEST(Iret, CompatibilityModeTakesNoNullStackSegment) {
+    Machine m;
+    push_frame(m, 0x8000, compat_cs, 2, stack, 0);
+    EXPECT_FALSE(execute(m.c, exec_iret, none));
+    EXPECT_EQ(m.c.pending.vector, Vector::general_protection);
 }
 
 TEST(Syscall, SavesReturnAndFlagsAndLoadsFlatSegments) {
@@ -305,10 +317,10 @@ TEST(FarPointer, JumpAndCallAndReturn) {
     Machine m;
     m.put<u64>(data_at, 0x5'0000);
     m.put<u16>(data_at + 8, conforming_cs);
-    EXPECT_TRUE(execute(m.c, exec_far_jump_memory, memory_insn(data_at, 8)));
+    EXPECT_TRUE(execute(m.c, exec_far_jump, memory_insn(data_at, 8)));
     EXPECT_EQ(m.c.next_rip, 0x5'0000u);
     EXPECT_EQ(m.c.segment[cs].selector, conforming_cs);
-    EXPECT_TRUE(execute(m.c, exec_far_call_memory, memory_insn(data_at, 8), 3));
+    EXPECT_TRUE(execute(m.c, exec_far_call, memory_insn(data_at, 8), 3));
     EXPECT_EQ(m.word(stack - 8), conforming_cs);
     EXPECT_EQ(m.word(stack - 16), code_rip + 3);
     EXPECT_EQ(m.c.gpr[rsp], stack - 16);
@@ -333,16 +345,13 @@ TEST(FarPointer, ReturnToUserReleasesFromBothStacks) {
     EXPECT_EQ(m.c.segment[ss].selector, user_ss);
 }
 
-TEST(FarPointer, CallGatesAreRefusedLoudlyAndSystemSegmentsFault) {
+TEST(FarPointer, SystemSegmentsAndInnerCodeFault) {
     Machine m;
-    m.put<u16>(data_at + 8, call_gate);
-    EXPECT_FALSE(execute(m.c, exec_far_jump_memory, memory_insn(data_at, 8)));
-    EXPECT_STREQ(m.c.pending.what, "call gate");
     m.put<u16>(data_at + 8, tss_selector);
-    EXPECT_FALSE(execute(m.c, exec_far_jump_memory, memory_insn(data_at, 8)));
+    EXPECT_FALSE(execute(m.c, exec_far_jump, memory_insn(data_at, 8)));
     EXPECT_EQ(m.c.pending.error_code, tss_selector);
     m.put<u16>(data_at + 8, user_cs);
-    EXPECT_FALSE(execute(m.c, exec_far_jump_memory, memory_insn(data_at, 8)));
+    EXPECT_FALSE(execute(m.c, exec_far_jump, memory_insn(data_at, 8)));
     EXPECT_EQ(m.c.pending.error_code, 0x20u);
 }
 
