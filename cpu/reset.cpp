@@ -103,7 +103,12 @@ void init_registers(Cpu& c) {
     const MsrState msr = c.msr;
     const VectorState vector = c.vector;
     const u64 xcr0 = c.xcr0;
+    const bool starts = c.event.sipi_pending;  // it may have come right after the INIT
+    const u8 start_vector = c.event.sipi_vector;
     reset_registers(c);
+    c.event.sipi_pending = starts;
+    c.event.sipi_vector = start_vector;
+    if (c.interrupts != nullptr) c.interrupts->init_reset();
     c.msr = msr;
     c.vector = vector;
     c.xcr0 = xcr0;

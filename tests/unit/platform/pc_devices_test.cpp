@@ -6,6 +6,10 @@
 
 #include <cstring>
 
+#include "cpu/model.h"
+#include "cpu/reset.h"
+#include "platform/machine.h"
+
 namespace postern::platform {
 namespace {
 
@@ -101,6 +105,23 @@ TEST_F(PcChips, InitAndStartUpReachTheOtherProcessor) {
     bus.write(Hpa{0xfee0'0300}, 4, 0x4699);
     EXPECT_TRUE(processors[1]->event.sipi_pending);
     EXPECT_EQ(processors[1]->event.sipi_vector, 0x99);
+}
+
+TEST_F(PcChips, AnInitResetsTheLocalApicAndKeepsTheStartUpThatFollowedIt) {
+    auto machine = Machine::create(layout_of(64 * mib, 0), &cpu::default_model(), 2);
+    ASSERT_TRUE(machine.has_value());
+    const auto cpus = (*machine)->processors();
+    PcDevices devices{PcSurroundings{*this, (*machine)->bus(), serial_text, debug_text, [](u32) {}},
+                      layout_of(64 * mib, 0), cpus};
+    devices.local_apics[1]->set_task_priority(5);
+    devices.local_apics[0]->mmio_write(0x310, 4, 1u << 24);
+    devices.local_apics[0]->mmio_write(0x300, 4, 0x4500);
+    devices.local_apics[0]->mmio_write(0x300, 4, 0x4699);
+    cpu::init_registers(*cpus[1]);
+    EXPECT_EQ(devices.local_apics[1]->task_priority(), 0);
+    EXPECT_FALSE(cpus[1]->event.init_pending);
+    EXPECT_TRUE(cpus[1]->event.sipi_pending);
+    EXPECT_EQ(cpus[1]->event.sipi_vector, 0x99);
 }
 
 TEST_F(PcChips, EachProcessorSeesItsOwnApicWhenItIsItsTurn) {
