@@ -8,6 +8,7 @@
 #include "cpu/debugger.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/event/event.h"
+#include "cpu/exec/follow.h"
 #include "cpu/mmu/access.h"
 #include "cpu/reset.h"
 #include "cpu/simd/host_unit.h"
@@ -28,10 +29,9 @@ void set_slice(Cpu& c, u64 until) {
     c.budget = static_cast<i64>(end - start);
 }
 
-/// Runs one block, and whatever it leads to by itself.
-Step run_block(Cpu& c, const Block& block) {
+/// Runs a block from its entry, and whatever it leads to by itself.
+Step run_from(Cpu& c, const Insn* i) {
     c.gpr[row_block] = c.rip;
-    const Insn* i = block.entry;
 #if POSTERN_LOOP
     Step step = i->run(c, i);
     while (step == Step::next) {
@@ -55,13 +55,31 @@ void remember_way(Cpu& c, const Block& block) {
     c.blocks->jumps[BlockCache::jump_slot(c.rip)] = {c.rip, c.mode_stamp, block.entry, page};
 }
 
+/// A block of 64-bit code that has been here before, without a search. It fits into the slice.
+const Insn* known_block(Cpu& c, u32 mode) {
+    if ((mode & (mode_single | mode_legacy)) != 0 || c.system->engine.unchained) return nullptr;
+    const JumpTarget& t = c.blocks->jumps[BlockCache::jump_slot(c.rip)];
+    if (t.linear != c.rip || t.stamp != c.mode_stamp || t.entry->remaining > c.budget)
+        return nullptr;
+    if (code_page_of(c.rip) != c.code_page && !enter_code_page(c, c.rip, t.page)) return nullptr;
+    Link* link = std::exchange(c.unresolved, nullptr);
+    if (link != nullptr) *link = {t.entry, c.code_epoch, t.page};
+    return t.entry;
+}
+
 /// From one boundary to the next.
 Step run_slice(Cpu& c) {
     select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {
         const u64 epoch = c.code_epoch;
-        u32 mode = block_mode(c) | (step_one ? u32{mode_single} : 0);
+        const u32 mode = block_mode(c) | (step_one ? u32{mode_single} : 0);
+        c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
+        if (const Insn* entry = known_block(c, mode)) {
+            const Step step = run_from(c, entry);
+            if (step != Step::lookup) return step;
+            continue;
+        }
         Block* block = find_or_decode(c, mode);
         if (block != nullptr && block->count > c.budget)
             block = find_or_decode(c, mode | mode_single);
@@ -71,7 +89,7 @@ Step run_slice(Cpu& c) {
         c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
         remember_way(c, *block);
         const u64 start = now(c);
-        const Step step = run_block(c, *block);
+        const Step step = run_from(c, block->entry);
         if (records_branches(c)) record_block(c, *block, start, epoch, step);
         if (step != Step::lookup) return step;
     }

@@ -9,7 +9,7 @@
 
 namespace postern::cpu {
 
-BlockCache::BlockCache() : table_(slots, nullptr) {}
+BlockCache::BlockCache() : table_(slots, nullptr), pages_in_(buckets, 0) {}
 
 unsigned BlockCache::slot_of(const u8* host, u32 mode) {
     const u64 key = reinterpret_cast<u64>(host) * 0x9e37'79b9'7f4a'7c15u;
@@ -30,9 +30,13 @@ Block* BlockCache::find(const u8* host, u32 mode) const {
     return nullptr;
 }
 
-bool BlockCache::has_code(const u8* bytes) const { return pages_.contains(page_of(bytes)); }
+bool BlockCache::has_code(const u8* bytes) const {
+    const u64 page = page_of(bytes);
+    return pages_in_[bucket_of(page)] != 0 && pages_.contains(page);
+}
 
 bool BlockCache::has_code_in(const u8* bytes, u64 size) const {
+    if (pages_in_[bucket_of(page_of(bytes))] == 0) return false;
     const auto found = pages_.find(page_of(bytes));
     if (found == pages_.end()) return false;
     return (found->second.pieces & pieces_of(reinterpret_cast<u64>(bytes) % page_size, size)) != 0;
@@ -61,7 +65,10 @@ void withhold_writes(Cpu& c, u64 host_page) {
 
 void BlockCache::add_code(Cpu& c, u64 page, u64 pieces) {
     const auto [at, added] = pages_.try_emplace(page);
-    if (added) withhold_writes(c, page);
+    if (added) {
+        ++pages_in_[bucket_of(page)];
+        withhold_writes(c, page);
+    }
     at->second.pieces |= pieces;
 }
 
@@ -87,6 +94,7 @@ void BlockCache::insert(Cpu& c, Block* block) {
 void BlockCache::forget(Cpu& c) {
     std::fill(table_.begin(), table_.end(), nullptr);
     pages_.clear();
+    std::fill(pages_in_.begin(), pages_in_.end(), u16{0});
     crossing_.clear();
     ++c.code_epoch;
 }
@@ -115,8 +123,11 @@ void BlockCache::drop_page(Cpu& c, const u8* bytes) {
         }
         return true;
     });
-    for (Block* b = pages_[page].first; b != nullptr; b = b->next_same_page) unlink(b);
-    pages_.erase(page);
+    if (const auto found = pages_.find(page); found != pages_.end()) {
+        for (Block* b = found->second.first; b != nullptr; b = b->next_same_page) unlink(b);
+        pages_.erase(found);
+        --pages_in_[bucket_of(page)];
+    }
     ++c.code_epoch;
 }
 

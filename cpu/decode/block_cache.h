@@ -115,7 +115,11 @@ private:
     void unlink_from_page(Block* block);
     void add_code(Cpu& c, u64 page, u64 pieces);
 
+    static unsigned bucket_of(u64 page) { return static_cast<unsigned>(page >> 12) % buckets; }
+    static constexpr unsigned buckets = 1u << 13;
+
     std::vector<Block*> table_;
+    std::vector<u16> pages_in_;  // by bucket: most pages hold no code, and are asked for often
     std::unordered_map<u64, CodePage> pages_;  // by host page
     std::vector<Block*> crossing_;             // blocks that run into a second page
     std::vector<std::unique_ptr<u8[]>> chunks_;
