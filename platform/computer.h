@@ -93,7 +93,9 @@ public:
     [[nodiscard]] PcDevices& devices() { return *devices_; }
     [[nodiscard]] State state() const { return state_; }
     void restore(const State& state) { state_ = state; }
-    static bool plausible(const State& state) { return state.turn < cpu::processors_most; }
+    [[nodiscard]] bool plausible(const State& state) const {
+        return state.turn < processor_count() && state.now <= never / 4;
+    }
 
 private:
     /// The bus as the processors see it: after a write that brings a device's next event nearer,

@@ -71,4 +71,9 @@ void PcDevices::restore(const State& state) {
     reset_port.restore({state.reset});
 }
 
+bool PcDevices::plausible(const State& state) {
+    return Pit::plausible(state.pit) && Rtc::plausible(state.rtc) &&
+           Serial::plausible(state.serial);
+}
+
 }  // namespace postern::platform

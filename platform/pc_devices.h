@@ -70,6 +70,8 @@ public:
 
     [[nodiscard]] State state() const;
     void restore(const State& state);
+    /// Nothing in a state from a file would lead a device out of its own arrays.
+    static bool plausible(const State& state);
 
     ApicNetwork network;
     Pic pic;

@@ -3,6 +3,7 @@
 // port 61H. Channel 1 refreshed memory once and only counts.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 
@@ -52,6 +53,11 @@ public:
 
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
+    /// A count that runs, or will, divides.
+    static bool plausible(const State& state) {
+        return (state.start == never || state.count != 0) &&
+               (state.next_start == never || state.next_count != 0);
+    }
 
 private:
     void load(u32 count, u64 tick);
@@ -94,6 +100,9 @@ public:
 
     [[nodiscard]] State state() const;
     void restore(const State& state);
+    static bool plausible(const State& state) {
+        return std::ranges::all_of(state.channels, &TimerChannel::plausible);
+    }
 
 private:
     [[nodiscard]] u8 read_byte(u16 port, u64 tick);

@@ -48,6 +48,7 @@ public:
 
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
+    static bool plausible(const State& state) { return state.index < state.memory.size(); }
 
 private:
     [[nodiscard]] u8 read_register(u64 now);

@@ -31,7 +31,7 @@ State state_from(View bytes) {
 
 /// Of a device with a State, state() and restore(State). A device whose state can be wrong in a
 /// way that would hurt us (an index into an array of its own) says so:
-/// `static bool plausible(const State&)`.
+/// `bool plausible(const State&)`, static or not.
 template <class D>
 Part part(std::string name, D& device) {
     using State = typename D::State;
@@ -44,9 +44,9 @@ Part part(std::string name, D& device) {
         const View bytes = bytes_of(state);
         return Bytes{bytes.begin(), bytes.end()};
     };
-    p.plausible = [](View bytes) {
-        if constexpr (requires(const State& s) { D::plausible(s); })
-            return D::plausible(detail::state_from<State>(bytes));
+    p.plausible = [&device](View bytes) {
+        if constexpr (requires(const State& s) { device.plausible(s); })
+            return device.plausible(detail::state_from<State>(bytes));
         else
             return !bytes.empty();
     };
