@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// Page by page.
+#include "platform/device/dma.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cpu/decode/block_cache.h"
+
+namespace postern::platform {
+
+namespace {
+
+size_t in_page(u64 address, size_t left) {
+    return std::min<size_t>(left, page_size - address % page_size);
+}
+
+}  // namespace
+
+bool Dma::read(u64 address, std::span<u8> to) const {
+    while (!to.empty()) {
+        const size_t count = in_page(address, to.size());
+        if (system_->memory.is_epc(Hpa{address}))
+            std::memset(to.data(), 0xff, count);
+        else if (const u8* from = system_->memory.pointer(Hpa{address}))
+            std::memcpy(to.data(), from, count);
+        else
+            return false;
+        to = to.subspan(count);
+        address += count;
+    }
+    return true;
+}
+
+bool Dma::write(u64 address, std::span<const u8> from) const {
+    while (!from.empty()) {
+        const size_t count = in_page(address, from.size());
+        if (!system_->memory.is_epc(Hpa{address})) {
+            u8* const to = system_->memory.pointer(Hpa{address});
+            if (to == nullptr) return false;
+            cpu::about_to_write(*system_, to, count);
+            std::memcpy(to, from.data(), count);
+        }
+        from = from.subspan(count);
+        address += count;
+    }
+    return true;
+}
+
+}  // namespace postern::platform
