@@ -49,6 +49,10 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
                                     config.layout, machine_->processors());
     if (!devices_->complete)
         return error("two devices claim the same addresses", "--memory", "another size");
+    if (config.drive != nullptr) {
+        drive_ = std::make_unique<VirtioBlk>(*config.drive, Dma{system});
+        devices_->pci.add(*drive_);
+    }
     const GuestRam ram{machine_->ram(), config.layout};
     const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
@@ -66,6 +70,7 @@ SnapshotSubject subject_of(Computer& computer) {
     s.parts.push_back(snapshot::part("bus", computer.machine().bus()));
     s.parts.push_back(snapshot::part("devices", computer.devices()));
     s.parts.push_back(snapshot::part("turns", computer));
+    if (VirtioBlk* drive = computer.drive()) s.parts.push_back(snapshot::part("drive", *drive));
     return s;
 }
 

@@ -16,6 +16,7 @@
 #include "cpu/run.h"
 #include "cpu/system.h"
 #include "platform/boot/boot.h"
+#include "platform/device/virtio_blk.h"
 #include "platform/machine.h"
 #include "platform/pc_devices.h"
 #include "platform/snapshot/snapshot.h"
@@ -30,6 +31,7 @@ struct ComputerConfig {
     BootWay boot = BootWay::automatic;
     cpu::Choices choices;
     cpu::Engine engine;
+    const Disk* drive = nullptr;  // null: none. Must outlive the computer
 };
 
 /// What its output goes to. All must outlive the computer.
@@ -91,6 +93,8 @@ public:
     [[nodiscard]] cpu::Cpu& processor(unsigned n) { return machine_->processor(n); }
     [[nodiscard]] Machine& machine() { return *machine_; }
     [[nodiscard]] PcDevices& devices() { return *devices_; }
+    /// Null: there is none.
+    [[nodiscard]] VirtioBlk* drive() { return drive_.get(); }
     [[nodiscard]] State state() const { return state_; }
     void restore(const State& state) { state_ = state; }
     [[nodiscard]] bool plausible(const State& state) const {
@@ -123,6 +127,7 @@ private:
 
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<PcDevices> devices_;
+    std::unique_ptr<VirtioBlk> drive_;
     WatchedBus watched_bus_;
     State state_;
     cpu::Cpu* running_ = nullptr;

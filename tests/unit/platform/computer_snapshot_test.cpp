@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "unit/platform/running_computer.h"
+#include "unit/platform/virtio_driver.h"
 
 namespace postern::platform {
 namespace {
@@ -36,6 +37,28 @@ TEST(ComputerSnapshot, AnotherNumberOfProcessorsIsNamed) {
     const auto loaded = load_snapshot(one.subject(), snapshot_bytes(two.subject()), "file");
     ASSERT_FALSE(loaded.has_value());
     EXPECT_EQ(loaded.error().what, "a snapshot of a machine with --cpus 2, and this one has 1");
+}
+
+TEST(ComputerSnapshot, ADriveIsInItsSlotAndItsRegistersAreSaved) {
+    const test::DiskFile file{8};
+    const auto disk = Disk::open(file.path);
+    ASSERT_TRUE(disk.has_value());
+    RunningComputer first{1, disk->get()};
+    Bus& bus = first.computer->machine().bus();
+    bus.out(PciHost::address_port, 4, 0x8000'0800);
+    EXPECT_EQ(bus.in(PciHost::data_port, 4), 0x1042'1af4u);
+    bus.out(PciHost::address_port, 4, 0x8000'0804);
+    bus.out(PciHost::data_port, 2, 2);
+    const u64 registers = PciHost::memory_window.first;
+    bus.write(Hpa{registers + 20}, 1, 3);  // ACKNOWLEDGE, DRIVER
+    EXPECT_EQ(bus.read(Hpa{registers + VirtioPci::device_offset}, 4), 8u);
+
+    const snapshot::Bytes saved = snapshot_bytes(first.subject());
+    RunningComputer second{1, disk->get()};
+    ASSERT_TRUE(load_snapshot(second.subject(), saved, "file").has_value());
+    EXPECT_EQ(second.computer->machine().bus().read(Hpa{registers + 20}, 1), 3u);
+    RunningComputer without{1};
+    EXPECT_FALSE(load_snapshot(without.subject(), saved, "file").has_value());
 }
 
 TEST(ComputerSnapshot, ATurnOfAProcessorThatIsNotThereIsImplausible) {

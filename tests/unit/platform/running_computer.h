@@ -50,11 +50,12 @@ inline std::vector<u8> busy_kernel() {
 
 class RunningComputer {
 public:
-    explicit RunningComputer(unsigned processors = 2) {
+    explicit RunningComputer(unsigned processors = 2, const platform::Disk* drive = nullptr) {
         platform::ComputerConfig config;
         config.layout = platform::layout_of(8 * platform::mib, 64 * platform::kib);
         config.model = &cpu::default_model();
         config.processors = processors;
+        config.drive = drive;
         config.kernel.name = "busy";
         config.kernel.file = busy_kernel();
         config.boot = platform::BootWay::elf;
