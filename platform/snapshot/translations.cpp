@@ -82,8 +82,8 @@ Bytes save_translations(const Cpu& c) {
         for (unsigned slot = 0; slot < cpu::tlb_entries; ++slot) {
             const cpu::TlbInfo& info = tlb.info[slot];
             if (info.flags == 0) continue;
-            const Translation t{info.linear, place_of(tlb.entry[slot].page, system), info.flags,
-                                context};
+            const Translation t{info.linear, place_of(tlb.entry[slot].page, system),
+                                info.flags & all_flags, context};
             append(bytes, bytes_of(t));
         }
     }
