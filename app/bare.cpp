@@ -23,10 +23,11 @@ enum class Limit : u8 { none, instructions, time, save };
 struct End {
     ComputerOutcome outcome;
     Limit limit = Limit::none;
+    bool killed = false;  // by a debugger
 };
 
 /// `marked` becomes true, and the run is interrupted, when the guest writes to the mark port.
-End run_to_end(Computer& computer, const BarePlan& plan, const bool& marked) {
+End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const bool& marked) {
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
     const u64 limit = plan.instructions != 0 ? plan.instructions : Computer::never;
@@ -34,7 +35,7 @@ End run_to_end(Computer& computer, const BarePlan& plan, const bool& marked) {
     const u64 last = std::min(limit, save);
     for (;;) {
         const u64 until = std::min(last, computer.now() + watch_period);
-        const ComputerOutcome outcome = computer.run_until(until);
+        const ComputerOutcome outcome = debug.run_until(until);
         plan.serial->flush();
         if (outcome.stop == ComputerStop::interrupted && marked) return {outcome, Limit::save};
         if (outcome.stop != ComputerStop::time) return {outcome};
@@ -44,7 +45,26 @@ End run_to_end(Computer& computer, const BarePlan& plan, const bool& marked) {
     }
 }
 
+/// The run as a debugger has it, then what is left of it.
+platform::Expected<End> run_debugged(Computer& computer, const BarePlan& plan, DebugRun& debug,
+                                     const bool& marked) {
+    using Clock = std::chrono::steady_clock;
+    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
+    const auto between = [&] {
+        plan.serial->flush();
+        return plan.milliseconds != 0 && Clock::now() >= deadline;
+    };
+    const u64 last = plan.instructions != 0 ? plan.instructions : Computer::never;
+    const auto session = debug.serve(last, between);
+    if (!session) return std::unexpected{session.error()};
+    if (!session->over) return run_to_end(computer, plan, debug, marked);
+    End end{session->outcome, Limit::none, session->killed};
+    if (session->limit) end.limit = computer.now() >= last ? Limit::instructions : Limit::time;
+    return end;
+}
+
 int exit_status(const End& end) {
+    if (end.killed) return 0;
     if (end.limit == Limit::save) return 0;
     if (end.limit != Limit::none) return 124;
     switch (end.outcome.stop) {
@@ -57,6 +77,7 @@ int exit_status(const End& end) {
 
 /// Nothing is said of an end that the guest chose.
 std::string ending_text(const End& end) {
+    if (end.killed) return "the debugger is gone";
     if (end.limit == Limit::instructions) return "the limit of --max-instructions was reached";
     if (end.limit == Limit::time) return "the limit of --timeout was reached";
     const unsigned n = end.outcome.processor;
@@ -68,6 +89,11 @@ std::string ending_text(const End& end) {
         case ComputerStop::interrupted: return "interrupted";
         default: return {};
     }
+}
+
+bool cannot_go_on(const End& end) {
+    return !end.killed && (end.outcome.stop == ComputerStop::shutdown ||
+                           end.outcome.stop == ComputerStop::unimplemented);
 }
 
 void report(Computer& computer, const End& end, const BarePlan& plan, Terminal terminal) {
@@ -109,12 +135,15 @@ int run_bare(BarePlan& plan, Terminal terminal) {
     if (!plan.load.empty())
         if (auto loaded = load_snapshot(subject_of(*running), plan.load); !loaded)
             return refuse(terminal, loaded.error());
-    const End end = run_to_end(*running, plan, marked);
+    DebugRun debugging{*running, plan.debug, terminal};
+    const auto end = run_debugged(*running, plan, debugging, marked);
+    if (!end) return refuse(terminal, end.error());
     plan.serial->flush();
-    if (end.limit == Limit::save)
+    if (end->limit == Limit::save)
         if (const int status = save(*running, plan, terminal); status != 0) return status;
-    report(*running, end, plan, terminal);
-    return exit_status(end);
+    report(*running, *end, plan, terminal);
+    if (cannot_go_on(*end)) debugging.report(end->outcome.processor);
+    return exit_status(*end);
 }
 
 }  // namespace postern::app

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "app/debug_run.h"
 #include "app/options.h"
 #include "cpu/model.h"
 #include "platform/computer.h"
@@ -21,6 +22,7 @@ struct BarePlan {
     std::string save;  // a snapshot's file; empty: none is made
     u64 save_at = 0;   // 0: at the first write to the mark port
     std::string load;
+    DebugPlan debug;
 };
 
 /// The program's exit status.

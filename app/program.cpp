@@ -28,8 +28,7 @@ struct PlannedOption {
 constexpr std::array planned_options{
     PlannedOption{"--sgx-seed", true},      PlannedOption{"--drive", true},
 
-    PlannedOption{"--trace", true},         PlannedOption{"--gdb", true},
-    PlannedOption{"--log", true},           PlannedOption{"--interrupt-enclave", true},
+    PlannedOption{"--trace", true},         PlannedOption{"--interrupt-enclave", true},
     PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
     PlannedOption{"--test-devices", false},
 };
@@ -95,6 +94,9 @@ private:
         run->add_option("--max-instructions", o.max_instructions, "Stop after so many");
         run->add_option("--timeout", o.timeout, "Stop after so many seconds");
         run->add_flag("--stats", o.stats, "Counters at the end");
+        run->add_option("--gdb", o.gdb, "[HOST:]PORT: wait there for GDB (with --bare)");
+        run->add_option("--log", o.log, "branches, instructions=FROM:TO (with --bare)");
+        run->add_option("--symbols", o.symbols, "ELF file that names addresses (with --bare)");
         for (const PlannedOption& option : planned_options) {
             CLI::Option* const added =
                 option.takes_value ? run->add_option(option.name, planned_values.emplace_back())

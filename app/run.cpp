@@ -168,6 +168,8 @@ Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
     constexpr const char* missing = "not implemented yet without --bare";
     if (!options.save.empty() || !options.load.empty())
         return error(missing, "--save and --load", "--bare");
+    if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
+        return error(missing, "--gdb, --log and --symbols", "--bare");
     if (processors != 1) return error(missing, "--cpus above 1", "1");
     using enum platform::BootWay;
     if (boot == automatic || boot == elf) return {};
@@ -231,6 +233,11 @@ std::unique_ptr<Plan> plan_hosted(Common& common) {
 
 Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
     BarePlan made;
+    if (!options.gdb.empty() && !options.save.empty())
+        return error("a debugger is to say when to save", "--gdb with --save",
+                     "monitor save FILE, in the debugger");
+    EXPECT(debug, plan_debugging(options.gdb, options.log, options.symbols, common.kernel));
+    made.debug = std::move(*debug);
     made.model = common.model;
     made.computer.layout = common.layout;
     made.computer.processors = common.processors;

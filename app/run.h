@@ -26,6 +26,9 @@ struct RunOptions {
     std::vector<std::string> choices;
     std::string max_instructions;
     std::string timeout;
+    std::string gdb;
+    std::string log;
+    std::string symbols;
     std::string engine;
     std::string save;
     std::string save_at;

@@ -259,10 +259,10 @@ std::string GdbServer::start_no_acks(std::string_view) {
 }
 
 std::string GdbServer::monitor_text(std::string_view command) {
-    if (command == "regs") return text_of(register_lines(processor()));
+    if (command == "regs") return text_of(register_lines(processor(), symbols_));
     if (command == "sregs") return text_of(system_lines(processor()));
     if (command == "log") {
-        const auto lines = log_ ? log_() : branch_lines(*debugger_, processor_, nullptr);
+        const auto lines = branch_lines(*debugger_, processor_, symbols_);
         return lines.empty() ? "nothing is recorded\n" : text_of(lines);
     }
     if (take(command, "save ")) return target_.save(std::string{command});

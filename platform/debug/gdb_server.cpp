@@ -32,9 +32,8 @@ u8 signal_of(DebugStop stop) {
 
 }  // namespace
 
-GdbServer::GdbServer(DebugTarget& target, Channel channel,
-                     std::function<std::vector<std::string>()> log)
-    : target_{target}, channel_{std::move(channel)}, log_{std::move(log)},
+GdbServer::GdbServer(DebugTarget& target, Channel channel, const Symbols* symbols)
+    : target_{target}, channel_{std::move(channel)}, symbols_{symbols},
       debugger_{target.system().debugger}, owns_debugger_{debugger_ == nullptr},
       processor_{target.current()} {
     if (owns_debugger_) target_.system().debugger = debugger_ = &own_debugger_;
@@ -159,12 +158,27 @@ void GdbServer::grant_pass(unsigned processor) {
 void GdbServer::resume(unsigned processor, bool step) {
     if (is_end(outcome_.stop)) return;
     grant_pass(processor);
-    outcome_ = step ? target_.step(processor) : run_on();
+    outcome_ = step ? step_one(processor) : run_on();
     if (step && outcome_.stop == DebugStop::time) outcome_.stop = DebugStop::stepped;
     processor_ = outcome_.processor;
     if (!is_end(outcome_.stop)) return;
     over_ = true;
     end_ = DebugSessionEnd::Kind::machine_end;
+}
+
+/// A processor that waits takes its step when something has woken it.
+DebugOutcome GdbServer::step_one(unsigned processor) {
+    const cpu::Cpu& c = target_.processor(processor);
+    if (c.event.activity == ActivityState::active) return target_.step(processor);
+    for (unsigned turns = 0;; ++turns) {
+        DebugOutcome outcome = target_.run(target_.now() + 1);
+        outcome.processor = processor;
+        if (outcome.stop != DebugStop::time || c.event.activity == ActivityState::active)
+            return outcome;
+        if (turns % 4096 != 0 || !interrupt_wanted()) continue;
+        outcome.stop = DebugStop::interrupted;
+        return outcome;
+    }
 }
 
 DebugOutcome GdbServer::run_on() {

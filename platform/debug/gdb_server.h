@@ -4,13 +4,14 @@
 #pragma once
 
 #include <deque>
-#include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "platform/debug/channel.h"
 #include "platform/debug/packet.h"
+#include "platform/debug/symbols.h"
 #include "platform/debug/target.h"
 
 namespace postern::platform {
@@ -28,9 +29,8 @@ struct DebugSessionEnd {
 
 class GdbServer {
 public:
-    /// `log` is what `monitor log` shows. The target must outlive the server.
-    GdbServer(DebugTarget& target, Channel channel,
-              std::function<std::vector<std::string>()> log = {});
+    /// `symbols`, if any, name addresses in what `monitor` shows. Both must outlive the server.
+    GdbServer(DebugTarget& target, Channel channel, const Symbols* symbols = nullptr);
     ~GdbServer();
     GdbServer(const GdbServer&) = delete;
     GdbServer& operator=(const GdbServer&) = delete;
@@ -64,6 +64,7 @@ private:
     bool handle_packet(const std::string& packet);
     void run_and_report(std::string_view actions);
     DebugOutcome run_on();
+    DebugOutcome step_one(unsigned processor);
     void resume(unsigned processor, bool step);
     void grant_pass(unsigned processor);
     std::string stop_reply();
@@ -104,7 +105,7 @@ private:
 
     DebugTarget& target_;
     Channel channel_;
-    std::function<std::vector<std::string>()> log_;
+    const Symbols* symbols_;
     cpu::Debugger own_debugger_;
     cpu::Debugger* debugger_;
     bool owns_debugger_;

@@ -29,7 +29,7 @@ public:
         add_core();
         add_vectors();
         for (const SegmentIndex s : {fs, gs})
-            add({Kind::base, s, 64, s == fs ? "fs_base" : "gs_base", "long", {}, segments});
+            add({Kind::base, s, 64, s == fs ? "fs_base" : "gs_base", "int64", {}, segments});
         for (u8 n = 0; n < 16; ++n)
             add({Kind::ymm_high, n, quarter, "ymm" + std::to_string(n) + "h", "uint128", {}, avx});
         add_system();
@@ -69,7 +69,7 @@ private:
         add({Kind::mxcsr, 0, 32, "mxcsr", "postern_mxcsr", "vector", sse});
     }
     void add_system() {
-        add({Kind::kernel_gs_base, 0, 64, "k_gs_base", "long", "system", system_registers});
+        add({Kind::kernel_gs_base, 0, 64, "k_gs_base", "int64", "system", system_registers});
         add({Kind::control, 0, 64, "cr0", "postern_cr0", "system", system_registers});
         add({Kind::control, 2, 64, "cr2", "int64", "system", system_registers});
         add({Kind::control, 3, 64, "cr3", "int64", "system", system_registers});

@@ -54,7 +54,7 @@ TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exec"}, "not implemented yet: exec: ");
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
     expect_refused({"run", "--drive", "disk"}, "not implemented yet: --drive: ");
-    expect_refused({"run", "--gdb", "1234"}, "not implemented yet: --gdb: ");
+    expect_refused({"run", "--gdb", "1234"}, "not implemented yet without --bare: --gdb, --log");
     expect_refused({"run", "--boot", "linux"},
                    "not implemented yet without --bare: --boot linux: ");
     expect_refused({"run", "--cpus", "2"}, "not implemented yet without --bare: --cpus above 1: 1");
