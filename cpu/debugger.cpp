@@ -98,7 +98,7 @@ Step debugger_gate(Cpu& c, const Insn* i) {
     }
     pass = {rip, true};
     d->hit = {DebugHit::Kind::breakpoint, c.number, rip, {}};
-    c.pending = {};
+    d->interrupted = c.pending.kind;
     c.pending.kind = PendingKind::debugger;
     c.rip = rip;
     c.budget += i->remaining;
@@ -130,6 +130,8 @@ void debugger_boundary(const Cpu& c, bool event_delivered) {
     if (c.event.repeating && !event_delivered) pass = {c.rip, true};
     if (event_delivered || pass.rip != c.rip) pass.valid = false;
 }
+
+void restore_pending(Cpu& c) { c.pending.kind = c.system->debugger->interrupted; }
 
 bool debugger_met_watch(const Cpu& c, bool retired) {
     Debugger* const d = c.system->debugger;

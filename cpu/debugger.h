@@ -54,6 +54,7 @@ struct Debugger {
     std::vector<u64> breakpoints;  // RIP values, sorted
     std::vector<Watch> watches;
     DebugHit hit;
+    PendingKind interrupted = PendingKind::none;  // of Cpu::pending, which a snapshot has
 
     /// The breakpoint that a processor stands at and has been told of: its instruction runs.
     struct Pass {
@@ -102,6 +103,8 @@ inline bool records_branches(const Cpu& c) {
 }
 /// At each boundary, after events: a pass ends when something else is to run.
 void debugger_boundary(const Cpu& c, bool event_delivered);
+/// At a breakpoint: Cpu::pending is what it was.
+void restore_pending(Cpu& c);
 /// After a step: true if it retired and met watched data.
 bool debugger_met_watch(const Cpu& c, bool retired);
 /// `block` has run, from time `start`, with the code epoch it was found in; `step` is its outcome.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What follows an instruction that did not complete.
+#include "cpu/debugger.h"
 #include "cpu/event/deliver.h"
 
 namespace postern::cpu {
@@ -48,7 +49,7 @@ Delivery take_pending(Cpu& c) {
         case PendingKind::unimplemented: return Delivery::unimplemented;
         case PendingKind::vm_exit: return take_exit(c);
         case PendingKind::exception: return happen(c, pending_event(c));
-        case PendingKind::debugger: return Delivery::breakpoint;
+        case PendingKind::debugger: restore_pending(c); return Delivery::breakpoint;
     }
     return Delivery::nothing;
 }

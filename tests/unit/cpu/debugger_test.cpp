@@ -87,6 +87,16 @@ TEST_F(DebuggerTest, BreakpointAtTheVeryFirstInstructionStopsOnce) {
     EXPECT_EQ(go().outcome, RunOutcome::halted);
 }
 
+/// A snapshot has it.
+TEST_F(DebuggerTest, WhatIsPendingIsLeftAlone) {
+    c.pending.kind = PendingKind::exception;
+    c.pending.address = 0x1234;
+    add_breakpoint(m.system, loop_inc);
+    expect_breakpoint(loop_inc, 0);
+    EXPECT_EQ(c.pending.kind, PendingKind::exception);
+    EXPECT_EQ(c.pending.address, 0x1234u);
+}
+
 TEST_F(DebuggerTest, CodeThatHasRunGetsItsBreakpointAndLosesItAgain) {
     go();
     m.set_plain_state(here);
