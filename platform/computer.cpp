@@ -141,7 +141,8 @@ ComputerOutcome Computer::run_turn(u64 until) {
     const cpu::RunOutcome outcome = cpu::run(c, running_until_);
     running_ = nullptr;
     state_.now = cpu::now(c);
-    if (c.turn_over || outcome == cpu::RunOutcome::halted) state_.turn_end = state_.now;
+    // One alone has no turns, and where its run is cut must not be seen in its state.
+    if (alone || c.turn_over || outcome == cpu::RunOutcome::halted) state_.turn_end = state_.now;
     switch (outcome) {
         case cpu::RunOutcome::time:
         case cpu::RunOutcome::vm_exit:
