@@ -3,8 +3,8 @@
 """Makes an ELF64 file of nothing but symbols from what a kernel says in /proc/kallsyms, for gdb's
 symbol-file and for Postern's --symbols. The text is looked for in a serial log, between the lines
 
-    postern-kallsyms-begin
-    postern-kallsyms-end
+    postern: kallsyms begin
+    postern: kallsyms end
 
 or, without them, in the whole file.
 
@@ -15,7 +15,7 @@ import re
 import struct
 import sys
 
-BEGIN, END = "postern-kallsyms-begin", "postern-kallsyms-end"
+BEGIN, END = "postern: kallsyms begin", "postern: kallsyms end"
 LINE = re.compile(r"^([0-9a-f]{16}) ([A-Za-z]) (\S+)(?:\s+\[(\S+)\])?$")
 ABSOLUTE = 0xfff1
 KERNEL_HALF = 1 << 63

@@ -7,11 +7,10 @@ the run must end as it does without a debugger, to the instruction and to the la
     gdb_session.py FIRST_LIGHT.elf POSTERN
 """
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 
+from gdb_client import need_gdb, parts, session, values
 from machine import TIMEOUT, Image, expect, run
 
 FUNCTION = "postern::guests::set_control_registers"
@@ -76,45 +75,9 @@ continue
 """
 
 
-def need_gdb():
-    if shutil.which("gdb") is None:
-        print("skipped: gdb is not installed")
-        sys.exit(77)
-
-
 def command(postern, path, *more):
     return [postern, "run", "--bare", "--kernel", path, "--append", "selftest",
             "--memory", "64M", "--epc", "2M", "--stats", *more]
-
-
-def session(postern, path, text):
-    """What gdb printed; what the guest wrote, what is said of its end, and the status."""
-    with tempfile.NamedTemporaryFile("w", suffix=".gdb") as script:
-        with subprocess.Popen(command(postern, path, "--gdb", "0"), stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True) as program:
-            try:
-                line = program.stderr.readline()
-                found = re.search(r"waiting for a debugger at (\S+)", line)
-                expect(found, f"Postern says: {line}")
-                script.write(text.replace("{address}", found[1]))
-                script.flush()
-                gdb = subprocess.run(["gdb", "-nx", "-batch", "-x", script.name, path],
-                                     stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                     timeout=TIMEOUT)
-                output, errors = program.communicate(timeout=TIMEOUT)
-            finally:
-                program.kill()
-    print(gdb.stdout, gdb.stderr, output, errors, sep="\n---\n")
-    return gdb.stdout + gdb.stderr, (output, errors, program.returncode)
-
-
-def parts(text):
-    found = {}
-    for part in re.split(r"^@", text, flags=re.M)[1:]:
-        name, _, rest = part.partition("\n")
-        found[name] = rest
-    return found
 
 
 def instructions(image, symbol):
@@ -128,10 +91,6 @@ def instructions(image, symbol):
         if inside and row:
             found.append((int(row[1], 16), bytes.fromhex(row[2])))
     return found
-
-
-def values(text, pattern=r"\$\d+ = (0x[0-9a-f]+)"):
-    return [int(word, 16) for word in re.findall(pattern, text)]
 
 
 def check_start(text, image):
@@ -178,7 +137,7 @@ def main():
     image = Image(path)
     plain = subprocess.run(command(postern, path), stdin=subprocess.DEVNULL, capture_output=True,
                            text=True, timeout=TIMEOUT)
-    text, end = session(postern, path, SCRIPT.format(
+    text, end = session(command(postern, path), path, SCRIPT.format(
         address="{address}", function=FUNCTION, later=LATER, counter=image.symbols[COUNTER]))
     found = parts(text)
     check_start(found["start"], image)

@@ -12,7 +12,7 @@ import tempfile
 from machine import expect, run
 
 LOG = """[    0.000000] Linux version 6.1
-postern-kallsyms-begin
+postern: kallsyms begin
 0000000000000000 A fixed_percpu_data
 0000000000001000 A cpu_tss_rw
 ffffffff81000000 T startup_64
@@ -27,7 +27,7 @@ ffffffff83000000 T _sinittext
 ffffffff83000010 t init_one
 ffffffff83100000 T _einittext
 ffffffffc0000000 t in_module\t[loop]
-postern-kallsyms-end
+postern: kallsyms end
 [    2.000000] power off
 """.replace("\n", "\r\n")
 
@@ -64,7 +64,7 @@ def check_symbols(tool, directory):
 
 def check_refusals(tool, directory):
     for text, word in (("nothing here\n", "no line is one of /proc/kallsyms"),
-                       (LOG[:LOG.index("postern-kallsyms-end")], "cut short"),
+                       (LOG[:LOG.index("postern: kallsyms end")], "cut short"),
                        ("0000000000000000 T _text\n0000000000000000 T _etext\n", "kptr_restrict")):
         done, _ = convert(tool, directory, text)
         expect(done.returncode == 1 and word in done.stderr, f"{word}: {done.stderr}")
