@@ -212,8 +212,7 @@ void multiply(Operation& op, Extended y, Extended x, const Logarithm& log) {
         return;
     }
     const bool divides_by_zero = log.is == Is::pole && ky != Kind::infinity;
-    if (divides_by_zero && !op.signal(x87_ze)) return;
-    if (!accepts_denormals(op, {y, x})) return;
+    if (divides_by_zero ? !op.signal(x87_ze) : !accepts_denormals(op, {y, x})) return;
     if (infinite || ky == Kind::infinity) return put_and_pop(op, extended_infinity(negative));
     if (is_zero || ky == Kind::zero) return put_and_pop(op, extended_zero(negative));
     put_and_pop(op, op.rounded(to_wide(y) * log.value));

@@ -2,6 +2,7 @@
 // x87 and MMX instructions: the host against our processor, one random instruction at a time from
 // a random state, in this process. Exceptions may be unmasked: the host is asked for its state
 // by FXSAVE, which does not wait for them. A state is FXSAVE's image, four registers and RFLAGS.
+// The transcendental functions are ours, so their last bit may differ, and what follows from it.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -85,7 +86,9 @@ bool touches_other_registers(const Decoded& d) {
 
 bool is_ours(const Decoded& d) {
     const InstructionRow* row = instruction_row(d.instruction.mnemonic);
-    if (row == nullptr || row->kind != InstructionClass::exact) return false;
+    if (row == nullptr || row->kind == InstructionClass::state) return false;
+    // Intel's manual has it make MMX registers of the x87 registers, AMD's processors do not.
+    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS && d.is_memory(1)) return false;
     return d.instruction.meta.isa_ext == ZYDIS_ISA_EXT_X87 || uses_mmx(d);
 }
 
@@ -398,8 +401,60 @@ void print_state(const char* whose, const State& s, const State& other) {
     print_row("operand", s.operand.data(), operand_size);
 }
 
+bool is_transcendental(ZydisMnemonic m) {
+    const InstructionRow* row = instruction_row(m);
+    return row->kind == InstructionClass::model_defined && m != ZYDIS_MNEMONIC_FPREM &&
+           m != ZYDIS_MNEMONIC_FPREM1;
+}
+
+u16 exponent_of(const State& s, size_t n) {
+    u16 value = 0;
+    std::memcpy(&value, &s.image[40 + 16 * n], sizeof value);
+    return value & 0x7fff;
+}
+
+/// Not what the manual gives results for: |x| from 1 on for F2XM1, from about 0.3 on for FYL2XP1.
+bool is_out_of_range(ZydisMnemonic m, const State& before) {
+    if (m == ZYDIS_MNEMONIC_F2XM1) return exponent_of(before, 0) >= 0x3fff;
+    return m == ZYDIS_MNEMONIC_FYL2XP1 && exponent_of(before, 0) >= 0x3ffd;
+}
+
+/// Takes over from `ours` what of the host's result may differ: C1, one unit in the last place,
+/// and whether a logarithm of a power of two counts as exact.
+void allow_last_bit(ZydisMnemonic m, State& native, const State& ours) {
+    constexpr u8 c1 = 0x02, ue = 0x10, pe = 0x20, es = 0x80, busy = 0x80;
+    const auto take = [&](size_t at, u8 bits) {
+        native.image[at] = static_cast<u8>((native.image[at] & ~bits) | (ours.image[at] & bits));
+    };
+    take(3, c1);
+    if (m == ZYDIS_MNEMONIC_FYL2X || m == ZYDIS_MNEMONIC_FYL2XP1) {
+        take(2, ue | pe | es);
+        take(3, busy);
+    }
+    for (size_t n = 0; n < 8; ++n) {
+        u64 a = 0, b = 0;
+        std::memcpy(&a, &native.image[32 + 16 * n], 8);
+        std::memcpy(&b, &ours.image[32 + 16 * n], 8);
+        const int distance = exponent_of(native, n) - exponent_of(ours, n);
+        const bool beside = distance == 0 && a - b + 1 <= 2;
+        const bool below = distance == -1 && a == ~u64{0} && b == top_bit;
+        const bool above = distance == 1 && b == ~u64{0} && a == top_bit;
+        if (beside || below || above)
+            std::copy_n(&ours.image[32 + 16 * n], 10, &native.image[32 + 16 * n]);
+    }
+}
+
 bool agree(const State& a, const State& b) {
     return a.image == b.image && a.gpr == b.gpr && a.flags == b.flags && a.operand == b.operand;
+}
+
+/// Each row gets its share, however many encodings it has.
+std::vector<std::vector<Instruction>> by_row(const std::vector<Instruction>& list) {
+    std::map<ZydisMnemonic, std::vector<Instruction>> rows;
+    for (const Instruction& i : list) rows[i.mnemonic].push_back(i);
+    std::vector<std::vector<Instruction>> result;
+    for (auto& [mnemonic, instructions] : rows) result.push_back(std::move(instructions));
+    return result;
 }
 
 int compare(const Options& options) {
@@ -408,13 +463,14 @@ int compare(const Options& options) {
         return !options.row.empty() && options.row != ZydisMnemonicGetString(i.mnemonic);
     });
     if (list.empty()) return std::fprintf(stderr, "silicon_x87_test: no such row\n"), 1;
+    const std::vector<std::vector<Instruction>> rows = by_row(list);
     Random random{options.seed};
     Host host;
     Ours ours;
     std::map<ZydisMnemonic, u64> compared;
     unsigned different = 0;
     for (u64 n = 0; n < options.count; ++n) {
-        Instruction i = list[random.below(list.size())];
+        Instruction i = rows[n % rows.size()][random.below(rows[n % rows.size()].size())];
         if (i.has_immediate) i.bytes[i.length - 1] = static_cast<u8>(random.word());
         const State before = random_state(random);
         State native = host.run(i, before);
@@ -423,6 +479,10 @@ int compare(const Options& options) {
         clear_pointers(native);
         clear_pointers(mine);
         ++compared[i.mnemonic];
+        if (is_transcendental(i.mnemonic)) {
+            if (is_out_of_range(i.mnemonic, before)) continue;
+            allow_last_bit(i.mnemonic, native, mine);
+        }
         if (ran && agree(native, mine)) continue;
         if (++different > 10) continue;
         std::printf("%s", ZydisMnemonicGetString(i.mnemonic));
