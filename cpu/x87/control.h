@@ -9,7 +9,8 @@
 
 namespace postern::cpu {
 
-/// #NM, if the unit is not there for instructions. SDM 3A, "Device Not Available".
+/// #NM, if the unit is not there for instructions. SDM 3A,
+/// "Interrupt 7: Device Not Available Exception (#NM)".
 Result<> check_x87(Cpu& c);
 
 Result<> exec_fninit(Cpu& c, const Insn& i);

@@ -8,6 +8,7 @@
 
 #include "arch/vmx/controls.h"
 #include "cpu/flags.h"
+#include "cpu/x87/unit.h"
 #include "unit/cpu/sgx/enclave_machine.h"
 
 namespace postern::cpu::sgx {
@@ -41,6 +42,20 @@ void run_inside(EnclaveMachine& m) {
 }
 
 u16 word_at(EnclaveMachine& m, u64 offset) { return m.xsave<u16>(offset); }
+
+TEST(Aex, FetchesTheX87StateFromTheHostsUnit) {
+    EnclaveMachine m;
+    run_inside(m);
+    ASSERT_TRUE(prepare_x87(m.c).ok());
+    m.c.vector.x87.st = {};  // what is left here is old
+    m.c.vector.x87.fsw = 0;
+    asynchronous_exit(m.c, {});
+    EXPECT_EQ(m.c.x87_unit, X87Unit::absent);
+    EXPECT_EQ(word_at(m, 0), 0x0f7f);
+    EXPECT_EQ(word_at(m, 2), 0x3800);
+    EXPECT_EQ(m.xsave<u8>(32 + 16 * 3 + 9), 0x23);
+    EXPECT_EQ(m.c.vector.x87.fcw, 0x037f);
+}
 
 TEST(Aex, SavesEveryRegisterIntoTheSsaFrame) {
     EnclaveMachine m;
