@@ -123,7 +123,9 @@ void Way::check_end(const GuestStop& stop) const {
     if (s_.fault) return check_fault(stop);
     ASSERT_FALSE(stop.fault.has_value())
         << mnemonic_of(stop.fault->vector) << " at " << std::hex << stop.state.rip;
-    EXPECT_EQ(code_linear(machine_.c, stop.state.rip), s_.at + code_.size());
+    const u64 end =
+        cpl_ == 3 ? code_base_ + stop.state.rip : code_linear(machine_.c, stop.state.rip);
+    EXPECT_EQ(end, s_.at + code_.size());
 }
 
 void Way::check_registers(const GuestState& state) const {
