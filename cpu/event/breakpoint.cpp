@@ -4,6 +4,7 @@
 #include "cpu/event/breakpoint.h"
 
 #include "arch/regs/dr7.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -71,9 +72,10 @@ void note_port_access(Cpu& c, u16 port, unsigned size) {
 
 u64 instruction_breakpoints(const Cpu& c) {
     const Enclave& e = c.enclave;
-    if (e.active && !(e.debug_opt_in && e.covers(c.rip))) return 0;
+    const u64 at = code_linear(c);
+    if (e.active && !(e.debug_opt_in && e.covers(at))) return 0;
     return matching(c, [&](const Breakpoint& b) {
-        return b.kind == BreakpointKind::execution && b.first == c.rip;
+        return b.kind == BreakpointKind::execution && b.first == at;
     });
 }
 

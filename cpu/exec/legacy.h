@@ -59,6 +59,7 @@ Handler build_legacy_loop(const Decoded& d, Insn& i);  // LOOPcc, JCXZ, JECXZ
 Handler build_legacy_string(const Decoded& d, Insn& i);
 Handler build_legacy_port_string(const Decoded& d, Insn& i);  // INS, OUTS
 Handler build_legacy_xlat(const Decoded& d, Insn& i);
+Handler build_legacy_monitor(const Decoded& d, Insn& i);
 
 // legacy_decimal.cpp: AAA, AAS, AAM, AAD, DAA, DAS, SALC
 Handler build_legacy_decimal(const Decoded& d, Insn& i);

@@ -156,6 +156,7 @@ constexpr LegacyRow rows[] = {   // NOLINT: as in decode/instruction_table.cpp
     {ZYDIS_MNEMONIC_OUTSB, build_legacy_port_string, yes, false},
     {ZYDIS_MNEMONIC_OUTSD, build_legacy_port_string, yes, false},
     {ZYDIS_MNEMONIC_OUTSW, build_legacy_port_string, yes, false},
+    {ZYDIS_MNEMONIC_MONITOR, build_legacy_monitor, yes, false},
     // Segments and tables
     {ZYDIS_MNEMONIC_LDS, build_far_load, yes, true},
     {ZYDIS_MNEMONIC_LES, build_far_load, yes, true},

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Decimal arithmetic, which 64-bit mode does not have. The flags that the manual leaves undefined
-// are in docs/model-defined.md: they become those of the result, OF (and AF, CF where they are
-// undefined) 0.
+// are in docs/model-defined.md.
 #include "cpu/event/event.h"
 #include "cpu/exec/fast.h"
 #include "cpu/exec/legacy.h"
@@ -71,7 +70,7 @@ Result<> multiply_ascii(Cpu& c, const Insn& i) {
     return Done{};
 }
 
-/// AL = CF ? FFH : 0. SDM 3A, "Undocumented opcodes" has it by name only; no flag changes.
+/// SALC, D6H, which the opcode map leaves empty: AL = CF ? FFH : 0, and no flag changes.
 Result<> set_al_on_carry(Cpu& c, const Insn&) {
     put<u8>(c, rax, cf(c) ? 0xff : 0);
     return Done{};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// String instructions and XLAT outside 64-bit mode: SI, DI and CX or ESI, EDI and ECX by the
-// address's size, the source through its segment, the destination through ES.
+// String instructions, XLAT and MONITOR outside 64-bit mode: SI, DI and CX or ESI, EDI and ECX by
+// the address's size, the source through its segment, the destination through ES.
 #include "cpu/exec/legacy.h"
 #include "cpu/exec/operand.h"
 #include "cpu/exec/segment_check.h"
@@ -136,7 +136,7 @@ SegmentIndex source_segment(const Decoded& d) {
         if (m.base != ZYDIS_REGISTER_DI && m.base != ZYDIS_REGISTER_EDI)
             return segment_of_operand(m.segment);
     }
-    return es;
+    return ds;
 }
 
 /// SDM 2D, "XLAT/XLATB".
@@ -174,6 +174,12 @@ Handler build_legacy_port_string(const Decoded& d, Insn& i) {
         case ZYDIS_MNEMONIC_OUTSW: set_size(i, 2); return ends_block<exec_outs>;
         default: set_size(i, 4); return ends_block<exec_outs>;
     }
+}
+
+Handler build_legacy_monitor(const Decoded& d, Insn& i) {
+    set_address_size(d, i);
+    i.src = source_segment(d);
+    return ends_block<exec_monitor>;
 }
 
 Handler build_legacy_xlat(const Decoded& d, Insn& i) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // HLT, PAUSE, MONITOR, MWAIT.
+#include "cpu/exec/legacy.h"
+#include "cpu/exec/segment_check.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
 #include "cpu/mmu/monitor.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -52,13 +55,26 @@ Result<> check_monitor(Cpu& c) {
 
 }  // namespace
 
+namespace {
+
+/// DS:RAX, DS:EAX or DS:AX, or through another segment.
+Result<Gva> monitored_address(Cpu& c, const Insn& i) {
+    if (!in_64_bit_mode(c)) {
+        const u64 offset = c.gpr[rax] & address_size_mask(i);
+        return segment_address(c, static_cast<SegmentIndex>(i.src), offset, 1, Access::read);
+    }
+    const u64 offset = (i.form & form_address32) != 0 ? static_cast<u32>(c.gpr[rax]) : c.gpr[rax];
+    return Gva{offset + c.gpr[i.segment]};
+}
+
+}  // namespace
+
 /// SDM 2B, "MONITOR". Nothing is armed where there is no RAM: MWAIT does not wait then.
 Result<> exec_monitor(Cpu& c, const Insn& i) {
     TRY(check_monitor(c));
     if (wants(c, PrimaryControl::monitor_exiting)) return vmx::raise_exit(c, BasicReason::monitor);
     if (static_cast<u32>(c.gpr[rcx]) != 0) return general_protection(c);
-    const u64 offset = (i.form & form_address32) != 0 ? static_cast<u32>(c.gpr[rax]) : c.gpr[rax];
-    const Gva linear{offset + c.gpr[i.segment]};
+    const Gva linear = TRY(monitored_address(c, i));
     TRY(load(c, linear, 1));
     const Hpa line = TRY(translate(c, linear, Access::read));
     disarm_monitor(c);
