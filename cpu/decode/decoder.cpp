@@ -55,7 +55,7 @@ const ZydisDecoder& decoder(u32 mode) {
         return all;
     }();
     size_t n = 0;
-    while (machine_modes[n].mode != (mode & machine_mode_mask)) ++n;
+    while (n + 1 < machine_modes.size() && machine_modes[n].mode != (mode & machine_mode_mask)) ++n;
     return decoders[n];
 }
 

@@ -11,6 +11,7 @@
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 #include "cpu/model.h"
 #include "cpu/simd/host_unit.h"
 #include "cpu/x87/control.h"
@@ -28,7 +29,7 @@ constexpr unsigned mxcsr_size = 8;  // with MXCSR_MASK
 constexpr unsigned st_offset = 32;
 constexpr unsigned st_end = 160;
 constexpr unsigned xmm_offset = 160;
-constexpr unsigned legacy_end = 416;  // the processor uses nothing beyond
+constexpr unsigned xmm_size = 16;  // and that of an upper half; nothing lies beyond the last
 
 // Offsets in the XSAVE header, from the area's start.
 constexpr unsigned xstate_bv_offset = xsave_legacy_size;
@@ -78,17 +79,21 @@ void save_mxcsr(const Cpu& c, u8* area) {
     put_word(area, mxcsr_offset + 4, mxcsr_mask);
 }
 
-/// Bits 127:0 or 255:128 of the sixteen registers.
+/// Outside 64-bit mode the upper eight are neither saved nor loaded. SDM 2A, "FXSAVE".
+unsigned registers_in_reach(const Cpu& c) { return in_64_bit_mode(c) ? 16 : 8; }
+
+/// Bits 127:0 or 255:128 of the registers in reach.
 void save_lanes(const Cpu& c, size_t lane, u8* to) {
-    for (size_t n = 0; n < 16; ++n)
+    for (size_t n = 0; n < registers_in_reach(c); ++n)
         std::memcpy(to + 16 * n, c.vector.zmm[n].bytes.data() + 16 * lane, 16);
 }
 void load_lanes(Cpu& c, size_t lane, const u8* from) {
-    for (size_t n = 0; n < 16; ++n)
+    for (size_t n = 0; n < registers_in_reach(c); ++n)
         std::memcpy(c.vector.zmm[n].bytes.data() + 16 * lane, from + 16 * n, 16);
 }
 void clear_lanes(Cpu& c, size_t lane) {
-    for (size_t n = 0; n < 16; ++n) std::memset(c.vector.zmm[n].bytes.data() + 16 * lane, 0, 16);
+    for (size_t n = 0; n < registers_in_reach(c); ++n)
+        std::memset(c.vector.zmm[n].bytes.data() + 16 * lane, 0, 16);
 }
 
 Result<> check_sse(Cpu& c) {
@@ -139,8 +144,9 @@ Result<> store_components(Cpu& c, Gva at, Xcr0Word which, const Area& area) {
     }
     if (which.has_any({Xcr0::sse, Xcr0::avx}))
         TRY(store_part(c, at, area, mxcsr_offset, mxcsr_offset + mxcsr_size));
-    if (which.has(Xcr0::sse)) TRY(store_part(c, at, area, xmm_offset, legacy_end));
-    if (which.has(Xcr0::avx)) TRY(store_part(c, at, area, avx_offset, area_size));
+    const unsigned lanes = xmm_size * registers_in_reach(c);
+    if (which.has(Xcr0::sse)) TRY(store_part(c, at, area, xmm_offset, xmm_offset + lanes));
+    if (which.has(Xcr0::avx)) TRY(store_part(c, at, area, avx_offset, avx_offset + lanes));
     return Done{};
 }
 
@@ -210,7 +216,7 @@ Result<> exec_fxsave(Cpu& c, const Insn& i) {
     TRY(probe_write(c, at, xsave_legacy_size));
     std::array<u8, xsave_legacy_size> image;
     save_legacy_region(c, image.data());
-    return store_bytes(c, at, image.data(), legacy_end);
+    return store_bytes(c, at, image.data(), xmm_offset + xmm_size * registers_in_reach(c));
 }
 
 /// The inverse. SDM 2A, "FXRSTOR".
@@ -266,7 +272,8 @@ Result<> exec_xsavec(Cpu& c, const Insn& i) {
     // MXCSR goes with SSE alone here.
     const bool avx_only = which.has(Xcr0::avx) && !which.has(Xcr0::sse);
     TRY(store_components(c, at, avx_only ? which.with(Xcr0::avx, false) : which, area));
-    if (avx_only) TRY(store_part(c, at, area, avx_offset, area_size));
+    const unsigned lanes = xmm_size * registers_in_reach(c);
+    if (avx_only) TRY(store_part(c, at, area, avx_offset, avx_offset + lanes));
     TRY(store(c, at + xstate_bv_offset, 8, which.to_raw()));
     return store(c, at + xcomp_bv_offset, 8, which.to_raw() | compacted);
 }

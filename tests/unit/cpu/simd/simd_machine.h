@@ -64,6 +64,7 @@ protected:
         c.cr0 = Cr0Word{Cr0::pe, Cr0::pg, Cr0::ne};
         c.cr4 = Cr4Word{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::osxsave};
         c.efer = EferWord{Efer::lme, Efer::lma};
+        c.segment[cs].access_rights = 0xa09b;  // 64-bit code
         c.xcr0 = 7;
         c.code_epoch = 1;
         c.vector.mxcsr = mxcsr_reset;
