@@ -10,6 +10,7 @@
 #include "base/table.h"
 #include "cpu/model.h"
 #include "cpu/sgx/capability.h"
+#include "cpu/simd/xsave_layout.h"
 
 namespace postern::cpu {
 
@@ -87,33 +88,21 @@ CpuidResult topology(const Cpu& c, u32 subleaf) {
     return {0, 0, subleaf & 0xff, c.number};
 }
 
-/// Size and offset of a state component in the standard form. SDM 1, "Standard Format of XSAVE
-/// Area"; the offsets are this model's.
-struct Component {
-    Xcr0 bit;
-    u32 size, offset;
-};
-constexpr std::array components{
-    Component{Xcr0::avx, 256, 576},        Component{Xcr0::opmask, 64, 1088},
-    Component{Xcr0::zmm_hi256, 512, 1152}, Component{Xcr0::hi16_zmm, 1024, 1664},
-    Component{Xcr0::pkru, 8, 2688},
-};
-
-u32 area_size(Xcr0Word mask) {
-    u32 size = xsave_minimum_size;
-    for (const Component& component : components)
-        if (mask.has(component.bit)) size = component.offset + component.size;
-    return size;
-}
-
+/// SDM 2A, "CPUID", "Processor Extended State Enumeration Main Leaf" and its sub-leaves. Only
+/// XCR0 has bits here, IA32_XSS none.
 CpuidResult extended_state(const Cpu& c, u32 subleaf) {
     const Xcr0Word all = supported_xcr0(*c.system->model);
+    const auto enabled = Xcr0Word::from_raw(c.xcr0);
     if (all.to_raw() == 0) return {};
     if (subleaf == 0)
-        return {static_cast<u32>(all.to_raw()), area_size(Xcr0Word::from_raw(c.xcr0)),
-                area_size(all), static_cast<u32>(all.to_raw() >> 32)};
-    if (subleaf == 1) return {word(c, FeatureWord::leafd1_eax), 0, 0, 0};
-    for (const Component& component : components)
+        return {static_cast<u32>(all.to_raw()), XsaveLayout::standard().size_for(enabled),
+                XsaveLayout::standard().size_for(all), static_cast<u32>(all.to_raw() >> 32)};
+    if (subleaf == 1) {
+        const bool compacts = has(c, Feature::xsavec) || has(c, Feature::xsaves);
+        const u32 size = compacts ? XsaveLayout::compacted(enabled).size_for(enabled) : 0;
+        return {word(c, FeatureWord::leafd1_eax), size, 0, 0};
+    }
+    for (const XsaveComponent& component : xsave_components)
         if (static_cast<u32>(component.bit) == subleaf && all.has(component.bit))
             return {component.size, component.offset, 0, 0};
     return {};

@@ -23,6 +23,7 @@ enum BlockMode : u32 {
     mode_code_32 = 0x200,
     mode_real = 0x400,   // CR0.PE = 0
     mode_ia32e = 0x800,  // with mode_code_16 or mode_code_32: compatibility mode
+    mode_avx_off = 0x10,     // CR4.OSXSAVE = 0, or SSE or AVX not in XCR0: AVX is #UD
 };
 inline constexpr u32 mode_legacy = mode_code_16 | mode_code_32;  // any: not 64-bit mode
 

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstring>
 
+#include "arch/regs/xcr0.h"
 #include "cpu/debugger.h"
 #include "cpu/decode/instruction_table.h"
 #include "cpu/event/event.h"
@@ -96,6 +97,8 @@ constexpr std::array isa_features{
     IsaFeature{ZYDIS_ISA_SET_AVX, Feature::avx},
     IsaFeature{ZYDIS_ISA_SET_AVX2, Feature::avx2},
     IsaFeature{ZYDIS_ISA_SET_AVX2GATHER, Feature::avx2},
+    IsaFeature{ZYDIS_ISA_SET_AVXAES, Feature::aes},
+    IsaFeature{ZYDIS_ISA_SET_AVX_GFNI, Feature::gfni},
     IsaFeature{ZYDIS_ISA_SET_BMI1, Feature::bmi1},
     IsaFeature{ZYDIS_ISA_SET_BMI2, Feature::bmi2},
     IsaFeature{ZYDIS_ISA_SET_CLFLUSHOPT, Feature::clflushopt},
@@ -130,6 +133,7 @@ constexpr std::array isa_features{
     IsaFeature{ZYDIS_ISA_SET_XSAVE, Feature::xsave},
     IsaFeature{ZYDIS_ISA_SET_XSAVEC, Feature::xsavec},
     IsaFeature{ZYDIS_ISA_SET_XSAVEOPT, Feature::xsaveopt},
+    IsaFeature{ZYDIS_ISA_SET_XSAVES, Feature::xsaves},
 };
 
 /// Every model has these, or decides when they execute. Of CET only what is a NOP without it has
@@ -148,8 +152,19 @@ constexpr std::array baseline{
     ZYDIS_ISA_SET_VMFUNC,       ZYDIS_ISA_SET_X87,
 };
 
-bool model_has(const Cpu& c, ZydisISASet isa) {
+bool has_model_feature(const Cpu& c, Feature feature) {
+    return c.system->model == nullptr || has_feature(*c.system->model, feature);
+}
+
+/// The VEX form of PCLMULQDQ on XMM registers, which Zydis counts as AVX, needs both features.
+bool lacks_second_feature(const Cpu& c, const ZydisDecodedInstruction& d) {
+    return d.mnemonic == ZYDIS_MNEMONIC_VPCLMULQDQ && !has_model_feature(c, Feature::pclmulqdq);
+}
+
+bool model_has(const Cpu& c, const ZydisDecodedInstruction& d) {
     if (c.system->model == nullptr) return true;
+    const ZydisISASet isa = d.meta.isa_set;
+    if (lacks_second_feature(c, d)) return false;
     for (const IsaFeature& row : isa_features)
         if (row.isa == isa) return has_feature(*c.system->model, row.feature);
     return std::ranges::find(baseline, isa) != baseline.end();
@@ -177,11 +192,24 @@ bool has_xmm_register(const Decoded& d) {
     return false;
 }
 
+bool uses_vectors(const InstructionRow* row) {
+    return row != nullptr &&
+           (row->kind == InstructionClass::exact || row->kind == InstructionClass::model_defined);
+}
+
 /// LFENCE, SFENCE, MFENCE, PREFETCHh, PAUSE and CLFLUSH run whatever CR0 and CR4 say; forms on MMX
 /// registers alone do not ask CR4.
 bool needs_sse_state(const Decoded& d, const InstructionRow* row) {
-    return uses_sse(d.instruction) && row != nullptr && row->kind == InstructionClass::exact &&
-           (!uses_mmx(d) || has_xmm_register(d));
+    return d.instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_LEGACY && uses_sse(d.instruction) &&
+           uses_vectors(row) && (!uses_mmx(d) || has_xmm_register(d));
+}
+
+bool is_vex(const Decoded& d) { return d.instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX; }
+
+/// VEX-encoded instructions on general registers run whatever CR0, CR4 and XCR0 say. SDM 2A,
+/// "AVX Instructions and State Support".
+bool needs_avx_state(const Decoded& d, const InstructionRow* row) {
+    return is_vex(d) && uses_vectors(row);
 }
 
 Step unit_not_available(Cpu& c, const Insn* i) {
@@ -279,11 +307,17 @@ u8 form_of(const Decoded& d) {
 Handler pick_handler(Cpu& c, const Decoded& d, Insn& i) {
     const ZydisMnemonic mnemonic = d.instruction.mnemonic;
     const InstructionRow* row = instruction_row(mnemonic);
-    if (!model_has(c, d.instruction.meta.isa_set)) return undefined_instruction;
+    if (!model_has(c, d.instruction)) return undefined_instruction;
     if (row != nullptr && (d.mode & mode_enclave) != 0 && !legal_in_enclave(c, *row))
         return undefined_instruction;
     if (needs_sse_state(d, row)) {
         if ((d.mode & mode_sse_off) != 0) return undefined_instruction;
+        if ((d.mode & mode_task_switched) != 0) return unit_not_available;
+    }
+    if (is_vex(d) && (d.mode & mode_real) != 0) return undefined_instruction;
+    if (needs_avx_state(d, row)) {
+        if ((d.mode & mode_avx_off) != 0 || !has_model_feature(c, Feature::avx))
+            return undefined_instruction;
         if ((d.mode & mode_task_switched) != 0) return unit_not_available;
     }
     if (const Handler refused = refuse_x87(d, row)) return refused;
@@ -564,6 +598,8 @@ u32 block_mode(const Cpu& c) {
     if (c.cr0.has(Cr0::em) || !c.cr4.has(Cr4::osfxsr)) mode |= mode_sse_off;
     if (c.cr0.has(Cr0::ts)) mode |= mode_task_switched;
     if (c.cr0.has(Cr0::em)) mode |= mode_emulation;
+    const bool avx_on = Xcr0Word::from_raw(c.xcr0).has_all({Xcr0::sse, Xcr0::avx});
+    if (!c.cr4.has(Cr4::osxsave) || !avx_on) mode |= mode_avx_off;
     return mode | machine_mode(c);
 }
 

@@ -9,6 +9,7 @@
 #include "cpu/exec/build.h"
 #include "cpu/exec/system.h"
 #include "cpu/simd/fxstate.h"
+#include "cpu/simd/xsave.h"
 #include "cpu/vmx/exec.h"
 #include "cpu/x87/build.h"
 #include "cpu/x87/control.h"
@@ -308,18 +309,26 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_STMXCSR, in_block<exec_stmxcsr>, exact, legal},
     InstructionRow{ZYDIS_MNEMONIC_XRSTOR, in_block<exec_xrstor>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XRSTOR64, in_block<exec_xrstor>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_XRSTORS, in_block<exec_xrstors>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_XRSTORS64, in_block<exec_xrstors>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVE, in_block<exec_xsave>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVE64, in_block<exec_xsave>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVEC, in_block<exec_xsavec>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVEC64, in_block<exec_xsavec>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVEOPT, in_block<exec_xsaveopt>, state, legal},
     InstructionRow{ZYDIS_MNEMONIC_XSAVEOPT64, in_block<exec_xsaveopt>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_XSAVES, in_block<exec_xsaves>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_XSAVES64, in_block<exec_xsaves>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_RDPKRU, in_block<exec_rdpkru>, state, legal},
+    InstructionRow{ZYDIS_MNEMONIC_WRPKRU, in_block<exec_wrpkru>, state, legal},
 #define SIMD(mnemonic, feature) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, exact, legal},
 #define SIMD_INTEGER(mnemonic, feature) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, integer, legal},
 #define SIMD_MMX(mnemonic, feature) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_simd, exact, legal},
+#define SIMD_MODEL_DEFINED(mnemonic, feature) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_reciprocal, model_defined, legal},
 #include "cpu/simd/mnemonics.def"
 #define X87_EXACT(mnemonic) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87, exact, legal},
@@ -330,6 +339,20 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
 #define X87_STATE(mnemonic, name) \
     InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_x87_state<exec_##name>, state, legal},
 #include "cpu/x87/mnemonics.def"
+#define VEX(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_vex, exact, legal},
+#define VEX_MASKED(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_vex_masked, exact, legal},
+#define VEX_GATHER(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_vex_gather, exact, legal},
+#define VEX_MODEL_DEFINED(mnemonic) \
+    InstructionRow{ZYDIS_MNEMONIC_##mnemonic, build_reciprocal, model_defined, legal},
+#include "cpu/simd/vex_mnemonics.def"
+    InstructionRow{ZYDIS_MNEMONIC_VLDMXCSR, in_block<exec_vldmxcsr>, exact, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VMASKMOVDQU, build_simd, exact, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VSTMXCSR, in_block<exec_vstmxcsr>, exact, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VZEROALL, build_vzero, exact, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VZEROUPPER, build_vzero, exact, legal},
     // SGX, VMX, SMX, SMM
     InstructionRow{ZYDIS_MNEMONIC_ENCLS, plain<exec_encls>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_ENCLU, plain<exec_enclu>, system, legal},

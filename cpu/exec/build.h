@@ -72,8 +72,19 @@ Handler build_movbe(const Decoded& d, Insn& i, BlockCache& cache);
 // string.cpp
 Handler build_string(const Decoded& d, Insn& i, BlockCache& cache);
 
-// simd/thunk.cpp: whatever the host's SSE units do exactly as the manual says
+// simd/build_simd.cpp: whatever the host's vector units do exactly as the manual says
 Handler build_simd(const Decoded& d, Insn& i, BlockCache& cache);
+Handler build_vex(const Decoded& d, Insn& i, BlockCache& cache);
+
+// simd/reciprocal.cpp
+Handler build_reciprocal(const Decoded& d, Insn& i, BlockCache& cache);
+
+// simd/vex_memory.cpp
+Handler build_vex_masked(const Decoded& d, Insn& i, BlockCache& cache);  // VMASKMOV, VPMASKMOV
+Handler build_vex_gather(const Decoded& d, Insn& i, BlockCache& cache);
+
+// simd/vex_state.cpp
+Handler build_vzero(const Decoded& d, Insn& i, BlockCache& cache);
 
 /// MOVSD and CMPSD name a string instruction and an SSE2 one.
 Handler build_string_or_simd(const Decoded& d, Insn& i, BlockCache& cache);

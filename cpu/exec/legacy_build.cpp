@@ -219,7 +219,8 @@ bool ends_legacy_block(const Decoded& d, const Insn& i) {
 
 bool is_masked_move(const Decoded& d) {
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
-           d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
+           d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+           d.instruction.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
 }
 
 }  // namespace postern::cpu

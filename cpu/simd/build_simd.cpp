@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SIMD instructions in blocks: the thunk itself where all operands are registers, else a handler
-// that finds the memory operand first. Insn::aux is then the thunk.
+// that finds the memory operand first. Insn::aux is then the thunk; of VEX-encoded instructions,
+// always the VexOperands.
 #include <bit>
 #include <span>
 
@@ -10,24 +11,48 @@
 #include "cpu/exec/fast.h"
 #include "cpu/simd/operand_buffer.h"
 #include "cpu/simd/thunk.h"
+#include "cpu/simd/vex_thunk.h"
 #include "cpu/x87/build.h"
 #include "cpu/x87/unit.h"
 
 namespace postern::cpu {
 namespace {
 
+// Where the thunk is.
+struct Legacy {
+    static MemoryThunk thunk(const Insn* i) { return thunk_of(i); }
+};
+struct Vex {
+    static MemoryThunk thunk(const Insn* i) {
+        return reinterpret_cast<MemoryThunk>(const_cast<void*>(vex_operands(*i).thunk));
+    }
+};
+
+/// A memory operand: its size, and whether its address must be a multiple of that.
+template <class Encoding, unsigned count, bool is_checked = false>
+struct VectorOperand : Encoding {
+    std::array<u8, count> bytes;
+    static constexpr unsigned size = count;
+    static bool is_misaligned(u64 linear) { return is_checked && linear % size != 0; }
+};
+
+struct alignas(32) Buffer {
+    std::array<u8, 32> bytes;
+};
+
 // Slow forms.
 
 template <class T>
 Step from_memory_slow(Cpu& c, const Insn* i) {
     const Gva at = linear_address(c, *i);
-    if (T::aligned && is_misaligned(at.raw())) return misaligned(c, i);
-    alignas(16) std::array<u8, 16> buffer{};
+    if (T::is_misaligned(at.raw())) return misaligned(c, i);
+    Buffer buffer{};
     c.budget += i->remaining;
-    const Result<> loaded = load_operand(c, at, buffer.data(), T::size);
+    const Result<> loaded = load_operand(c, at, buffer.bytes.data(), T::size);
     c.budget -= i->remaining;
     if (!loaded) return fault_at(c, i);
-    if (const Step step = run_apart(c, i, buffer.data()); step != Step::next) return step;
+    if (const Step step = run_apart(c, i, T::thunk(i), buffer.bytes.data()); step != Step::next)
+        return step;
     NEXT(c, i);
 }
 
@@ -35,11 +60,14 @@ template <class T>
 Step to_memory_slow(Cpu& c, const Insn* i) {
     const u64 epoch = c.code_epoch;
     const Gva at = linear_address(c, *i);
-    if (T::aligned && is_misaligned(at.raw())) return misaligned(c, i);
-    alignas(16) std::array<u8, 16> buffer{};
-    if (const Step step = run_apart(c, i, buffer.data()); step != Step::next) return step;
+    if (T::is_misaligned(at.raw())) return misaligned(c, i);
+    // Before the instruction runs: one whose store faults leaves no flag in MXCSR.
+    if (!probe_write(c, at, T::size)) return fault_at(c, i);
+    Buffer buffer{};
+    if (const Step step = run_apart(c, i, T::thunk(i), buffer.bytes.data()); step != Step::next)
+        return step;
     c.budget += i->remaining;
-    const Result<> stored = store_operand(c, at, buffer.data(), T::size);
+    const Result<> stored = store_operand(c, at, buffer.bytes.data(), T::size);
     c.budget -= i->remaining;
     if (!stored) return fault_at(c, i);
     NEXT_AFTER_STORE(c, i, epoch);
@@ -51,12 +79,12 @@ template <class T, Access access, Handler slow>
 Step with_memory(Cpu& c, const Insn* i) {
     constexpr auto tag = access == Access::write ? &TlbEntry::write : &TlbEntry::read;
     const u64 at = fast_linear(c, i);
-    if (T::aligned && is_misaligned(at)) [[unlikely]]
+    if (T::is_misaligned(at)) [[unlikely]]
         TAIL misaligned(c, i);
     u8* p = hit<T, tag>(c, at);
     if (p == nullptr) [[unlikely]]
         TAIL miss<slow, access, sizeof(T)>(c, i);
-    return thunk_of(i)(c, i, p);  // of another type than the handlers, still a jump
+    return T::thunk(i)(c, i, p);  // of another type than the handlers, still a jump
 }
 
 template <class T>
@@ -67,17 +95,24 @@ Handler pick(const Insn& i, bool is_store) {
     return fast_or_slow(i, with_memory<T, Access::read, from_memory_slow<T>>, from_memory_slow<T>);
 }
 
+template <class Encoding>
 Handler pick_by_size(const Insn& i, unsigned size, bool is_aligned, bool is_store) {
     switch (size) {
-        case 1: return pick<Operand<1, false>>(i, is_store);
-        case 2: return pick<Operand<2, false>>(i, is_store);
-        case 4: return pick<Operand<4, false>>(i, is_store);
-        case 8: return pick<Operand<8, false>>(i, is_store);
+        case 1: return pick<VectorOperand<Encoding, 1>>(i, is_store);
+        case 2: return pick<VectorOperand<Encoding, 2>>(i, is_store);
+        case 4: return pick<VectorOperand<Encoding, 4>>(i, is_store);
+        case 8: return pick<VectorOperand<Encoding, 8>>(i, is_store);
         case 16:
-            return is_aligned ? pick<Operand<16, true>>(i, is_store)
-                              : pick<Operand<16, false>>(i, is_store);
+            return is_aligned ? pick<VectorOperand<Encoding, 16, true>>(i, is_store)
+                              : pick<VectorOperand<Encoding, 16>>(i, is_store);
         default: return nullptr;
     }
+}
+
+Handler pick_vex_by_size(const Insn& i, unsigned size, bool is_aligned, bool is_store) {
+    if (size != 32) return pick_by_size<Vex>(i, size, is_aligned, is_store);
+    return is_aligned ? pick<VectorOperand<Vex, 32, true>>(i, is_store)
+                      : pick<VectorOperand<Vex, 32>>(i, is_store);
 }
 
 /// Legacy-encoded instructions want their 16-byte operands aligned, but for these. SDM 2A,
@@ -92,6 +127,20 @@ constexpr bool takes_any_address(ZydisMnemonic mnemonic) {
         case ZYDIS_MNEMONIC_PCMPESTRM:
         case ZYDIS_MNEMONIC_PCMPISTRI:
         case ZYDIS_MNEMONIC_PCMPISTRM: return true;
+        default: return false;
+    }
+}
+
+/// VEX-encoded instructions take any address, but for these. SDM 2A, "Exceptions Type 1".
+constexpr bool is_aligned_vex(ZydisMnemonic mnemonic) {
+    switch (mnemonic) {
+        case ZYDIS_MNEMONIC_VMOVAPD:
+        case ZYDIS_MNEMONIC_VMOVAPS:
+        case ZYDIS_MNEMONIC_VMOVDQA:
+        case ZYDIS_MNEMONIC_VMOVNTDQ:
+        case ZYDIS_MNEMONIC_VMOVNTDQA:
+        case ZYDIS_MNEMONIC_VMOVNTPD:
+        case ZYDIS_MNEMONIC_VMOVNTPS: return true;
         default: return false;
     }
 }
@@ -142,6 +191,7 @@ Handler build_masked_store(const Decoded& d, Insn& i) {
 
 Handler build_simd(const Decoded& d, Insn& i, BlockCache&) {
     const bool masked_store = d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+                              d.instruction.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU ||
                               d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ;
     if (masked_store) return build_masked_store(d, i);
     if (!is_simd_exact(d.instruction.mnemonic)) return nullptr;
@@ -154,10 +204,23 @@ Handler build_simd(const Decoded& d, Insn& i, BlockCache&) {
         i.aux = thunk.code;
         const bool aligned = !takes_any_address(d.instruction.mnemonic);
         return unit ? pick_unit_memory(i, d.size(n), aligned, n == 0)
-                    : pick_by_size(i, d.size(n), aligned, n == 0);
+                    : pick_by_size<Legacy>(i, d.size(n), aligned, n == 0);
     }
     if (unit) i.aux = thunk.code;
     return reinterpret_cast<Handler>(const_cast<void*>(thunk.entry));
+}
+
+Handler build_vex(const Decoded& d, Insn& i, BlockCache& cache) {
+    const void* thunk = find_vex_thunk(d);
+    if (thunk == nullptr) return nullptr;
+    VexOperands* operands = make_vex_operands(d, cache);
+    operands->thunk = thunk;
+    i.aux = operands;
+    for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
+        if (!d.is_memory(n)) continue;
+        return pick_vex_by_size(i, d.size(n), is_aligned_vex(d.instruction.mnemonic), n == 0);
+    }
+    return reinterpret_cast<Handler>(const_cast<void*>(thunk));
 }
 
 }  // namespace postern::cpu

@@ -48,6 +48,8 @@ ZydisEncoderOperand immediate(u64 value) {
 void Emitter::add(ZydisMnemonic mnemonic, std::initializer_list<ZydisEncoderOperand> operands) {
     ZydisEncoderRequest request{};
     request.machine_mode = ZYDIS_MACHINE_MODE_LONG_64;
+    request.allowed_encodings = static_cast<ZydisEncodableEncoding>(
+        ZYDIS_ENCODABLE_ENCODING_LEGACY | ZYDIS_ENCODABLE_ENCODING_VEX);
     request.mnemonic = mnemonic;
     request.operand_count = static_cast<u8>(operands.size());
     std::ranges::copy(operands, request.operands);

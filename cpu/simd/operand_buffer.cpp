@@ -22,10 +22,12 @@ Step misaligned(Cpu& c, const Insn* i) {
     return fault_at(c, i);
 }
 
-Step run_apart(Cpu& c, const Insn* i, void* memory) {
+Step run_apart(Cpu& c, const Insn* i, void* memory) { return run_apart(c, i, thunk_of(i), memory); }
+
+Step run_apart(Cpu& c, const Insn* i, MemoryThunk thunk, void* memory) {
     std::array<Insn, 2> pair{*i, *i};
     pair[1].run = back;
-    return thunk_of(i)(c, pair.data(), memory);
+    return thunk(c, pair.data(), memory);
 }
 
 Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size) {

@@ -29,8 +29,9 @@ constexpr bool is_misaligned(u64 linear) { return linear % 16 != 0; }
 
 /// The thunk that starts at Insn::aux, and nothing after it. Step::next: it completed.
 Step run_apart(Cpu& c, const Insn* i, void* memory);
+Step run_apart(Cpu& c, const Insn* i, MemoryThunk thunk, void* memory);
 
-// In chunks, as a device sees them; at most 16 bytes. A store of more than one chunk fails before
+// In chunks, as a device sees them; at most 32 bytes. A store of more than one chunk fails before
 // the first byte.
 Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size);
 Result<> store_operand(Cpu& c, Gva at, const u8* from, unsigned size);

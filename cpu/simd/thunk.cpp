@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making thunks. The guest's instruction is re-encoded by Zydis from what Zydis decoded, so there
-// is no list of opcodes here. Registers in a thunk:
+// Thunks of legacy-encoded instructions. Registers in a thunk:
 //   rdi  the Cpu       rsi  the Insn      both as the handler got them, to the very end
 //   mm0 to mm7         the guest's own
 //   r10  the memory operand               r8, r9  where operand 0 and the later register live
@@ -9,18 +8,14 @@
 #include "cpu/simd/thunk.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
-#include <initializer_list>
-#include <mutex>
 #include <span>
-#include <string>
-#include <unordered_map>
 
 #include "cpu/event/event.h"
 #include "cpu/exec/fast.h"
 #include "cpu/simd/code_arena.h"
 #include "cpu/simd/emitter.h"
+#include "cpu/simd/reencode.h"
 
 namespace postern::cpu {
 namespace {
@@ -30,48 +25,14 @@ constexpr i32 vector_offset = offsetof(Cpu, vector) + offsetof(VectorState, zmm)
 constexpr u8 vector_shift = 6;
 static_assert(sizeof(VectorRegister) == 1u << vector_shift && vector_offset % 16 == 0);
 
-// Questions about decoded operands.
-
-ZydisRegisterClass class_of_operand(const ZydisDecodedOperand& o) {
-    return o.type == ZYDIS_OPERAND_TYPE_REGISTER ? ZydisRegisterGetClass(o.reg.value)
-                                                 : ZYDIS_REGCLASS_INVALID;
-}
 bool is_xmm(const ZydisDecodedOperand& o) { return class_of_operand(o) == ZYDIS_REGCLASS_XMM; }
 bool is_mmx(const ZydisDecodedOperand& o) { return class_of_operand(o) == ZYDIS_REGCLASS_MMX; }
-bool is_gpr(const ZydisDecodedOperand& o) {
-    switch (class_of_operand(o)) {
-        case ZYDIS_REGCLASS_GPR8:
-        case ZYDIS_REGCLASS_GPR16:
-        case ZYDIS_REGCLASS_GPR32:
-        case ZYDIS_REGCLASS_GPR64: return true;
-        default: return false;
-    }
-}
-bool is_read(const ZydisDecodedOperand& o) {
-    return (o.actions & ZYDIS_OPERAND_ACTION_MASK_READ) != 0;
-}
-bool is_written(const ZydisDecodedOperand& o) {
-    return (o.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
-}
-
-std::span<const ZydisDecodedOperand> visible(const Decoded& d) {
-    return {d.operand.data(), d.instruction.operand_count_visible};
-}
-std::span<const ZydisDecodedOperand> hidden(const Decoded& d) {
-    return {d.operand.data() + d.instruction.operand_count_visible,
-            static_cast<size_t>(d.instruction.operand_count - d.instruction.operand_count_visible)};
-}
-
-bool writes_flags(const Decoded& d) {
-    const ZydisAccessedFlags* flags = d.instruction.cpu_flags;
-    return flags != nullptr && (flags->modified | flags->set_0 | flags->set_1) != 0;
-}
-
 /// Operand `n`'s register in the thunk: that of the same class.
 ZydisRegister stand_in(const ZydisDecodedOperand& o, unsigned n) {
     const u8 number = n == 0 ? u8{0} : u8{1};  // (R)AX or (R)CX
     if (is_xmm(o)) return ZydisRegisterEncode(ZYDIS_REGCLASS_XMM, static_cast<u8>(1 + number));
-    return ZydisRegisterEncode(class_of_operand(o), number);
+    if (is_mmx(o)) return o.reg.value;
+    return is_gpr(o) ? ZydisRegisterEncode(class_of_operand(o), number) : ZYDIS_REGISTER_NONE;
 }
 
 /// Stores around the caches are ordinary ones here: who looks at memory next is the same thread.
@@ -90,52 +51,6 @@ ZydisMnemonic mnemonic_in_thunk(const Decoded& d) {
     }
 }
 
-/// The guest's instruction for the thunk's registers.
-bool make_request(const Decoded& d, ZydisEncoderRequest& request) {
-    if (!ZYAN_SUCCESS(ZydisEncoderDecodedInstructionToEncoderRequest(
-            &d.instruction, d.operand.data(), d.instruction.operand_count_visible, &request)))
-        return false;
-    request.prefixes = 0;  // segment overrides, above all
-    request.address_size_hint = ZYDIS_ADDRESS_SIZE_HINT_NONE;
-    request.mnemonic = mnemonic_in_thunk(d);
-    for (unsigned n = 0; n < request.operand_count; ++n) {
-        const ZydisDecodedOperand& o = d.operand[n];
-        ZydisEncoderOperand& to = request.operands[n];
-        if (o.type == ZYDIS_OPERAND_TYPE_MEMORY)
-            to = memory(to.mem.size, ZYDIS_REGISTER_R10);
-        else if (is_xmm(o) || is_gpr(o))
-            to = reg(stand_in(o, n));
-        else if (is_mmx(o))
-            continue;
-        else if (o.type != ZYDIS_OPERAND_TYPE_IMMEDIATE)
-            return false;
-    }
-    return true;
-}
-
-/// Did the encoder make the instruction that was meant? Operand sizes tell, hidden ones included.
-bool is_faithful(const Decoded& d, std::span<const u8> code) {
-    ZydisDecoder decoder;
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    Decoded again{};
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code.data(), code.size(), &again.instruction,
-                                             again.operand.data())))
-        return false;
-    if (again.instruction.mnemonic != mnemonic_in_thunk(d) ||
-        again.instruction.length != code.size() ||
-        again.instruction.operand_count != d.instruction.operand_count)
-        return false;
-    for (unsigned n = 0; n < d.instruction.operand_count; ++n) {
-        const ZydisDecodedOperand& a = d.operand[n];
-        const ZydisDecodedOperand& b = again.operand[n];
-        if (a.type != b.type || a.size != b.size || a.actions != b.actions ||
-            class_of_operand(a) != class_of_operand(b))
-            return false;
-        if (a.type == ZYDIS_OPERAND_TYPE_IMMEDIATE && a.imm.value.u != b.imm.value.u) return false;
-    }
-    return true;
-}
-
 // The parts of a thunk.
 
 ZydisEncoderOperand vector_slot(ZydisRegister index) {
@@ -151,10 +66,6 @@ ZydisEncoderOperand fixed_slot(ZydisRegister r) {
                ? memory(16, ZYDIS_REGISTER_RDI, vector_offset + (number << vector_shift))
                : memory(8, ZYDIS_REGISTER_RDI, 8 * number);
 }
-ZydisRegister full_register(ZydisRegister r) {
-    return ZydisRegisterEncode(ZYDIS_REGCLASS_GPR64, static_cast<u8>(ZydisRegisterGetId(r)));
-}
-
 /// Which register the Insn names, as an index.
 void emit_index(Emitter& e, const ZydisDecodedOperand& o, unsigned n) {
     const i64 field = n == 0 ? offsetof(Insn, dst) : offsetof(Insn, src);
@@ -218,10 +129,6 @@ void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request
         e.add(ZYDIS_MNEMONIC_MOVD, {reg(ZYDIS_REGISTER_EAX), reg(ZYDIS_REGISTER_MM0)});
     emit_hidden(e, d, false);
     if (has_result(d)) emit_store(e, d.operand[0], 0);
-    if (writes_flags(d))
-        emit_flags_end(e);
-    else
-        emit_end(e);
 }
 
 constexpr ZydisMnemonic emms = ZYDIS_MNEMONIC_EMMS;
@@ -239,38 +146,12 @@ bool is_supported(const Decoded& d) {
     });
 }
 
-/// All thunks ever made, by the bytes of the re-encoded instruction.
-class ThunkCache {
-public:
-    Thunk find(const Decoded& d, bool guarded) {
-        ZydisEncoderRequest request;
-        Emitter instruction;
-        if (!is_supported(d) || !make_request(d, request)) return {};
-        instruction.add(request);
-        if (!instruction.ok()) return {};
-        const std::span<const u8> bytes = instruction.bytes();
-        const std::lock_guard lock{mutex_};
-        const auto [entry, is_new] = thunks_.try_emplace(std::string(bytes.begin(), bytes.end()));
-        if (is_new && is_faithful(d, bytes)) entry->second = make(d, request, guarded);
-        return entry->second;
-    }
-
-private:
-    static Thunk make(const Decoded& d, const ZydisEncoderRequest& request, bool guarded) {
-        Emitter e;
-        emit_thunk(e, d, request);
-        return place_thunk(e, guarded);
-    }
-
-    std::mutex mutex_;
-    std::unordered_map<std::string, Thunk> thunks_;
-};
-
 }  // namespace
 
 Thunk find_thunk(const Decoded& d, bool guarded) {
     static ThunkCache cache;
-    return cache.find(d, guarded);
+    if (!is_supported(d)) return {};
+    return cache.find(d, {mnemonic_in_thunk(d), stand_in, emit_thunk}, guarded);
 }
 
 Thunk place_thunk(const Emitter& code, bool guarded) {

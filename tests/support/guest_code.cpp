@@ -8,6 +8,7 @@
 
 #include "arch/paging.h"
 #include "arch/regs/segment.h"
+#include "arch/regs/xcr0.h"
 #include "cpu/decode/block_cache.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
@@ -202,7 +203,8 @@ void GuestCode::set_mode(GuestMode mode) {
 
 void GuestCode::load_registers(u32 cpl) {
     c.cr0 = Cr0Word{Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
-    c.cr4 = Cr4Word{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt};
+    c.cr4 = Cr4Word{Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::osxsave};
+    c.xcr0 = Xcr0Word{Xcr0::x87, Xcr0::sse, Xcr0::avx}.to_raw();
     c.efer = EferWord{Efer::sce, Efer::lme, Efer::lma, Efer::nxe};
     set_cpl(cpl);
 }

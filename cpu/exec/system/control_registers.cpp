@@ -238,10 +238,12 @@ Result<> exec_smsw(Cpu& c, const Insn& i) {
     return Done{};
 }
 
-/// SDM 2D, "XGETBV".
+/// ECX = 1: XCR0 & XINUSE; every component counts as in use (docs/model-defined.md). SDM 2D,
+/// "XGETBV".
 Result<> exec_xgetbv(Cpu& c, const Insn&) {
     if (!c.cr4.has(Cr4::osxsave)) return invalid_opcode(c);
-    if (static_cast<u32>(c.gpr[rcx]) != 0) return general_protection(c);
+    const u32 last = has_feature(*c.system->model, Feature::xgetbv1) ? 1 : 0;
+    if (static_cast<u32>(c.gpr[rcx]) > last) return general_protection(c);
     c.gpr[rax] = static_cast<u32>(c.xcr0);
     c.gpr[rdx] = c.xcr0 >> 32;
     return Done{};

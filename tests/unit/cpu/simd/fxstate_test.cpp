@@ -4,6 +4,8 @@
 #include "cpu/simd/fxstate.h"
 
 #include "cpu/x87/control.h"
+#include "cpu/simd/xsave.h"
+
 #include "tests/unit/cpu/simd/simd_machine.h"
 
 namespace postern::cpu {

@@ -5,11 +5,13 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cstring>
 #include <initializer_list>
 #include <memory>
 
 #include "cpu/decode/block_cache.h"
+#include "cpu/decode/instruction_table.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/build.h"
 #include "cpu/flags.h"
@@ -96,9 +98,13 @@ protected:
             if (!d.is_memory(n)) continue;
             i.base = register_row(d.operand[n].mem.base);
             i.disp = static_cast<i32>(d.operand[n].mem.disp.value);
+            if (d.operand[n].mem.scale != 0)
+                i.scale = static_cast<u8>(std::countr_zero(unsigned{d.operand[n].mem.scale}));
             i.form |= form_memory;
         }
-        i.run = build_simd(d, i, blocks_);
+        const bool vex = d.instruction.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+        i.run = vex ? instruction_row(d.instruction.mnemonic)->build(d, i, blocks_)
+                    : build_simd(d, i, blocks_);
         insn_[1] = Insn{};
         insn_[1].run = [](Cpu&, const Insn*) { return Step::stop; };
         return i.run != nullptr;
@@ -135,6 +141,15 @@ protected:
     [[nodiscard]] Bytes xmm(unsigned n) const {
         Bytes bytes;
         std::memcpy(bytes.data(), c.vector.zmm[n].bytes.data(), bytes.size());
+        return bytes;
+    }
+    void set_ymm(unsigned n, const Bytes& low, const Bytes& high) {
+        set_xmm(n, low);
+        std::memcpy(c.vector.zmm[n].bytes.data() + 16, high.data(), high.size());
+    }
+    [[nodiscard]] Bytes upper(unsigned n) const {
+        Bytes bytes;
+        std::memcpy(bytes.data(), c.vector.zmm[n].bytes.data() + 16, bytes.size());
         return bytes;
     }
     u8* ram(u64 address) { return ram_[address / page_size].bytes.data() + address % page_size; }
