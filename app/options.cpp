@@ -9,6 +9,7 @@
 
 #include "app/text.h"
 #include "cpu/choices.h"
+#include "cpu/simd/host_features.h"
 
 namespace postern::app {
 
@@ -35,6 +36,16 @@ platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_vi
     return protections;
 }
 
+platform::Expected<void> check_host(const cpu::Model& model, const cpu::FeatureSet& host) {
+    cpu::Feature lacking{};
+    if (!cpu::lacks_feature(host, model, lacking)) return {};
+    const cpu::Model* const instead = cpu::best_model(host);
+    return platform::error(
+        fmt::format("this machine's processor has no {}", cpu::name_of(lacking)),
+        fmt::format("--cpu {}", model.name),
+        instead != nullptr ? std::string{instead->name} : "a processor of x86-64-v2 or later");
+}
+
 platform::Expected<cpu::Model> parse_model(std::string_view words) {
     const auto parts = split(words, ',');
     const cpu::Model* const found = cpu::find_model(parts[0]);
@@ -50,6 +61,8 @@ platform::Expected<cpu::Model> parse_model(std::string_view words) {
                                    "MODEL,+feature,-feature with CPUID names in lower case");
         model.features.set(feature, part.front() == '+');
     }
+    const auto possible = check_host(model, cpu::host_features());
+    if (!possible) return std::unexpected{possible.error()};
     return model;
 }
 

@@ -8,21 +8,84 @@ namespace {
 
 using enum Feature;
 
-/// What every model has: x86-64 with SSE2, and the system features that we compute ourselves.
-/// Only what is implemented stands here.
-constexpr FeatureSet base_features{
-    fpu,     de,   pse,     tsc,      msr,        pae,          mce,           cx8,
-    apic,    sep,  mtrr,    pge,      mca,        cmov,         pat,           pse36,
-    clflush, mmx,  fxsr,    sse,      sse2,       ss,           cx16,          pcid,
-    x2apic,  vmx,  rdrand,  fsgsbase, tsc_adjust, sgx,          smep,          invpcid,
-    rdseed,  smap, umip,    rdpid,    sgx_lc,     arat,         sgx1,          lahf_lm,
-    syscall, nx,   page1gb, rdtscp,   lm,         tsc_deadline, invariant_tsc, arch_capabilities};
+// Only what is implemented stands here.
+
+/// x86-64-v2, and the system features that we compute ourselves.
+constexpr FeatureSet v2_features{fpu,
+                                 de,
+                                 pse,
+                                 tsc,
+                                 msr,
+                                 pae,
+                                 mce,
+                                 cx8,
+                                 apic,
+                                 sep,
+                                 mtrr,
+                                 pge,
+                                 mca,
+                                 cmov,
+                                 pat,
+                                 pse36,
+                                 clflush,
+                                 mmx,
+                                 fxsr,
+                                 sse,
+                                 sse2,
+                                 ss,
+                                 sse3,
+                                 ssse3,
+                                 cx16,
+                                 sse4_1,
+                                 sse4_2,
+                                 popcnt,
+                                 pcid,
+                                 x2apic,
+                                 tsc_deadline,
+                                 vmx,
+                                 rdrand,
+                                 fsgsbase,
+                                 tsc_adjust,
+                                 sgx,
+                                 smep,
+                                 invpcid,
+                                 rdseed,
+                                 smap,
+                                 umip,
+                                 rdpid,
+                                 sgx_lc,
+                                 arat,
+                                 sgx1,
+                                 lahf_lm,
+                                 syscall,
+                                 nx,
+                                 page1gb,
+                                 rdtscp,
+                                 lm,
+                                 invariant_tsc,
+                                 erms,
+                                 md_clear,
+                                 ibrs,
+                                 stibp,
+                                 ssbd,
+                                 l1d_flush,
+                                 arch_capabilities,
+                                 monitor};
+
+/// x86-64-v3, and what came with it.
+constexpr FeatureSet v3_features =
+    v2_features | FeatureSet{avx,     avx2,   f16c, fma,       xsave,      xsaveopt, xsavec,
+                             xgetbv1, xsaves, aes,  pclmulqdq, bmi1,       bmi2,     lzcnt,
+                             movbe,   adx,    pku,  prefetchw, clflushopt, clwb};
+
+constexpr FeatureSet icx_features = v3_features | FeatureSet{sha, vaes, vpclmulqdq, gfni};
 
 constexpr u32 ice_lake_sp = 0x000606a6;
 
 constexpr std::array models{
-    Model{"postern-v3", base_features, ice_lake_sp, 46, 48},
-    Model{"postern-v2", base_features, ice_lake_sp, 46, 48},
+    Model{"postern-v3", v3_features, ice_lake_sp, 46, 48},
+    Model{"postern-v2", v2_features, ice_lake_sp, 46, 48},
+    Model{"postern-icx", icx_features, ice_lake_sp, 46, 48},
 };
 
 struct NamedFeature {
@@ -59,6 +122,8 @@ constexpr std::array cr4_rows{
 
 const Model& default_model() { return models.front(); }
 
+std::span<const Model> all_models() { return models; }
+
 const Model* find_model(std::string_view name) {
     for (const Model& model : models)
         if (model.name == name) return &model;
@@ -72,6 +137,12 @@ bool find_feature(std::string_view name, Feature& feature) {
         return true;
     }
     return false;
+}
+
+std::string_view name_of(Feature feature) {
+    for (const NamedFeature& row : named_features)
+        if (row.feature == feature) return row.name;
+    return {};
 }
 
 Cr4Word supported_cr4(const Model& model) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <initializer_list>
+#include <span>
 #include <string_view>
 
 #include "arch/regs/cr4.h"
@@ -51,6 +52,14 @@ public:
     [[nodiscard]] constexpr bool has(Feature f) const {
         return (words_[static_cast<size_t>(f) / 32] >> static_cast<unsigned>(f) % 32 & 1) != 0;
     }
+    friend constexpr FeatureSet operator|(const FeatureSet& a, const FeatureSet& b) {
+        FeatureSet both = a;
+        for (size_t n = 0; n < feature_words; ++n) both.words_[n] |= b.words_[n];
+        return both;
+    }
+    [[nodiscard]] constexpr bool includes(const FeatureSet& other) const {
+        return (*this | other).words_ == words_;
+    }
     [[nodiscard]] constexpr u32 word(FeatureWord w) const { return words_[static_cast<size_t>(w)]; }
 
 private:
@@ -72,9 +81,11 @@ constexpr bool has_feature(const Model& model, Feature feature) {
 /// By name, or null. The first model is the default.
 const Model* find_model(std::string_view name);
 const Model& default_model();
+std::span<const Model> all_models();
 
 /// A feature by the name that features.def gives it; false: there is none.
 bool find_feature(std::string_view name, Feature& feature);
+std::string_view name_of(Feature feature);
 
 /// The CR4 bits that software may set.
 Cr4Word supported_cr4(const Model& model);

@@ -207,10 +207,15 @@ Result<> set_base(Cpu& c, u32, u64 value) {
     return Done{};
 }
 
-// IA32_ARCH_CAPABILITIES: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
-// SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, PBRSB_NO, GDS_NO, RFDS_NO. SDM 4, "Architectural MSRs".
-constexpr u64 arch_capabilities = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 8 |
-                                  1u << 13 | 1u << 14 | 1u << 15 | 1u << 24 | 1u << 26 | 1u << 27;
+/// IA32_PRED_CMD and IA32_FLUSH_CMD: there is nothing to predict with and nothing to flush.
+Result<u64> no_read(Cpu& c, u32) { return general_protection(c); }
+
+// IA32_ARCH_CAPABILITIES: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO,
+// TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO. SDM 4,
+// "Architectural MSRs".
+constexpr u64 arch_capabilities = 1u << 0 | 1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 |
+                                  1u << 8 | 1u << 13 | 1u << 14 | 1u << 15 | 1u << 20 | 1u << 24 |
+                                  1u << 26 | 1u << 27 | u64{1} << 62;
 
 /// Bus ratio 10 times 100 MHz, in the places of maximum non-turbo and maximum efficiency.
 constexpr u64 platform_information = u64{10} << 8 | u64{10} << 40;
@@ -258,6 +263,7 @@ constexpr std::array rows{
     one(Msr::tsc_adjust, "IA32_TSC_ADJUST", F::tsc_adjust, 0, get<&M::tsc_adjust>,
         set<&M::tsc_adjust>),
     one(Msr::spec_ctrl, "IA32_SPEC_CTRL", F::ibrs, ~u64{7}, get<&M::spec_ctrl>, set<&M::spec_ctrl>),
+    one(Msr::pred_cmd, "IA32_PRED_CMD", F::ibrs, ~u64{1}, no_read, ignore),
     one(Msr::bios_sign_id, "IA32_BIOS_SIGN_ID", F::msr, 0, constant<microcode_revision>, ignore),
     many(Msr::sgxlepubkeyhash0, Msr::sgxlepubkeyhash3, "IA32_SGXLEPUBKEYHASH", F::sgx_lc, 0,
          get_key_hash, set_key_hash),
@@ -265,6 +271,7 @@ constexpr std::array rows{
     one(Msr::mtrrcap, "IA32_MTRRCAP", F::mtrr, 0, constant<mtrr_capabilities>, nullptr),
     one(Msr::arch_capabilities, "IA32_ARCH_CAPABILITIES", F::arch_capabilities, 0,
         constant<arch_capabilities>, nullptr),
+    one(Msr::flush_cmd, "IA32_FLUSH_CMD", F::l1d_flush, ~u64{1}, no_read, ignore),
     one(Msr::sysenter_cs, "IA32_SYSENTER_CS", F::sep, high_half, get<&M::sysenter_cs>,
         set<&M::sysenter_cs>),
     one(Msr::sysenter_esp, "IA32_SYSENTER_ESP", F::sep, 0, get<&M::sysenter_esp>,

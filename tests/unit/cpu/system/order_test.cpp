@@ -146,8 +146,18 @@ const Row rows[] = {
     {"PAUSE may be left alone", exec_pause, none, guest, done},
     {"HLT: CPL first", exec_hlt, none, user_guest_with<hlt_exiting>, gp},
     {"HLT exits", exec_hlt, none, guest_with<hlt_exiting>, exits(12)},
-    {"MONITOR is not there", exec_monitor, none, guest_with<1u << 29>, ud},
-    {"MWAIT is not there", exec_mwait, none, guest_with<1u << 10>, ud},
+    {"MONITOR is not there", exec_monitor, none,
+     [](Machine& m) {
+         guest_with<1u << 29>(m);
+         m.model.features.set(Feature::monitor, false);
+     },
+     ud},
+    {"MWAIT is not there", exec_mwait, none,
+     [](Machine& m) {
+         guest_with<1u << 10>(m);
+         m.model.features.set(Feature::monitor, false);
+     },
+     ud},
     {"MWAIT at CPL 3 is undefined", exec_mwait, none,
      [](Machine& m) {
          user_guest_with<1u << 10>(m);
