@@ -69,24 +69,46 @@ Step call(Cpu& c, const Insn* i) {
 
 // Indirect: the target is checked before anything is committed.
 
-Step jump_fault(Cpu& c, const Insn* i) {
+[[gnu::noinline, gnu::cold]] Step jump_fault(Cpu& c, const Insn* i) {
     (void)general_protection(c);
     return fault_at(c, i);
 }
 
-Step jmp_indirect(Cpu& c, const Insn* i) {
-    u64 target = c.gpr[i->src];
-    if (has_memory(*i)) {
-        const Result<u64> loaded = slow_load<u64>(c, i, linear_address(c, *i));
-        if (!loaded) return fault_at(c, i);
-        target = loaded.value();
-    }
-    if (!is_canonical(c, target)) return jump_fault(c, i);
+/// Canonical; what is so with 48 bits is with 57.
+bool reachable(const Cpu& c, u64 target) {
+    const auto upper = static_cast<u64>(static_cast<i64>(target) >> 47);
+    if (upper + 1 <= 1) [[likely]]
+        return true;
+    return is_canonical(c, target);
+}
+
+Step jmp_register(Cpu& c, const Insn* i) {
+    const u64 target = c.gpr[i->src];
+    if (!reachable(c, target)) [[unlikely]]
+        TAIL jump_fault(c, i);
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
 }
 
-Step call_indirect(Cpu& c, const Insn* i) {
+Step jmp_memory_slow(Cpu& c, const Insn* i) {
+    const Result<u64> target = slow_load<u64>(c, i, linear_address(c, *i));
+    if (!target) return fault_at(c, i);
+    if (!is_canonical(c, target.value())) return jump_fault(c, i);
+    c.rip = target.value();
+    return Step::lookup;
+}
+Step jmp_memory(Cpu& c, const Insn* i) {
+    const u8* p = hit<u64, &TlbEntry::read>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<jmp_memory_slow, Access::read, 8>(c, i);
+    const u64 target = read_host<u64>(p);
+    if (!reachable(c, target)) [[unlikely]]
+        TAIL jump_fault(c, i);
+    const Insn* n = follow_indirect(c, target);
+    TAIL n->run(c, n);
+}
+
+[[gnu::cold]] Step call_indirect_slow(Cpu& c, const Insn* i) {
     u64 target = c.gpr[i->src];
     if (has_memory(*i)) {
         const Result<u64> loaded = slow_load<u64>(c, i, linear_address(c, *i));
@@ -96,6 +118,42 @@ Step call_indirect(Cpu& c, const Insn* i) {
     if (!is_canonical(c, target)) return jump_fault(c, i);
     const u64 at = c.gpr[rsp] - 8;
     if (!slow_store<u64>(c, i, Gva{at}, address_after(c, i))) return push_fault(c, i, at);
+    c.gpr[rsp] = at;
+    c.rip = target;
+    return Step::lookup;
+}
+/// Not run again as fast as before: operand and stack may share the one slot of the TLB.
+[[gnu::noinline, gnu::cold]] Step call_indirect_push_miss(Cpu& c, const Insn* i) {
+    (void)fill_tlb(c, Gva{c.gpr[rsp] - 8}, Access::write, 8);
+    TAIL call_indirect_slow(c, i);
+}
+
+Step call_register(Cpu& c, const Insn* i) {
+    const u64 target = c.gpr[i->src];
+    const u64 at = c.gpr[rsp] - 8;
+    if (!reachable(c, target)) [[unlikely]]
+        TAIL jump_fault(c, i);
+    u8* p = hit<u64, &TlbEntry::write>(c, at);
+    if (p == nullptr) [[unlikely]]
+        TAIL call_indirect_push_miss(c, i);
+    write_host<u64>(p, address_after(c, i));
+    c.gpr[rsp] = at;
+    const Insn* n = follow_indirect(c, target);
+    TAIL n->run(c, n);
+}
+
+Step call_memory(Cpu& c, const Insn* i) {
+    const u8* q = hit<u64, &TlbEntry::read>(c, fast_linear(c, i));
+    if (q == nullptr) [[unlikely]]
+        TAIL miss<call_indirect_slow, Access::read, 8>(c, i);
+    const u64 target = read_host<u64>(q);
+    const u64 at = c.gpr[rsp] - 8;
+    if (!reachable(c, target)) [[unlikely]]
+        TAIL jump_fault(c, i);
+    u8* p = hit<u64, &TlbEntry::write>(c, at);
+    if (p == nullptr) [[unlikely]]
+        TAIL call_indirect_push_miss(c, i);
+    write_host<u64>(p, address_after(c, i));
     c.gpr[rsp] = at;
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
@@ -116,8 +174,8 @@ Step ret(Cpu& c, const Insn* i) {
     if (p == nullptr) [[unlikely]]
         TAIL miss<ret_slow, Access::read, 8>(c, i);
     const u64 target = read_host<u64>(p);
-    if (!is_canonical(c, target)) [[unlikely]]
-        return jump_fault(c, i);
+    if (!reachable(c, target)) [[unlikely]]
+        TAIL jump_fault(c, i);
     c.gpr[rsp] += 8 + static_cast<u64>(i->imm);
     const Insn* n = follow_indirect(c, target);
     TAIL n->run(c, n);
@@ -187,15 +245,17 @@ Handler build_jcc(const Decoded& d, Insn& i, BlockCache& cache) {
 Handler build_jmp(const Decoded& d, Insn& i, BlockCache& cache) {
     if (d.instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return build_far_jump(d, i, cache);
     if (direct(d, i, cache)) return is_far(d, i) ? jmp<true> : jmp<false>;
-    if (d.is_register(0)) i.src = register_row(d.operand[0].reg.value);
-    return jmp_indirect;
+    if (!d.is_register(0)) return fast_or_slow(i, jmp_memory, jmp_memory_slow);
+    i.src = register_row(d.operand[0].reg.value);
+    return jmp_register;
 }
 
 Handler build_call(const Decoded& d, Insn& i, BlockCache& cache) {
     if (d.instruction.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return build_far_call(d, i, cache);
     if (direct(d, i, cache)) return is_far(d, i) ? call<true> : call<false>;
-    if (d.is_register(0)) i.src = register_row(d.operand[0].reg.value);
-    return call_indirect;
+    if (!d.is_register(0)) return fast_or_slow(i, call_memory, call_indirect_slow);
+    i.src = register_row(d.operand[0].reg.value);
+    return call_register;
 }
 
 Handler build_ret(const Decoded& d, Insn& i, BlockCache& cache) {

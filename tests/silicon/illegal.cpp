@@ -26,8 +26,11 @@ void insert_front(Case& k, u8 byte) {
 
 /// LOCK where it may not be, or another prefix that a VEX or SSE form does not take.
 void put_prefixed(Case& k, Random& random) {
-    do insert_front(k, prefixes[random.below(2) * random.below(prefixes.size())]);
-    while (random.one_in(4) && k.length < longest);
+    // Of an illegal one that is too long, too, the host sees the length first: not compared.
+    while (k.length < longest) {
+        insert_front(k, prefixes[random.below(2) * random.below(prefixes.size())]);
+        if (!random.one_in(4)) return;
+    }
 }
 
 /// Prefixes that mean nothing, or repeat, until 15 bytes are not enough.
