@@ -59,6 +59,11 @@ struct VendorRow {
     const char* why;
 };
 
+/// #GP for the alignment of 16 bytes or more before #SS for an address that is not canonical.
+bool is_misaligned_in_stack(const Case& k, const Decoded& d, const Outcome& host);
+inline constexpr VendorRow misaligned_in_stack{
+    Vendor::amd, is_misaligned_in_stack, "#GP for the alignment goes before #SS for the address"};
+
 struct Group {
     const char* name;
     /// Is an instruction of this form the group's? No two groups may say so.

@@ -207,15 +207,8 @@ bool is_narrow_movsxd(const Case&, const Decoded& d, const Outcome& host) {
            host.vector == page_fault;
 }
 
-bool is_misaligned_in_stack(const Case&, const Decoded& d, const Outcome& host) {
-    constexpr int general_protection = 13;
-    return d.instruction.mnemonic == ZYDIS_MNEMONIC_CMPXCHG16B &&
-           host.vector == general_protection && d.operand[0].mem.segment == ZYDIS_REGISTER_SS;
-}
-
 constexpr std::array differences{
-    VendorRow{Vendor::amd, is_misaligned_in_stack,
-              "CMPXCHG16B: #GP for the alignment goes before #SS for the address"},
+    misaligned_in_stack,
     VendorRow{Vendor::amd, is_empty_repeat, "REP with ECX = 0 leaves RCX's upper half alone"},
     VendorRow{Vendor::amd, is_narrow_movsxd, "MOVSXD to 16 bits reads 32 bits of memory"},
     VendorRow{Vendor::amd, is_prefixed_loop, "F2H and F3H choose LOOPcc's condition"},

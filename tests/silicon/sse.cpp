@@ -25,14 +25,6 @@ bool loads_mxcsr_mm(const Case&, const Decoded& d, const Outcome& host) {
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_LDMXCSR &&
            (host.after.mxcsr & misaligned_mask) != 0;
 }
-bool is_misaligned_in_stack(const Case&, const Decoded& d, const Outcome& host) {
-    constexpr int general_protection = 13;
-    const ZydisDecodedOperand& last = d.operand[d.instruction.operand_count_visible == 0 ? 0 : 1];
-    const ZydisDecodedOperand& o =
-        d.operand[0].type == ZYDIS_OPERAND_TYPE_MEMORY ? d.operand[0] : last;
-    return host.vector == general_protection && o.type == ZYDIS_OPERAND_TYPE_MEMORY &&
-           o.size == 128 && o.mem.segment == ZYDIS_REGISTER_SS;
-}
 bool is_masked_store(const Case&, const Decoded& d, const Outcome& host) {
     constexpr int page_fault = 14;
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU && host.vector == page_fault;
@@ -41,8 +33,7 @@ bool is_masked_store(const Case&, const Decoded& d, const Outcome& host) {
 constexpr std::array differences{
     VendorRow{Vendor::amd, is_sha, "SHA takes misaligned operands; Intel: #GP(0)"},
     VendorRow{Vendor::amd, loads_mxcsr_mm, "MXCSR has bit 17 (MM); Intel: #GP(0)"},
-    VendorRow{Vendor::amd, is_misaligned_in_stack,
-              "#GP for the alignment goes before #SS for the address"},
+    misaligned_in_stack,
     VendorRow{Vendor::amd, is_masked_store, "CR2 is the operand's address, masked or not"},
 };
 
