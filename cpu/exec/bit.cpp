@@ -60,6 +60,42 @@ Result<> bit_test(Cpu& c, const Insn& i) {
     return done;
 }
 
+template <BitOp op, class T, bool immediate>
+Step bit_test_reg(Cpu& c, const Insn* i) {
+    const u64 offset = immediate ? static_cast<u64>(i->imm) : get<T>(c, i->src);
+    const u64 mask = u64{1} << (offset % width_of<T>);
+    const T value = get<T>(c, i->dst);
+    if constexpr (op != BitOp::test) put<T>(c, i->dst, static_cast<T>(changed<op>(value, mask)));
+    set_cf(c, (value & mask) != 0);
+    NEXT(c, i);
+}
+template <BitOp op, class T>
+Step bit_test_mem_imm(Cpu& c, const Insn* i) {
+    constexpr Access access = op == BitOp::test ? Access::read : Access::write;
+    constexpr auto tag = op == BitOp::test ? &TlbEntry::read : &TlbEntry::write;
+    u8* p = hit<T, tag>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<bit_test<op>>, access, sizeof(T)>(c, i);
+    const u64 mask = u64{1} << (static_cast<u64>(i->imm) % width_of<T>);
+    const T value = read_host<T>(p);
+    if constexpr (op != BitOp::test) write_host<T>(p, static_cast<T>(changed<op>(value, mask)));
+    set_cf(c, (value & mask) != 0);
+    NEXT(c, i);
+}
+
+template <BitOp op>
+Handler pick_bit_test(const Decoded& d, const Insn& i) {
+    const bool immediate = d.is_immediate(1);
+    if (d.is_memory(0) && !immediate) return inside_block<bit_test<op>>;
+    return by_size(d.size(0), [&](auto t) -> Handler {
+        using T = decltype(t);
+        if constexpr (sizeof(T) == 1) return nullptr;
+        if (d.is_memory(0))
+            return fast_or_slow(i, bit_test_mem_imm<op, T>, inside_block<bit_test<op>>);
+        return immediate ? bit_test_reg<op, T, true> : bit_test_reg<op, T, false>;
+    });
+}
+
 /// BSF and BSR of zero leave all 64 bits of the destination alone (SDM 2A, "BSF": only "some
 /// older processors" clear the upper half), and only ZF is defined; the others become those of a
 /// comparison of the source with zero.
@@ -148,6 +184,21 @@ Result<> cmpxchg(Cpu& c, const Insn& i) {
 }
 
 template <class T>
+Step cmpxchg_mem(Cpu& c, const Insn* i) {
+    u8* p = hit<T, &TlbEntry::write>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<cmpxchg<T>>, Access::write, sizeof(T)>(c, i);
+    const T old = read_host<T>(p);
+    const T wanted = get<T>(c, rax);
+    if (old == wanted)
+        write_host<T>(p, get<T>(c, i->src));
+    else
+        put<T>(c, rax, old);
+    compare<T>(c, wanted, old);
+    NEXT(c, i);
+}
+
+template <class T>
 Result<> xadd(Cpu& c, const Insn& i) {
     const auto old = static_cast<T>(TRY(read_for_write(c, i, i.dst)));
     const T added = get<T>(c, i.src);
@@ -161,6 +212,20 @@ Result<> xadd(Cpu& c, const Insn& i) {
     }
     set_add_flags(c, old, added, sum);
     return Done{};
+}
+
+template <class T>
+Step xadd_mem(Cpu& c, const Insn* i) {
+    u8* p = hit<T, &TlbEntry::write>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<xadd<T>>, Access::write, sizeof(T)>(c, i);
+    const T old = read_host<T>(p);
+    const T added = get<T>(c, i->src);
+    const T sum = static_cast<T>(old + added);
+    write_host<T>(p, sum);
+    put<T>(c, i->src, old);
+    set_add_flags(c, old, added, sum);
+    NEXT(c, i);
 }
 
 /// CMPXCHG8B, CMPXCHG16B: ZF alone changes; 16 bytes must be aligned. SDM 2A.
@@ -196,10 +261,10 @@ Handler build_bit_test(const Decoded& d, Insn& i, BlockCache&) {
     if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
     if (d.is_immediate(1)) i.imm = static_cast<i64>(d.operand[1].imm.value.u & 0xff);
     switch (d.instruction.mnemonic) {
-        case ZYDIS_MNEMONIC_BT: return inside_block<bit_test<BitOp::test>>;
-        case ZYDIS_MNEMONIC_BTS: return inside_block<bit_test<BitOp::set>>;
-        case ZYDIS_MNEMONIC_BTR: return inside_block<bit_test<BitOp::reset>>;
-        default: return inside_block<bit_test<BitOp::complement>>;
+        case ZYDIS_MNEMONIC_BT: return pick_bit_test<BitOp::test>(d, i);
+        case ZYDIS_MNEMONIC_BTS: return pick_bit_test<BitOp::set>(d, i);
+        case ZYDIS_MNEMONIC_BTR: return pick_bit_test<BitOp::reset>(d, i);
+        default: return pick_bit_test<BitOp::complement>(d, i);
     }
 }
 
@@ -235,7 +300,9 @@ Handler build_exchange(const Decoded& d, Insn& i, BlockCache&) {
     const bool add = d.instruction.mnemonic == ZYDIS_MNEMONIC_XADD;
     return by_size(d.size(0), [&](auto t) -> Handler {
         using T = decltype(t);
-        return add ? inside_block<xadd<T>> : inside_block<cmpxchg<T>>;
+        if (!d.is_memory(0)) return add ? inside_block<xadd<T>> : inside_block<cmpxchg<T>>;
+        return add ? fast_or_slow(i, xadd_mem<T>, inside_block<xadd<T>>)
+                   : fast_or_slow(i, cmpxchg_mem<T>, inside_block<cmpxchg<T>>);
     });
 }
 

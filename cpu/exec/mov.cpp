@@ -160,6 +160,17 @@ Result<> xchg_mem(Cpu& c, const Insn& i) {
 }
 
 template <class T>
+Step xchg_mem_fast(Cpu& c, const Insn* i) {
+    u8* p = hit<T, &TlbEntry::write>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<xchg_mem>, Access::write, sizeof(T)>(c, i);
+    const T old = read_host<T>(p);
+    write_host<T>(p, get<T>(c, i->src));
+    put<T>(c, i->src, old);
+    NEXT(c, i);
+}
+
+template <class T>
 Step bswap(Cpu& c, const Insn* i) {
     // A 16-bit BSWAP is undefined; 0 is what Intel's processors give (docs/model-defined.md).
     const u64 swapped = __builtin_bswap64(c.gpr[i->dst]);
@@ -273,7 +284,10 @@ Handler build_xchg(const Decoded& d, Insn& i, BlockCache&) {
     const unsigned memory = d.is_memory(1) ? 1 : 0;
     const unsigned other = 1 - memory;
     i.src = register_row(d.operand[other].reg.value);
-    if (d.is_memory(memory)) return inside_block<xchg_mem>;
+    if (d.is_memory(memory))
+        return by_size(d.size(0), [&](auto t) -> Handler {
+            return fast_or_slow(i, xchg_mem_fast<decltype(t)>, inside_block<xchg_mem>);
+        });
     i.dst = register_row(d.operand[memory].reg.value);
     return by_size(d.size(0), [](auto t) -> Handler { return xchg_reg<decltype(t)>; });
 }

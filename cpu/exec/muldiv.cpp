@@ -74,9 +74,19 @@ Step imul_reg_imm(Cpu& c, const Insn* i) {
     NEXT(c, i);
 }
 template <class T>
-Result<> imul_mem(Cpu& c, const Insn& i) {
-    imul_into<T>(c, &i, get<T>(c, i.dst), static_cast<T>(TRY(read_operand(c, i, i.src))));
-    return Done{};
+Step imul_mem_slow(Cpu& c, const Insn* i) {
+    const Result<u64> b = slow_load<T>(c, i, linear_address(c, *i));
+    if (!b) return fault_at(c, i);
+    imul_into<T>(c, i, get<T>(c, i->dst), static_cast<T>(b.value()));
+    NEXT(c, i);
+}
+template <class T>
+Step imul_mem(Cpu& c, const Insn* i) {
+    const u8* p = hit<T, &TlbEntry::read>(c, fast_linear(c, i));
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<imul_mem_slow<T>, Access::read, sizeof(T)>(c, i);
+    imul_into<T>(c, i, get<T>(c, i->dst), read_host<T>(p));
+    NEXT(c, i);
 }
 template <class T>
 Result<> imul_mem_imm(Cpu& c, const Insn& i) {
@@ -84,15 +94,25 @@ Result<> imul_mem_imm(Cpu& c, const Insn& i) {
     return Done{};
 }
 
+/// The dividend's two halves, as one number of twice the width. Of 64 bits they often fit into one
+/// register all the same, and the host divides that much faster.
 template <class T>
-u128 dividend(const Cpu& c) {
-    if constexpr (sizeof(T) == 1) return get<u16>(c, rax);
-    return u128{get<T>(c, rdx)} << width_of<T> | get<T>(c, rax);
+u64 short_dividend(const Cpu& c) {
+    if constexpr (sizeof(T) == 1)
+        return get<u16>(c, rax);
+    else if constexpr (sizeof(T) == 8)
+        return c.gpr[rax];
+    else
+        return u64{get<T>(c, rdx)} << width_of<T> | get<T>(c, rax);
 }
+u128 long_dividend(const Cpu& c) { return u128{c.gpr[rdx]} << 64 | c.gpr[rax]; }
 
-template <class T>
-void put_quotient(Cpu& c, T quotient, T remainder) {
-    put_wide<T>(c, quotient, remainder);
+template <class T, class Wide>
+Result<> divide_unsigned(Cpu& c, Wide n, T divisor) {
+    const Wide quotient = n / divisor;
+    if (quotient > static_cast<T>(~u64{0})) return raise(c, Vector::divide_error);
+    put_wide<T>(c, static_cast<T>(quotient), static_cast<T>(n % divisor));
+    return Done{};
 }
 
 /// #DE if the divisor is 0 or the quotient does not fit. SDM 2A, "DIV".
@@ -100,27 +120,39 @@ template <class T>
 Result<> div(Cpu& c, const Insn& i) {
     const auto divisor = static_cast<T>(TRY(read_operand(c, i, i.src)));
     if (divisor == 0) return raise(c, Vector::divide_error);
-    const u128 n = dividend<T>(c);
-    const u128 quotient = n / divisor;
-    if (quotient > static_cast<T>(~u64{0})) return raise(c, Vector::divide_error);
-    put_quotient<T>(c, static_cast<T>(quotient), static_cast<T>(n % divisor));
+    if constexpr (sizeof(T) == 8)
+        if (c.gpr[rdx] != 0) return divide_unsigned<T>(c, long_dividend(c), divisor);
+    return divide_unsigned<T>(c, short_dividend<T>(c), divisor);
+}
+
+/// The one quotient that overflows the wide type fits no narrow one either.
+template <class T, class Wide>
+Result<> divide_signed(Cpu& c, Wide n, Wide divisor) {
+    constexpr unsigned top = 8 * sizeof(Wide) - 1;
+    const bool is_smallest = n < 0 && n << 1 == 0 && n >> top == -1;
+    if (divisor == -1 && is_smallest) return raise(c, Vector::divide_error);
+    const Wide quotient = n / divisor;
+    const auto narrow = static_cast<T>(quotient);
+    if (static_cast<i64>(sign_extended(narrow)) != quotient) return raise(c, Vector::divide_error);
+    put_wide<T>(c, narrow, static_cast<T>(n % divisor));
     return Done{};
 }
 
+/// SDM 2A, "IDIV".
 template <class T>
 Result<> idiv(Cpu& c, const Insn& i) {
-    const i128 divisor = as_signed(static_cast<T>(TRY(read_operand(c, i, i.src))));
+    const auto operand = static_cast<T>(TRY(read_operand(c, i, i.src)));
+    const auto divisor = static_cast<i64>(sign_extended(operand));
     if (divisor == 0) return raise(c, Vector::divide_error);
-    const unsigned unused = 128 - 2 * width_of<T>;
-    const i128 n = static_cast<i128>(dividend<T>(c) << unused) >> unused;
-    // The one quotient that overflows 128 bits: -2^127 / -1.
-    if (divisor == -1 && n == static_cast<i128>(u128{1} << 127))
-        return raise(c, Vector::divide_error);
-    const i128 quotient = n / divisor;
-    const auto narrow = static_cast<T>(quotient);
-    if (as_signed(narrow) != quotient) return raise(c, Vector::divide_error);
-    put_quotient<T>(c, narrow, static_cast<T>(n % divisor));
-    return Done{};
+    const auto low = static_cast<i64>(short_dividend<T>(c));
+    if constexpr (sizeof(T) == 8) {
+        if (static_cast<i64>(c.gpr[rdx]) != low >> 63)
+            return divide_signed<T, i128>(c, static_cast<i128>(long_dividend(c)), divisor);
+        return divide_signed<T, i64>(c, low, divisor);
+    } else {
+        constexpr unsigned unused = 64 - 2 * width_of<T>;
+        return divide_signed<T, i64>(c, low << unused >> unused, divisor);
+    }
 }
 
 template <class F>
@@ -154,7 +186,8 @@ Handler build_imul(const Decoded& d, Insn& i, BlockCache&) {
         if (immediate)
             return d.is_register(1) ? Handler{imul_reg_imm<T>}
                                     : Handler{inside_block<imul_mem_imm<T>>};
-        return d.is_register(1) ? Handler{imul_reg_reg<T>} : Handler{inside_block<imul_mem<T>>};
+        if (d.is_register(1)) return imul_reg_reg<T>;
+        return fast_or_slow(i, imul_mem<T>, imul_mem_slow<T>);
     });
 }
 

@@ -79,6 +79,15 @@ Result<> push_value(Cpu& c, unsigned size, u64 value) {
 Result<> push_imm(Cpu& c, const Insn& i) {
     return push_value(c, size_of(i), static_cast<u64>(i.imm));
 }
+Step push_imm_fast(Cpu& c, const Insn* i) {
+    const u64 at = c.gpr[rsp] - 8;
+    u8* p = hit<u64, &TlbEntry::write>(c, at);
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<push_imm>, Access::write, 8>(c, i);
+    write_host<u64>(p, static_cast<u64>(i->imm));
+    c.gpr[rsp] = at;
+    NEXT(c, i);
+}
 Result<> push_any(Cpu& c, const Insn& i) {
     return push_value(c, size_of(i), TRY(read_operand(c, i, i.src)));
 }
@@ -144,14 +153,23 @@ Result<> leave(Cpu& c, const Insn& i) {
     put_sized(c, rbp, size_of(i), value.value());
     return Done{};
 }
+Step leave_fast(Cpu& c, const Insn* i) {
+    const u64 frame = c.gpr[rbp];
+    const u8* p = hit<u64, &TlbEntry::read>(c, frame);
+    if (p == nullptr) [[unlikely]]
+        TAIL miss<inside_block<leave>, Access::read, 8>(c, i);
+    c.gpr[rbp] = read_host<u64>(p);
+    c.gpr[rsp] = frame + 8;
+    NEXT(c, i);
+}
 
 unsigned set_stack_size(const Decoded& d, Insn& i) {
     take_stack_size(d, i);
     return size_of(i);
 }
 
-void address_stack(Insn& i, i32 disp) {
-    i.base = rsp;
+void address_stack(Insn& i, u8 base, i32 disp) {
+    i.base = base;
     i.index = row_zero;
     i.scale = 0;
     i.segment = row_zero;
@@ -164,14 +182,16 @@ Handler build_push(const Decoded& d, Insn& i, BlockCache&) {
     const unsigned size = set_stack_size(d, i);
     if (d.is_immediate(0)) {
         i.imm = d.operand[0].imm.value.s;
-        return inside_block<push_imm>;
+        if (size != 8) return inside_block<push_imm>;
+        address_stack(i, rsp, -8);
+        return push_imm_fast;
     }
     if (!d.is_register(0)) return inside_block<push_any>;
     if (d.operand[0].reg.value == ZYDIS_REGISTER_FS) return ends_block<exec_push_fs>;
     if (d.operand[0].reg.value == ZYDIS_REGISTER_GS) return ends_block<exec_push_gs>;
     i.src = register_row(d.operand[0].reg.value);
     if (size != 8) return inside_block<push_any>;
-    address_stack(i, -8);
+    address_stack(i, rsp, -8);
     return push_reg;
 }
 
@@ -184,7 +204,7 @@ Handler build_pop(const Decoded& d, Insn& i, BlockCache&) {
     if (d.operand[0].reg.value == ZYDIS_REGISTER_GS) return ends_block<exec_pop_gs>;
     i.dst = register_row(d.operand[0].reg.value);
     if (size != 8) return inside_block<pop_any>;
-    address_stack(i, 0);
+    address_stack(i, rsp, 0);
     return pop_reg;
 }
 
@@ -197,8 +217,9 @@ Handler build_enter(const Decoded& d, Insn& i, BlockCache&) {
 }
 
 Handler build_leave(const Decoded& d, Insn& i, BlockCache&) {
-    set_stack_size(d, i);
-    return inside_block<leave>;
+    if (set_stack_size(d, i) != 8) return inside_block<leave>;
+    address_stack(i, rbp, 0);
+    return leave_fast;
 }
 
 }  // namespace postern::cpu
