@@ -16,6 +16,7 @@ inline constexpr u64 read_only = scratch + scratch_size, read_only_size = 0x1000
 inline constexpr u64 code = 0x2010'0000, code_size = 0x3000;
 inline constexpr u64 usual_place = code + 0x800;
 inline constexpr u64 far_target = code + 0x2800;  // of direct and indirect branches
+inline constexpr u64 gs_base = 0x0123'4560;       // on both sides, always
 inline constexpr u64 near_distance = 0x40;        // of branches by 8 bits, from the instruction
 
 using Ymm = std::array<u8, 32>;

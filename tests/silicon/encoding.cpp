@@ -68,9 +68,7 @@ bool is_usable(const Decoded& d) {
     for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
         const ZydisDecodedOperand& o = d.operand[n];
         if (o.type == ZYDIS_OPERAND_TYPE_REGISTER && !is_usable_register(o.reg.value)) return false;
-        if (o.type == ZYDIS_OPERAND_TYPE_MEMORY &&
-            (o.mem.segment == ZYDIS_REGISTER_FS || o.mem.segment == ZYDIS_REGISTER_GS))
-            return false;
+        if (o.type == ZYDIS_OPERAND_TYPE_MEMORY && o.mem.segment == ZYDIS_REGISTER_FS) return false;
     }
     return true;
 }

@@ -109,6 +109,7 @@ void Maker::put_bytes() {
     const bool branch = row_.mnemonic == ZYDIS_MNEMONIC_CALL || row_.mnemonic == ZYDIS_MNEMONIC_JMP;
     if ((r & 15) == 0) k_.bytes[n++] = 0x67;
     if ((r >> 4 & 31) == 0 && !branch) k_.bytes[n++] = 0x3e;
+    if ((r >> 40 & 31) == 0 && !branch) k_.bytes[n++] = 0x65;
     if ((r >> 9 & 15) == 0 && e.is_memory && !e.vex) k_.bytes[n++] = 0xf0;
     const auto extensions = static_cast<u8>(r >> 20 & 7);
     const bool has_rex = (r >> 16 & 3) != 0;
@@ -179,7 +180,8 @@ bool Maker::lead_memory() {
     const ZydisDecodedInstruction& i = draft_.d.instruction;
     const bool relative = m.base == ZYDIS_REGISTER_RIP || m.base == ZYDIS_REGISTER_EIP;
     if (relative || (m.base == ZYDIS_REGISTER_NONE && m.index == ZYDIS_REGISTER_NONE)) {
-        const u64 value = relative ? draft_.place - k_.before.rip - k_.length : draft_.place;
+        const u64 offset = draft_.place - draft_.segment_base();
+        const u64 value = relative ? offset - k_.before.rip - k_.length : offset;
         std::memcpy(k_.bytes.data() + i.raw.disp.offset, &value, i.raw.disp.size / 8);
         return decode_again();
     }
@@ -273,7 +275,16 @@ u64 Draft::address(const ZydisDecodedOperandMem& m) const {
     };
     const u64 a = value(m.base) + value(m.index) * (m.scale == 0 ? 1u : m.scale) +
                   static_cast<u64>(m.disp.has_displacement ? m.disp.value : 0);
-    return d.instruction.address_width == 32 ? static_cast<u32>(a) : a;
+    const u64 base = m.segment == ZYDIS_REGISTER_GS ? gs_base : 0;
+    return base + (d.instruction.address_width == 32 ? static_cast<u32>(a) : a);
+}
+
+u64 Draft::segment_base() const {
+    for (unsigned n = 0; n < d.instruction.operand_count; ++n)
+        if (d.operand[n].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+            d.operand[n].mem.segment == ZYDIS_REGISTER_GS)
+            return gs_base;
+    return 0;
 }
 
 const std::array<u8, scratch_size>& plain_memory() {

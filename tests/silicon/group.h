@@ -33,6 +33,8 @@ struct Draft {
     }
     /// The first visible memory operand that is accessed, or null.
     [[nodiscard]] const ZydisDecodedOperand* memory() const;
+    /// What GS adds to the operand that it overrides the segment of; else 0.
+    [[nodiscard]] u64 segment_base() const;
     /// Its linear address with the registers as they are; not of a vector index.
     [[nodiscard]] u64 address(const ZydisDecodedOperandMem& m) const;
     [[nodiscard]] bool is(ZydisInstructionCategory category) const {

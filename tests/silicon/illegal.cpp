@@ -108,8 +108,8 @@ bool is_mov_cr8(const Case& k, const Outcome&) {
 }
 /// LOCK with SLDT, STR, LLDT, LTR, VERR, VERW.
 bool is_locked_selector(const Case& k, const Outcome& host) {
-    constexpr int page_fault = 14;
-    return locked_opcode(k) == 0 && host.vector == page_fault;
+    constexpr int invalid_opcode = 6;
+    return locked_opcode(k) == 0 && host.vector != invalid_opcode;
 }
 
 /// VPERMQ and VPERMPD with VEX.W clear.
@@ -126,7 +126,7 @@ struct LegalityRow {
 constexpr std::array legality_rows{
     LegalityRow{Vendor::amd, is_mov_cr8, "LOCK MOV CR0 means CR8; Intel: #UD"},
     LegalityRow{Vendor::amd, is_locked_selector,
-                "LOCK of 0F 00: #PF of the operand goes before #UD"},
+                "LOCK of 0F 00: a fault of the operand goes before #UD"},
     LegalityRow{Vendor::amd, is_narrow_permutation, "VPERMQ ignores VEX.W; Intel: #UD"},
 };
 

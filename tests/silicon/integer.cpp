@@ -41,7 +41,7 @@ void lead_string(Draft& draft, Random& random) {
     const u64 garbage = narrow ? random.next() << 32 : 0;
     const auto near = [&](u64 room) { return draft.place + random.below(2 * room) - room; };
     auto& gpr = draft.k.before.gpr;
-    gpr[6] = draft.place | garbage;
+    gpr[6] = (draft.place - draft.segment_base()) | garbage;
     gpr[7] = near(random.one_in(2) ? 0x600 : 20) | garbage;
     if (repeats(draft)) gpr[1] = random.below(40) | garbage;
 }
@@ -80,7 +80,7 @@ void lead_enter(Draft& draft, Random& random) {
 
 void lead_xlat(Draft& draft, Random& random) {
     auto& gpr = draft.k.before.gpr;
-    gpr[3] = draft.place - (gpr[0] & 0xff);
+    gpr[3] = draft.place - draft.segment_base() - (gpr[0] & 0xff);
     if (draft.d.instruction.address_width == 32) gpr[3] = (gpr[3] & ~u32{0}) | random.next() << 32;
 }
 

@@ -3,7 +3,9 @@
 // way out of the instruction is a jump to the epilogue that knows which way it was, or a signal.
 #include "silicon/native.h"
 
+#include <asm/prctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -275,6 +277,7 @@ unsigned Native::run(std::span<const Case> cases) {
         std::memcpy(at(read_only), plain_memory().data(), read_only_size);
         must(mprotect(at(read_only), read_only_size, PROT_READ) == 0, "silicon: mprotect");
         map(code, code_size, PROT_READ | PROT_WRITE | PROT_EXEC);
+        must(syscall(SYS_arch_prctl, ARCH_SET_GS, gs_base) == 0, "silicon: arch_prctl");
         put_exit(far_target, silicon_far);
         catch_signals();
         alarm(30);

@@ -43,6 +43,7 @@ void Ours::prepare(const Case& k, u64 variant) {
     machine_.set_cpl(3);
     if ((variant & 2) != 0) flush_translations(machine_.c);
     Cpu& c = machine_.c;
+    c.segment[gs].base = c.gpr[row_gs_base] = gs_base;
     machine_.set_plain_state(k.before.rip);
     std::copy_n(k.before.gpr.begin(), 16, c.gpr.begin());
     set_rflags(c, k.before.rflags);

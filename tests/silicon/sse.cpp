@@ -13,7 +13,8 @@ bool takes(const Decoded& d) {
 }
 
 void lead(Draft& draft, Random&) {
-    if (draft.mnemonic() == ZYDIS_MNEMONIC_MASKMOVDQU) draft.k.before.gpr[7] = draft.place;
+    if (draft.mnemonic() == ZYDIS_MNEMONIC_MASKMOVDQU)
+        draft.k.before.gpr[7] = draft.place - draft.segment_base();
 }
 
 bool is_sha(const Case&, const Decoded& d, const Outcome&) {

@@ -39,7 +39,8 @@ void lead_x87(Draft& draft, Random& random) {
 }
 
 void lead_mmx(Draft& draft, Random&) {
-    if (draft.mnemonic() == ZYDIS_MNEMONIC_MASKMOVQ) draft.k.before.gpr[7] = draft.place;
+    if (draft.mnemonic() == ZYDIS_MNEMONIC_MASKMOVQ)
+        draft.k.before.gpr[7] = draft.place - draft.segment_base();
 }
 
 bool converts_from_memory(const Case&, const Decoded& d, const Outcome&) {
