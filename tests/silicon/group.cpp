@@ -25,7 +25,7 @@ Registered::Registered(const Group& group) {
 
 std::span<const Group* const> groups() { return list(); }
 
-bool is_misaligned_in_stack(const Case&, const Decoded& d, const Outcome& host) {
+bool is_alignment_first(const Case&, const Decoded& d, const Outcome& host) {
     constexpr int general_protection = 13;
     constexpr u16 smallest = 128;
     if (host.vector != general_protection) return false;

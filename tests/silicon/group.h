@@ -62,9 +62,9 @@ struct VendorRow {
 };
 
 /// #GP for the alignment of 16 bytes or more before #SS for an address that is not canonical.
-bool is_misaligned_in_stack(const Case& k, const Decoded& d, const Outcome& host);
+bool is_alignment_first(const Case& k, const Decoded& d, const Outcome& host);
 inline constexpr VendorRow misaligned_in_stack{
-    Vendor::amd, is_misaligned_in_stack, "#GP for the alignment goes before #SS for the address"};
+    Vendor::amd, is_alignment_first, "#GP for the alignment goes before #SS for the address"};
 
 struct Group {
     const char* name;
