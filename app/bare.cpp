@@ -78,6 +78,7 @@ int exit_status(const End& end) {
 /// Nothing is said of an end that the guest chose.
 std::string ending_text(const End& end) {
     if (end.killed) return "the debugger is gone";
+    if (end.limit == Limit::save) return {};
     if (end.limit == Limit::instructions) return "the limit of --max-instructions was reached";
     if (end.limit == Limit::time) return "the limit of --timeout was reached";
     const unsigned n = end.outcome.processor;

@@ -9,5 +9,6 @@ tools/setup.sh run test
 { tools/kernels.sh && tools/initramfs.py; } ||
     echo "test: without Debian's kernels the tests that boot them are skipped" >&2
 tools/build.sh release -DPOSTERN_TESTS=ON
+tools/build.sh loop postern
 tools/build.sh asan -DPOSTERN_TESTS=ON
 exec python3 tools/run_suites.py --build-seconds $(($(date +%s) - start))

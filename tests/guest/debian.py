@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests that boot Debian's kernels on our processor share: the command, what it prints,
+and the log they take as a sign of a right machine."""
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+SKIPPED = 77
+TIMEOUT = 170
+
+# What a Linux log says of a machine that is wrong, or that it thinks weak.
+COMPLAINTS = ("WARNING", "BUG", "unchecked MSR", "[Firmware Bug]", "TSC unstable", "Vulnerable")
+
+
+@dataclass
+class Run:
+    status: int
+    serial: str
+    errors: str
+
+    @property
+    def instructions(self):
+        return int(self._of_stats(r"^(\d+) instructions"))
+
+    @property
+    def digest(self):
+        return self._of_stats(r"^state ([0-9a-f]{64})$")
+
+    def _of_stats(self, pattern):
+        found = re.search(pattern, self.errors, re.MULTILINE)
+        if not found:
+            sys.exit(f"FAILED: no line like {pattern}:\n{self.errors}")
+        return found[1]
+
+    def end(self):
+        """What must be the same whenever the same thing is run."""
+        return self.status, self.instructions, self.digest
+
+
+class Debian:
+    """A kernel and the initial file system that tools/kernels.sh and tools/initramfs.py made."""
+
+    def __init__(self, postern, kernels, initramfs, flavour):
+        self.postern = postern
+        self.kernel = Path(kernels, flavour, "vmlinuz")
+        self.initramfs = Path(initramfs)
+        for needed in (self.kernel, self.initramfs):
+            if not needed.is_file():
+                print(f"skipped: {needed} is missing")
+                sys.exit(SKIPPED)
+
+    def boot(self, append, *options, program=None):
+        return self.run("--kernel", self.kernel, "--initrd", self.initramfs, "--append",
+                        f"console=ttyS0 ignore_loglevel {append}", *options, program=program)
+
+    def run(self, *options, program=None):
+        done = subprocess.run([program or self.postern, "run", "--bare", "--stats",
+                               *map(str, options)],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
+                              check=False)
+        return Run(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+
+
+def complaints(log):
+    return [line for line in log.splitlines() if any(word in line for word in COMPLAINTS)]
