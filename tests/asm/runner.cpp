@@ -11,6 +11,7 @@
 #include "arch/regs/gpr.h"
 #include "asm/specification.h"
 #include "cpu/flags.h"
+#include "cpu/mmu/access.h"
 #include "cpu/mode.h"
 #include "support/guest_code.h"
 
@@ -28,9 +29,22 @@ struct FlagName {
     const char* name;
     unsigned bit;
 };
-constexpr std::array flag_names{FlagName{"cf", 0}, FlagName{"pf", 2}, FlagName{"af", 4},
-                                FlagName{"zf", 6}, FlagName{"sf", 7}, FlagName{"df", 10},
-                                FlagName{"of", 11}};
+constexpr std::array flag_names{FlagName{"cf", 0},  FlagName{"pf", 2},  FlagName{"af", 4},
+                                FlagName{"zf", 6},  FlagName{"sf", 7},  FlagName{"tf", 8},
+                                FlagName{"df", 10}, FlagName{"of", 11}, FlagName{"ac", 18}};
+
+/// What decides how code runs; only the start sets them, code reads and changes them itself.
+struct SystemName {
+    const char* name;
+    void (*set)(Cpu& c, u64 value);
+};
+constexpr std::array system_names{
+    SystemName{"cr0", [](Cpu& c, u64 v) { c.cr0 = Cr0Word::from_raw(v); }},
+    SystemName{"cr3", [](Cpu& c, u64 v) { c.cr3 = v; }},
+    SystemName{"cr4", [](Cpu& c, u64 v) { c.cr4 = Cr4Word::from_raw(v); }},
+    SystemName{"efer", [](Cpu& c, u64 v) { c.efer = EferWord::from_raw(v); }},
+    SystemName{"pkru", [](Cpu& c, u64 v) { c.pkru = static_cast<u32>(v); }},
+    SystemName{"xcr0", [](Cpu& c, u64 v) { c.xcr0 = v; }}};
 
 std::vector<u8> read_file(const std::string& path) {
     std::ifstream file{path, std::ios::binary};
@@ -55,6 +69,7 @@ public:
 
 private:
     void prepare();
+    void prepare_system();
     void check_end(const GuestStop& stop) const;
     void check_fault(const GuestStop& stop) const;
     void check_registers(const GuestState& state) const;
@@ -80,6 +95,7 @@ void Way::prepare() {
     for (const auto& [at, bytes] : s_.memory_in) machine_.write(at, bytes);
     if (s_.mode != GuestMode::long64) machine_.set_mode(s_.mode);
     machine_.set_plain_state(s_.at);
+    prepare_system();
     Cpu& c = machine_.c;
     for (unsigned n = 0; n < gpr_count; ++n)
         if (const auto value = find(s_.in, gpr_names[n])) c.gpr[n] = *value;
@@ -92,6 +108,16 @@ void Way::prepare() {
     memory_before_.assign(machine_.ram(memory_first), machine_.ram(memory_last));
     for (const auto& [at, bytes] : s_.memory_out)
         std::ranges::copy(bytes, memory_before_.begin() + static_cast<i64>(at - memory_first));
+}
+
+/// SDM 3A, "PDPTE Registers": with PAE paging they are loaded with CR3.
+void Way::prepare_system() {
+    Cpu& c = machine_.c;
+    for (const SystemName& row : system_names)
+        if (const auto value = find(s_.in, row.name)) row.set(c, *value);
+    if (s_.in.contains("cr3") && c.cr4.has(Cr4::pae) && !c.efer.has(Efer::lma))
+        for (unsigned n = 0; n < c.pdpte.size(); ++n) c.pdpte[n] = machine_.at<u64>(c.cr3 + 8 * n);
+    flush_translations(c);
 }
 
 GuestStop Way::run() {

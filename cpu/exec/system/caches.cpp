@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translations and caches thrown away. There are no caches of data to be seen, and translations
-// are forgotten more often than asked: both are allowed.
+// of all PCIDs are forgotten together: both are allowed.
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
 
@@ -42,7 +42,11 @@ Result<> exec_invpcid(Cpu& c, const Insn& i) {
     u64 descriptor[2];
     TRY(load_bytes(c, linear_address(c, i), descriptor, sizeof descriptor));
     TRY(check_invpcid(c, c.gpr[i.dst], descriptor[0], descriptor[1]));
-    flush_translations(c);
+    switch (c.gpr[i.dst]) {
+        case one_address: flush_page(c, Gva{descriptor[1]}); break;
+        case all_with_global: flush_translations(c); break;
+        default: flush_but_global(c); break;
+    }
     return Done{};
 }
 

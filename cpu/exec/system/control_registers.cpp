@@ -97,7 +97,8 @@ bool is_cr3_target(const Cpu& c, u64 value) {
     return false;
 }
 
-/// With PCIDs bit 63 of the source asks for no flush; it is never stored.
+/// With PCIDs bit 63 of the source asks for no flush; it is never stored. Translations carry no
+/// PCID here, so that all but the global ones are always forgotten, which is allowed.
 Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
     if (wants(c, PrimaryControl::cr3_load_exiting) && !is_cr3_target(c, value))
         return cr_exit(c, CrAccess::mov_to(3, source));
@@ -106,7 +107,7 @@ Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
     if ((wanted & (~u64{0} << c.system->physical_bits)) != 0) return general_protection(c);
     if (is_pae_paging(c, c.cr0, c.cr4)) TRY(load_pdptes(c, wanted));
     c.cr3 = wanted;
-    flush_translations(c);
+    flush_but_global(c);
     return Done{};
 }
 

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+#: cpl 3
+#: mode protected32
+#: in cr0=0x80010033 cr3=0x200000 cr4=0x610
+#: in [0x200000] = 87 00 00 00 07 10 20 00
+#: in [0x201000] = 03 00 06 00
+#: fault #PF(1) cr2=0x400010
+.intel_syntax noprefix
+.code32
+    mov eax, ds:[0x400010]

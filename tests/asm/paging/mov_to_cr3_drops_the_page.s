@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+#: cpl 0
+#: in [0x60010] = 78 56 34 12
+#: out rax=0x12345678 rcx=0x100000
+#: fault #PF(2) cr2=0x60010 at=0x10020
+.intel_syntax noprefix
+    mov eax, [0x60010]
+    mov dword ptr [0x103300], 0
+    mov rcx, cr3
+    mov cr3, rcx
+    .org 0x20, 0x90
+    mov [0x60010], eax

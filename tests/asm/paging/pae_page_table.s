@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+# 200000H and above through a page table, the rest by one page of 2 MiB.
+#: cpl 0
+#: mode protected32
+#: in cr0=0x80010033 cr3=0x200000 cr4=0x620 efer=0x800
+#: in [0x200000] = 01 10 20 00 00 00 00 00 00 00 00 00 00 00 00 00
+#: in [0x200010] = 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00
+#: in [0x201000] = 87 00 00 00 00 00 00 00 07 20 20 00 00 00 00 00
+#: in [0x202000] = 07 00 06 00 00 00 00 00
+#: in [0x60010] = 78 56 34 12
+#: out rax=0x12345678
+#: out [0x60010] = 79 56 34 12
+.intel_syntax noprefix
+.code32
+    mov eax, ds:[0x200010]
+    inc dword ptr ds:[0x200010]
