@@ -156,7 +156,15 @@ ComputerOutcome Computer::run_turn(u64 until) {
     return {};
 }
 
+/// The clocks of the processors that wait are set as well: how often this was called is not to be
+/// seen in the machine's state.
 ComputerOutcome Computer::run_until(u64 until) {
+    const ComputerOutcome outcome = run_turns_until(until);
+    for (cpu::Cpu* const c : machine_->processors()) set_clock(*c, state_.now);
+    return outcome;
+}
+
+ComputerOutcome Computer::run_turns_until(u64 until) {
     for (;;) {
         devices_->advance(state_.now);
         if (machine_->bus().stop_requested()) return stopped();

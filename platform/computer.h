@@ -122,6 +122,7 @@ private:
     void after_write();
     [[nodiscard]] bool find_turn();
     [[nodiscard]] u64 next_wake() const;
+    ComputerOutcome run_turns_until(u64 until);
     ComputerOutcome run_turn(u64 until);
     [[nodiscard]] ComputerOutcome stopped() const;
 
