@@ -60,6 +60,7 @@ enum class Msr : u32 {
     xfd = 0x1c4,
     xfd_err = 0x1c5,
     debugctl = 0x1d9,
+    power_ctl = 0x1fc,
     smrr_physbase = 0x1f2,
     smrr_physmask = 0x1f3,
     mtrr_physbase0 = 0x200,

@@ -45,6 +45,7 @@ struct MsrState {
     u64 feature_control;
     u64 debugctl;
     u64 misc_enable;
+    u64 power_ctl;
     u64 spec_ctrl;
     u64 xss;
     u64 mtrr_def_type;

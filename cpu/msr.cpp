@@ -284,6 +284,8 @@ constexpr std::array rows{
         set<&M::misc_enable>),
     one(Msr::debugctl, "IA32_DEBUGCTL", F::msr,
         ~DebugctlWord{Debugctl::lbr, Debugctl::btf}.to_raw(), get<&M::debugctl>, set<&M::debugctl>),
+    // Of the model: C1E and its like are wishes that nothing follows from.
+    one(Msr::power_ctl, "POWER_CTL", F::msr, high_half, get<&M::power_ctl>, set<&M::power_ctl>),
     many(Msr::mtrr_physbase0, Msr::mtrr_physmask9, "IA32_MTRR_PHYS", F::mtrr, 0, get_variable_range,
          set_variable_range),
     one(Msr::mtrr_fix64k_00000, "IA32_MTRR_FIX64K", F::mtrr, 0, get_fixed_range, set_fixed_range),

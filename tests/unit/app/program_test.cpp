@@ -138,10 +138,10 @@ TEST(Run, ALimitGives124AndSaysSo) {
 }
 
 TEST(Run, WhatIsNotImplementedGives4AndItsName) {
-    const std::string kernel = kernel_of("postern-rcp", {0x0f, 0x53, 0xc0});
+    const std::string kernel = kernel_of("postern-eblock", {0xb8, 9, 0, 0, 0, 0x0f, 0x01, 0xcf});
     const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M"});
     EXPECT_EQ(outcome.status, 4);
-    EXPECT_EQ(outcome.err, "postern: not implemented: rcpps at RIP 0x100000\n");
+    EXPECT_EQ(outcome.err, "postern: not implemented: ENCLS[EBLOCK] at RIP 0x100005\n");
 }
 
 TEST(Run, StatisticsComeAtTheEnd) {

@@ -103,10 +103,11 @@ TEST_F(SmallGuest, AFaultWithoutIdtIsATripleFault) {
 }
 
 TEST_F(SmallGuest, AnUnimplementedInstructionIsNamedWithItsAddress) {
-    const RunResult result = run({0x90, 0xd9, 0xe8});  // nop; fld1
+    // nop; mov eax, 9; encls
+    const RunResult result = run({0x90, 0xb8, 9, 0, 0, 0, 0x0f, 0x01, 0xcf});
     EXPECT_EQ(result.ending, Ending::processor);
     EXPECT_EQ(exit_status(result), 4);
-    EXPECT_EQ(result.what, "not implemented: fld1 at RIP 0x100001");
+    EXPECT_EQ(result.what, "not implemented: ENCLS[EBLOCK] at RIP 0x100006");
 }
 
 TEST_F(SmallGuest, DeviceAccessesAreEmulatedAtTheirOffsets) {
