@@ -101,7 +101,12 @@ def leaf_rows(enum: str) -> list[Row]:
 
 
 def instruction_rows() -> list[Row]:
-    rows = macro_rows("cpu/decode/*.def", r"[A-Z_]+")
+    """Rows written as such, and those made of the lists of mnemonics, whose macro is the form."""
+    rows = []
+    for text in sources("cpu/**/*mnemonics.def"):
+        for macro, arguments in re.findall(r"^(\w+)\(([A-Z0-9_, a-z]+)\)", text, re.M):
+            mnemonic, *more = split_arguments(arguments)
+            rows.append([mnemonic, " ".join([macro.lower().replace("_", " "), *more])])
     rows += brace_rows("cpu/decode/*.cpp", r"ZYDIS_MNEMONIC_\w+")
     by_mnemonic: dict[str, list[str]] = {}
     for row in rows:
@@ -168,6 +173,11 @@ def read_tests() -> Tests:
             if covers:
                 tests.of_tables.setdefault(covers, []).append(name)
             covers = ""
+    # Programs whose header says what they must come to: each is a test.
+    for path in (root / "tests" / "asm").rglob("*.s"):
+        tests.names.append(f"Asm_{path.parent.name}.{path.stem}")
+    for path in (root / "tests" / "computer").glob("*.s"):
+        tests.names.append(f"Computer.{path.stem}")
     tests.names.sort()
     return tests
 
