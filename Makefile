@@ -26,8 +26,10 @@ format:
 
 bench:
 	@tools/setup.sh run bench
-	@tools/build.sh release postern_bench
+	@tools/build.sh release postern postern_bench
 	@build/release/postern_bench
+	@tools/kernels.sh
+	@bench/guest.py
 
 install: all
 	@cmake --install build/release --prefix $(PREFIX)

@@ -9,7 +9,7 @@ run="g++ cmake ninja-build pkg-config binutils python3
      liblzma-dev zlib1g-dev libzstd-dev liblz4-dev"
 test="libgtest-dev gdb clang-19 libclang-rt-19-dev qemu-system-x86"
 lint="clang-tidy-19 clang-format-19"
-bench="libbenchmark-dev"
+bench="libbenchmark-dev qemu-system-x86"
 
 if ! command -v dpkg-query >/dev/null; then
     echo "setup: this is not a Debian system; the packages needed are listed in $0" >&2
