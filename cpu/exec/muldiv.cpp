@@ -31,8 +31,7 @@ void put_wide(Cpu& c, T low, T high) {
 }
 
 template <class T>
-Result<> mul(Cpu& c, const Insn& i) {
-    const auto b = static_cast<T>(TRY(read_operand(c, i, i.src)));
+Result<> mul(Cpu& c, T b) {
     const u128 product = u128{get<T>(c, rax)} * b;
     const auto low = static_cast<T>(product);
     const auto high = static_cast<T>(product >> width_of<T>);
@@ -47,8 +46,7 @@ i128 as_signed(T value) {
 }
 
 template <class T>
-Result<> imul_wide(Cpu& c, const Insn& i) {
-    const auto b = static_cast<T>(TRY(read_operand(c, i, i.src)));
+Result<> imul_wide(Cpu& c, T b) {
     const i128 product = as_signed(get<T>(c, rax)) * as_signed(b);
     const auto low = static_cast<T>(product);
     put_wide<T>(c, low, static_cast<T>(product >> width_of<T>));
@@ -117,8 +115,7 @@ Result<> divide_unsigned(Cpu& c, Wide n, T divisor) {
 
 /// #DE if the divisor is 0 or the quotient does not fit. SDM 2A, "DIV".
 template <class T>
-Result<> div(Cpu& c, const Insn& i) {
-    const auto divisor = static_cast<T>(TRY(read_operand(c, i, i.src)));
+Result<> div(Cpu& c, T divisor) {
     if (divisor == 0) return raise(c, Vector::divide_error);
     if constexpr (sizeof(T) == 8)
         if (c.gpr[rdx] != 0) return divide_unsigned<T>(c, long_dividend(c), divisor);
@@ -140,8 +137,7 @@ Result<> divide_signed(Cpu& c, Wide n, Wide divisor) {
 
 /// SDM 2A, "IDIV".
 template <class T>
-Result<> idiv(Cpu& c, const Insn& i) {
-    const auto operand = static_cast<T>(TRY(read_operand(c, i, i.src)));
+Result<> idiv(Cpu& c, T operand) {
     const auto divisor = static_cast<i64>(sign_extended(operand));
     if (divisor == 0) return raise(c, Vector::divide_error);
     const auto low = static_cast<i64>(short_dividend<T>(c));
@@ -155,6 +151,25 @@ Result<> idiv(Cpu& c, const Insn& i) {
     }
 }
 
+// The one-operand forms.
+
+template <class T, Result<> (*operation)(Cpu&, T)>
+Step wide_reg(Cpu& c, const Insn* i) {
+    if (!operation(c, get<T>(c, i->src))) [[unlikely]]
+        return fault_at(c, i);
+    NEXT(c, i);
+}
+template <class T, Result<> (*operation)(Cpu&, T)>
+Result<> wide_mem(Cpu& c, const Insn& i) {
+    return operation(c, static_cast<T>(TRY(read_operand(c, i, i.src))));
+}
+
+template <class T, Result<> (*operation)(Cpu&, T)>
+Handler wide_handler(const Decoded& d) {
+    if (d.is_register(0)) return wide_reg<T, operation>;
+    return inside_block<wide_mem<T, operation>>;
+}
+
 template <class F>
 Handler build_wide(const Decoded& d, Insn& i, F f) {
     if (d.is_register(0)) i.src = register_row(d.operand[0].reg.value);
@@ -164,19 +179,23 @@ Handler build_wide(const Decoded& d, Insn& i, F f) {
 }  // namespace
 
 Handler build_mul(const Decoded& d, Insn& i, BlockCache&) {
-    return build_wide(d, i, [](auto t) -> Handler { return inside_block<mul<decltype(t)>>; });
+    return build_wide(
+        d, i, [&](auto t) -> Handler { return wide_handler<decltype(t), mul<decltype(t)>>(d); });
 }
 Handler build_div(const Decoded& d, Insn& i, BlockCache&) {
-    return build_wide(d, i, [](auto t) -> Handler { return inside_block<div<decltype(t)>>; });
+    return build_wide(
+        d, i, [&](auto t) -> Handler { return wide_handler<decltype(t), div<decltype(t)>>(d); });
 }
 Handler build_idiv(const Decoded& d, Insn& i, BlockCache&) {
-    return build_wide(d, i, [](auto t) -> Handler { return inside_block<idiv<decltype(t)>>; });
+    return build_wide(
+        d, i, [&](auto t) -> Handler { return wide_handler<decltype(t), idiv<decltype(t)>>(d); });
 }
 
 Handler build_imul(const Decoded& d, Insn& i, BlockCache&) {
     if (d.instruction.operand_count_visible == 1)
-        return build_wide(d, i,
-                          [](auto t) -> Handler { return inside_block<imul_wide<decltype(t)>>; });
+        return build_wide(d, i, [&](auto t) -> Handler {
+            return wide_handler<decltype(t), imul_wide<decltype(t)>>(d);
+        });
     i.dst = register_row(d.operand[0].reg.value);
     if (d.is_register(1)) i.src = register_row(d.operand[1].reg.value);
     const bool immediate = d.instruction.operand_count_visible == 3;
