@@ -100,8 +100,10 @@ void remember(Cpu& c, Gva linear, Access access, Accessor as, u8* bytes, u32 fla
     if (is_watched_page(c, linear)) return;
     const u64 page = reinterpret_cast<u64>(bytes) & ~(page_size - 1);
     if (is_watched_by_debugger(c, linear)) flags |= tlb_watched;
-    tlb_of(c, as).insert(linear.raw(), page, tlb_found(access) | flags,
-                         !withholds_writes(c, bytes));
+    Tlb& tlb = tlb_of(c, as);
+    const bool writes = access == Access::write || tlb.translates(linear.raw(), tlb_writes);
+    tlb.insert(linear.raw(), page, tlb_found(access) | flags,
+               writes && !withholds_writes(c, bytes));
 }
 
 /// Where an access leads; what leads to memory is in the TLB afterwards.
@@ -124,12 +126,36 @@ Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
     return Done{};
 }
 
-u64 read_place(Cpu& c, const Place& place, unsigned size) {
-    u64 value = 0;
-    if (place.bytes != nullptr) {
-        std::memcpy(&value, place.bytes, size);
-        return value;
+template <class T>
+u64 read_as(const u8* bytes) {
+    T value;
+    std::memcpy(&value, bytes, sizeof value);
+    return value;
+}
+
+/// Up to 8 bytes; no call for the sizes that instructions have.
+u64 read_memory(const u8* bytes, unsigned size) {
+    switch (size) {
+        case 8: return read_as<u64>(bytes);
+        case 4: return read_as<u32>(bytes);
+        case 2: return read_as<u16>(bytes);
+        case 1: return *bytes;
+        default: break;
     }
+    u64 value = 0;
+    std::memcpy(&value, bytes, size);
+    return value;
+}
+
+void write_memory(u8* bytes, unsigned size, u64 value) {
+    if (size == 8)
+        std::memcpy(bytes, &value, 8);
+    else
+        std::memcpy(bytes, &value, size);
+}
+
+u64 read_place(Cpu& c, const Place& place, unsigned size) {
+    if (place.bytes != nullptr) return read_memory(place.bytes, size);
     const u64 mask = all_ones >> (64 - 8 * size);
     return (place.abort ? all_ones : c.system->bus->read(place.address, size)) & mask;
 }
@@ -137,7 +163,7 @@ u64 read_place(Cpu& c, const Place& place, unsigned size) {
 void write_place(Cpu& c, const Place& place, unsigned size, u64 value) {
     if (place.bytes != nullptr) {
         c.blocks->about_to_write(c, place.bytes, size);
-        std::memcpy(place.bytes, &value, size);
+        write_memory(place.bytes, size, value);
     } else if (!place.abort) {
         c.system->bus->write(place.address, size, value);
         c.recheck = true;
@@ -216,11 +242,7 @@ bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
 
 Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
     if (as == Accessor::current) {
-        if (const u8* p = hit(c, linear, Access::read, size)) {
-            u64 value = 0;
-            std::memcpy(&value, p, size);
-            return value;
-        }
+        if (const u8* p = hit(c, linear, Access::read, size)) return read_memory(p, size);
     }
     if (crosses(linear, size)) {
         Split s;
@@ -238,7 +260,7 @@ Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
 Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
     if (as == Accessor::current) {
         if (u8* p = hit(c, linear, Access::write, size)) {
-            std::memcpy(p, &value, size);
+            write_memory(p, size, value);
             return Done{};
         }
     }

@@ -112,6 +112,7 @@ struct Walk {
     Accessor as;
     PagingMode mode = PagingMode::level4;
     std::array<Gpa, top_level + 1> used{};  // the entries of each level
+    std::array<u64, top_level + 1> seen{};  // and what was in them
     unsigned highest = top_level;           // whose entries have accessed flags
     unsigned entry_size = 8;
     Rights rights{};
@@ -169,13 +170,15 @@ bool permitted_by_key(const Cpu& c, const Walk& w) {
 }
 
 /// Accessed in every entry used, dirty in the leaf of a write. SDM 3A, "Accessed and Dirty
-/// Flags". Setting one is a write to guest-physical memory, which EPT may refuse.
+/// Flags". Setting one is a write to guest-physical memory, which EPT may refuse. Entries that had
+/// theirs when the walk came by need no second look: nothing clears a flag in between.
 Result<> set_accessed(Cpu& c, const Walk& w, unsigned leaf) {
     for (unsigned level = w.highest; level >= leaf; --level) {
-        const Hpa at = TRY(translate_physical(c, w.used[level], Access::read, w.linear, false));
-        const u64 old = read_physical(c, at, w.entry_size);
         const bool dirty = level == leaf && w.access == Access::write;
         const u64 set = u64{1} << 5 | u64{dirty} << 6;
+        if ((w.seen[level] & set) == set) continue;
+        const Hpa at = TRY(translate_physical(c, w.used[level], Access::read, w.linear, false));
+        const u64 old = read_physical(c, at, w.entry_size);
         if ((old & set) == set) continue;
         const Hpa writable =
             TRY(translate_physical(c, w.used[level], Access::write, w.linear, false));
@@ -209,7 +212,8 @@ Result<> walk_down(Cpu& c, Walk& w, u64 table, unsigned level, Translation& foun
     for (;; --level) {
         w.used[level] = Gpa{table + 8 * u64{linear_index(w.linear, level)}};
         const Hpa at = TRY(translate_physical(c, w.used[level], Access::read, w.linear, false));
-        const auto entry = PageEntry::from_raw(read_physical(c, at, 8));
+        w.seen[level] = read_physical(c, at, 8);
+        const auto entry = PageEntry::from_raw(w.seen[level]);
         if (!entry.has(PageEntryBit::p)) return fault(c, w, {.present = false});
         if (has_reserved_bits(entry, level, rules) || has_pae_reserved_bits(w, entry))
             return fault(c, w, {.reserved = true});
