@@ -61,7 +61,7 @@ const Insn* known_block(Cpu& c, u32 mode) {
     const JumpTarget& t = c.blocks->jumps[BlockCache::jump_slot(c.rip)];
     if (t.linear != c.rip || t.stamp != c.mode_stamp || t.entry->remaining > c.budget)
         return nullptr;
-    if (code_page_of(c.rip) != c.code_page && !enter_code_page(c, c.rip, t.page)) return nullptr;
+    if (!fetches_from(c, c.rip, t.page)) return nullptr;
     Link* link = std::exchange(c.unresolved, nullptr);
     if (link != nullptr) *link = {t.entry, c.code_epoch, t.page};
     return t.entry;

@@ -38,6 +38,14 @@ inline bool enter_code_page(Cpu& c, u64 target, u64 host_page) {
     return true;
 }
 
+/// The same; nothing to ask while control stays in its page. Another program may have had other
+/// code at the same linear address, so where the page lies counts even then.
+inline bool fetches_from(Cpu& c, u64 target, u64 host_page) {
+    const bool stays =
+        code_page_of(target) == c.code_page && reinterpret_cast<u64>(c.code_host) == host_page;
+    return stays || enter_code_page(c, target, host_page);
+}
+
 /// What to run for a direct jump to `target`. `far`: it lies outside the page.
 template <bool far>
 inline const Insn* follow(Cpu& c, Link& link, u64 target) {
@@ -58,8 +66,7 @@ inline const Insn* follow_indirect(Cpu& c, u64 target) {
     if constexpr (!POSTERN_LOOP) {
         const JumpTarget& t = c.blocks->jumps[BlockCache::jump_slot(target)];
         if (t.linear == target && t.stamp == c.mode_stamp) [[likely]] {
-            if (code_page_of(target) == c.code_page || enter_code_page(c, target, t.page))
-                [[likely]] {
+            if (fetches_from(c, target, t.page)) [[likely]] {
                 c.gpr[row_block] = target;
                 return t.entry;
             }
