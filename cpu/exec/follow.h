@@ -41,9 +41,8 @@ inline bool enter_code_page(Cpu& c, u64 target, u64 host_page) {
 /// The same; nothing to ask while control stays in its page. Another program may have had other
 /// code at the same linear address, so where the page lies counts even then.
 inline bool fetches_from(Cpu& c, u64 target, u64 host_page) {
-    const bool stays =
-        code_page_of(target) == c.code_page && reinterpret_cast<u64>(c.code_host) == host_page;
-    return stays || enter_code_page(c, target, host_page);
+    if (code_page_of(target) == c.code_page) return reinterpret_cast<u64>(c.code_host) == host_page;
+    return enter_code_page(c, target, host_page);
 }
 
 /// What to run for a direct jump to `target`. `far`: it lies outside the page.

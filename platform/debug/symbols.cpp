@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include <fmt/format.h>
 
@@ -53,6 +54,7 @@ int rank(const Elf64_Sym& symbol) {
 struct Ranked {
     Symbol symbol;
     int rank;
+    size_t order;  // in the file
 };
 
 void read_table(const Reader& reader, const Elf64_Ehdr& header, const Elf64_Shdr& table,
@@ -67,7 +69,8 @@ void read_table(const Reader& reader, const Elf64_Ehdr& header, const Elf64_Shdr
         if (!is_wanted(*symbol)) continue;
         std::string name = reader.text(strings->sh_offset + symbol->st_name, limit);
         if (name.empty()) continue;
-        found.push_back({{symbol->st_value, symbol->st_size, std::move(name)}, rank(*symbol)});
+        found.push_back(
+            {{symbol->st_value, symbol->st_size, std::move(name)}, rank(*symbol), found.size()});
     }
 }
 
@@ -87,8 +90,8 @@ Expected<Symbols> Symbols::parse(std::span<const u8> file, const std::string& na
             return error("a section header lies outside the file", name, "the whole file");
         if (section->sh_type == SHT_SYMTAB) read_table(reader, *header, *section, found);
     }
-    std::ranges::stable_sort(found, {},
-                             [](const Ranked& r) { return std::pair{r.symbol.address, r.rank}; });
+    std::ranges::sort(
+        found, {}, [](const Ranked& r) { return std::tuple{r.symbol.address, r.rank, r.order}; });
     Symbols symbols;
     for (Ranked& r : found) symbols.symbols_.push_back(std::move(r.symbol));
     return symbols;
