@@ -101,6 +101,24 @@ TEST_F(Blocks, JumpCacheForgetsTargetsAtAFlush) {
     EXPECT_EQ(run().state.gpr[rax], 2u);
 }
 
+/// Another program's page at the same linear address: what is known of jumps within the page is of
+/// the page before.
+TEST_F(Blocks, AJumpWithinAPageFindsTheCodeThatIsThereNow) {
+    const Code jump{0xff, 0xe3};                              // jmp rbx
+    const Code enter{0xbb, 0x20, 0x10, 0x01, 0,               // mov ebx, next_page + 20h
+                     0xb8, 0,    0x10, 0x01, 0, 0xff, 0xe0};  // mov eax, next_page; jmp rax
+    m.write(here, enter);
+    m.write(next_page, jump);
+    m.write(next_page + 0x20, Code{0xb8, 1, 0, 0, 0, 0xf4});
+    m.write(guest_at::spare, jump);
+    m.write(guest_at::spare + 0x20, Code{0xb8, 2, 0, 0, 0, 0xf4});
+    for (int n = 0; n < 3; ++n) EXPECT_EQ(run().state.gpr[rax], 1u);
+    m.map(next_page, guest_at::spare, pte_present);
+    EXPECT_EQ(run().state.gpr[rax], 2u);
+    m.map(next_page, next_page, pte_present);
+    EXPECT_EQ(run().state.gpr[rax], 1u);
+}
+
 TEST_F(Blocks, SameBytesRunAtTwoLinearAddresses) {
     constexpr u64 alias = 0x50'0000;
     m.map(alias, here, pte_present | pte_write);
