@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include <fmt/format.h>
+
+#include "app/serial_input.h"
 
 namespace postern::app {
 
@@ -26,6 +29,17 @@ struct End {
     bool killed = false;  // by a debugger
 };
 
+/// What was typed goes to the serial port, as much as it takes; time that passed idle passes here.
+void exchange(Computer& computer, SerialInput& input, u64 idle) {
+    platform::Serial& serial = computer.devices().serial;
+    while (serial.state().fifo_count < platform::Serial::fifo_size) {
+        const std::optional<u8> byte = input.read();
+        if (!byte) break;
+        serial.receive(*byte);
+    }
+    input.wait(idle);
+}
+
 /// `marked` becomes true, and the run is interrupted, when the guest writes to the mark port.
 End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const bool& marked) {
     using Clock = std::chrono::steady_clock;
@@ -33,10 +47,14 @@ End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const 
     const u64 limit = plan.instructions != 0 ? plan.instructions : Computer::never;
     const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Computer::never;
     const u64 last = std::min(limit, save);
+    std::optional<SerialInput> input;
+    if (plan.takes_input) input.emplace();
     for (;;) {
+        const u64 idle = computer.idle();
         const u64 until = std::min(last, computer.now() + watch_period);
         const ComputerOutcome outcome = debug.run_until(until);
         plan.serial->flush();
+        if (input) exchange(computer, *input, computer.idle() - idle);
         if (outcome.stop == ComputerStop::interrupted && marked) return {outcome, Limit::save};
         if (outcome.stop != ComputerStop::time) return {outcome};
         if (computer.now() >= save) return {outcome, Limit::save};

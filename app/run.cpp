@@ -249,6 +249,7 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
     made.instructions = common.limits.instructions;
     made.milliseconds = common.limits.milliseconds;
     made.stats = options.stats;
+    made.takes_input = options.serial == "stdio";
     made.save = options.save;
     made.load = options.load;
     if (options.save.empty() && !options.save_at.empty())

@@ -177,7 +177,9 @@ ComputerOutcome Computer::run_turns_until(u64 until) {
         }
         const u64 next = next_wake();
         if (next == never) return {ComputerStop::halted, state_.turn};
-        state_.now = std::max(state_.now, std::min(next, until));
+        const u64 then = std::max(state_.now, std::min(next, until));
+        idle_ += then - state_.now;
+        state_.now = then;
     }
 }
 

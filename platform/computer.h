@@ -95,6 +95,8 @@ public:
     [[nodiscard]] PcDevices& devices() { return *devices_; }
     /// Null: there is none.
     [[nodiscard]] VirtioBlk* drive() { return drive_.get(); }
+    /// How much of the time so far nobody ran, since this object began.
+    [[nodiscard]] u64 idle() const { return idle_; }
     [[nodiscard]] State state() const { return state_; }
     void restore(const State& state) { state_ = state; }
     [[nodiscard]] bool plausible(const State& state) const {
@@ -133,6 +135,7 @@ private:
     State state_;
     cpu::Cpu* running_ = nullptr;
     u64 running_until_ = 0;
+    u64 idle_ = 0;
     std::atomic<bool> interrupted_ = false;
 };
 

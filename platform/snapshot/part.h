@@ -45,6 +45,7 @@ Part part(std::string name, D& device) {
         return Bytes{bytes.begin(), bytes.end()};
     };
     p.plausible = [&device](View bytes) {
+        static_cast<void>(device);
         if constexpr (requires(const State& s) { device.plausible(s); })
             return device.plausible(detail::state_from<State>(bytes));
         else
