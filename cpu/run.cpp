@@ -67,8 +67,17 @@ const Insn* known_block(Cpu& c, u32 mode) {
     return t.entry;
 }
 
+/// SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)".
+bool checks_alignment(const Cpu& c) {
+    return c.cpl == 3 && c.cr0.has(Cr0::am) && c.flags.has(Rflag::ac);
+}
+
 /// From one boundary to the next.
 Step run_slice(Cpu& c) {
+    if (checks_alignment(c)) [[unlikely]] {
+        (void)raise_unimplemented(c, "alignment checking (RFLAGS.AC with CR0.AM at CPL 3)");
+        return Step::fault;
+    }
     select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {
