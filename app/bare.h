@@ -19,9 +19,10 @@ struct BarePlan {
     u64 instructions = 0;  // 0: no limit
     u64 milliseconds = 0;  // likewise
     bool stats = false;
+    std::unique_ptr<platform::Disk> drive;
     bool takes_input = false;  // standard input is the serial line's other end
-    std::string save;  // a snapshot's file; empty: none is made
-    u64 save_at = 0;   // 0: at the first write to the mark port
+    std::string save;          // a snapshot's file; empty: none is made
+    u64 save_at = 0;           // 0: at the first write to the mark port
     std::string load;
     DebugPlan debug;
 };

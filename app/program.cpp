@@ -26,7 +26,7 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--sgx-seed", true},      PlannedOption{"--drive", true},
+    PlannedOption{"--sgx-seed", true},
 
     PlannedOption{"--trace", true},         PlannedOption{"--interrupt-enclave", true},
     PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
@@ -78,6 +78,7 @@ private:
         run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
         run->add_option("--boot", o.boot, "auto, elf, pvh, linux or decompress")
             ->capture_default_str();
+        run->add_option("--drive", o.drive, "A raw disk image, as a virtio block device");
         run->add_option("--save", o.save, "Write a snapshot to this file and stop");
         run->add_option("--save-at", o.save_at,
                         "When: a count of instructions, or mark (the first write to port 0xf5)");

@@ -166,6 +166,7 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform
 Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
                             unsigned processors) {
     constexpr const char* missing = "not implemented yet without --bare";
+    if (!options.drive.empty()) return error(missing, "--drive", "--bare");
     if (!options.save.empty() || !options.load.empty())
         return error(missing, "--save and --load", "--bare");
     if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
@@ -249,6 +250,11 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
     made.instructions = common.limits.instructions;
     made.milliseconds = common.limits.milliseconds;
     made.stats = options.stats;
+    if (!options.drive.empty()) {
+        EXPECT(disk, platform::Disk::open(options.drive));
+        made.drive = std::move(*disk);
+        made.computer.drive = made.drive.get();
+    }
     made.takes_input = options.serial == "stdio";
     made.save = options.save;
     made.load = options.load;

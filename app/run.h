@@ -30,6 +30,7 @@ struct RunOptions {
     std::string log;
     std::string symbols;
     std::string engine;
+    std::string drive;
     std::string save;
     std::string save_at;
     std::string load;
