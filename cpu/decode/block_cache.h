@@ -21,9 +21,9 @@ enum BlockMode : u32 {
     mode_emulation = 0x80,   // CR0.EM: x87 is #NM, MMX is #UD
     mode_code_16 = 0x100,    // default operand and address size; neither: 64-bit mode
     mode_code_32 = 0x200,
-    mode_real = 0x400,   // CR0.PE = 0
-    mode_ia32e = 0x800,  // with mode_code_16 or mode_code_32: compatibility mode
-    mode_avx_off = 0x10,     // CR4.OSXSAVE = 0, or SSE or AVX not in XCR0: AVX is #UD
+    mode_real = 0x400,    // CR0.PE = 0
+    mode_ia32e = 0x800,   // with mode_code_16 or mode_code_32: compatibility mode
+    mode_avx_off = 0x10,  // CR4.OSXSAVE = 0, or SSE or AVX not in XCR0: AVX is #UD
 };
 inline constexpr u32 mode_legacy = mode_code_16 | mode_code_32;  // any: not 64-bit mode
 

@@ -177,7 +177,8 @@ Delivery startup(Cpu& c) {
     c.event.sipi_pending = false;
     if (c.event.activity != ActivityState::wait_for_sipi) return Delivery::nothing;
     if (vmx::in_guest(c))
-        return exit_here(c, {.reason = BasicReason::startup_ipi, .qualification = c.event.sipi_vector});
+        return exit_here(
+            c, {.reason = BasicReason::startup_ipi, .qualification = c.event.sipi_vector});
     c.event.activity = ActivityState::active;
     c.segment[cs].selector = static_cast<u16>(c.event.sipi_vector << 8);
     c.segment[cs].base = u64{c.event.sipi_vector} << 12;

@@ -3,8 +3,8 @@
 // Offsets and values are the manual's, written out.
 #include "cpu/simd/fxstate.h"
 
-#include "cpu/x87/control.h"
 #include "cpu/simd/xsave.h"
+#include "cpu/x87/control.h"
 
 #include "tests/unit/cpu/simd/simd_machine.h"
 
