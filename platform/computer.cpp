@@ -21,9 +21,6 @@ void set_clock(cpu::Cpu& c, u64 now) {
     c.budget = 0;
 }
 
-/// When an idle processor's own timer will go off.
-u64 own_event(const cpu::Cpu& c) { return cpu::next_event(c); }
-
 }  // namespace
 
 Expected<std::unique_ptr<Computer>> Computer::create(ComputerConfig config,
@@ -119,7 +116,7 @@ u64 Computer::next_wake() const {
     for (const cpu::Cpu* c : machine_->processors()) {
         if (c->event.activity == ActivityState::active) continue;
         // What is due already and has not woken it is masked.
-        if (const u64 at = own_event(*c); at > state_.now) next = std::min(next, at);
+        if (const u64 at = cpu::next_event(*c); at > state_.now) next = std::min(next, at);
     }
     return next;
 }
@@ -168,7 +165,7 @@ ComputerOutcome Computer::run_turns_until(u64 until) {
     for (;;) {
         devices_->advance(state_.now);
         if (machine_->bus().stop_requested()) return stopped();
-        if (interrupted_.exchange(false)) return {ComputerStop::interrupted, state_.turn};
+        if (std::exchange(interrupted_, false)) return {ComputerStop::interrupted, state_.turn};
         if (state_.now >= until) return {ComputerStop::time, state_.turn};
         if (find_turn()) {
             const ComputerOutcome outcome = run_turn(until);

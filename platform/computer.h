@@ -7,7 +7,6 @@
 // one's timer or a device is due. When all wait, time goes on to the next event at once.
 #pragma once
 
-#include <atomic>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -85,7 +84,8 @@ public:
     ComputerOutcome run_until(u64 until);
     /// One instruction of one processor, the others standing still (the debugger's step).
     ComputerOutcome step(unsigned processor);
-    /// From another thread or a signal handler: run_until() comes back soon.
+    /// From what a device calls while the machine runs: run_until() comes back after the
+    /// instruction.
     void interrupt();
 
     [[nodiscard]] u64 now() const override;
@@ -136,7 +136,7 @@ private:
     cpu::Cpu* running_ = nullptr;
     u64 running_until_ = 0;
     u64 idle_ = 0;
-    std::atomic<bool> interrupted_ = false;
+    bool interrupted_ = false;
 };
 
 SnapshotSubject subject_of(Computer& computer);

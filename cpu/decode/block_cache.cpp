@@ -131,11 +131,17 @@ void BlockCache::drop_page(Cpu& c, const u8* bytes) {
     ++c.code_epoch;
 }
 
+namespace {
+
+void drop_written(Cpu& c, const u8* bytes, u64 size) {
+    if (c.blocks->has_code_in(bytes, size)) [[unlikely]]
+        c.blocks->drop_page(c, bytes);
+}
+
+}  // namespace
+
 void BlockCache::about_to_write(Cpu& c, const u8* bytes, u64 size) {
-    for_each_processor(c, [&](Cpu& p) {
-        if (p.blocks->has_code_in(bytes, size)) [[unlikely]]
-            p.blocks->drop_page(p, bytes);
-    });
+    for_each_processor(c, [&](Cpu& p) { drop_written(p, bytes, size); });
     if (c.system != nullptr) wake_monitors(*c.system, &c, bytes, size);
 }
 
@@ -164,10 +170,8 @@ void* BlockCache::allocate_bytes(size_t bytes) {
 }
 
 void about_to_write(System& system, const u8* bytes, u64 size) {
-    for (unsigned n = 0; n < system.processor_count; ++n) {
-        Cpu& p = *system.processors[n];
-        if (p.blocks->has_code_in(bytes, size)) p.blocks->drop_page(p, bytes);
-    }
+    for (unsigned n = 0; n < system.processor_count; ++n)
+        drop_written(*system.processors[n], bytes, size);
     wake_monitors(system, nullptr, bytes, size);
 }
 

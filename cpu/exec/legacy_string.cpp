@@ -87,7 +87,7 @@ Step repeated(Cpu& c, const Insn* i) {
     const u64 mask = address_size_mask(*i);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
-        if (c.budget <= 0) {
+        if (c.budget <= 0 || c.recheck) {
             c.event.repeating = !first;
             return Step::stop;
         }
@@ -99,7 +99,7 @@ Step repeated(Cpu& c, const Insn* i) {
     }
     if (first) c.budget -= 1;  // no iteration: still one instruction
     c.rip = static_cast<u32>(c.rip + i->length);
-    return Step::lookup;
+    return c.recheck ? Step::stop : Step::lookup;
 }
 
 template <Once once, bool compares>

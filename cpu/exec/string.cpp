@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // String instructions. With REP each iteration retires by itself: it counts as one instruction
 // and ends at an instruction boundary, so a time slice may end between two iterations with RCX,
-// RSI and RDI committed and RIP on the instruction. SDM 2B, "REP/REPE/REPZ/REPNE/REPNZ".
+// RSI and RDI committed and RIP on the instruction. So does a store to a device, of which an
+// interrupt may come. SDM 2B, "REP/REPE/REPZ/REPNE/REPNZ".
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
 #include "cpu/flags.h"
@@ -141,7 +142,7 @@ Step repeated(Cpu& c, const Insn* i) {
     const u64 mask = address_mask(*i);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
-        if (c.budget <= 0) {
+        if (c.budget <= 0 || c.recheck) {
             c.event.repeating = !first;
             return Step::stop;
         }
@@ -161,7 +162,7 @@ Step repeated(Cpu& c, const Insn* i) {
         c.budget -= 1;  // no iteration: still one instruction
     }
     c.rip += i->length;
-    return Step::lookup;
+    return c.recheck ? Step::stop : Step::lookup;
 }
 
 template <class Op, class T>
