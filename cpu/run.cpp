@@ -147,13 +147,15 @@ RunOutcome loop(Cpu& c, u64 until) {
         const bool step_one = must_step(c);
         const bool trap_flag = c.flags.has(Rflag::tf);
         const InterruptibilityState blocking = c.event.blocking;
+        const bool in_guest = c.vmx.non_root;
         c.event.repeating = false;
         const Step step = run_slice(c);
         c.unresolved = nullptr;
         const bool watched = debugger_met_watch(c, step != Step::fault);
         if (step == Step::fault) {
             if (must_return(c, take_pending(c), outcome)) return outcome;
-        } else if (step_one) {
+        } else if (step_one && c.vmx.non_root == in_guest) {
+            // After a VM entry blocking and traps are those that it loaded.
             after_step(c, trap_flag, blocking);
         }
         if (watched) return RunOutcome::breakpoint;

@@ -158,15 +158,19 @@ Delivery instruction_breakpoint(Cpu& c) {
     return happen(c, e);
 }
 
-/// SDM 3A, "INIT". Held back in VMX root operation; in a guest it is a VM exit.
+/// Held back in VMX root operation, and by a guest that waits for a SIPI.
+bool is_init_due(const Cpu& c) {
+    if (!c.event.init_pending) return false;
+    return vmx::in_guest(c) ? c.event.activity != ActivityState::wait_for_sipi : !c.vmx.on;
+}
+
+/// SDM 3A, "INIT"; in a guest it is a VM exit.
 Delivery init_signal(Cpu& c) {
-    if (!c.event.init_pending) return Delivery::nothing;
+    if (!is_init_due(c)) return Delivery::nothing;
     if (vmx::in_guest(c)) {
-        if (c.event.activity == ActivityState::wait_for_sipi) return Delivery::nothing;
         c.event.init_pending = false;
         return exit_here(c, {.reason = BasicReason::init_signal});
     }
-    if (c.vmx.on) return Delivery::nothing;
     init_registers(c);
     return Delivery::delivered;
 }
@@ -239,7 +243,7 @@ bool is_event_due(const Cpu& c) {
 
 bool wakes(const Cpu& c) {
     const EventState& s = c.event;
-    if (s.activity == ActivityState::active || s.init_pending || s.sipi_pending) return true;
+    if (s.activity == ActivityState::active || is_init_due(c) || s.sipi_pending) return true;
     if (s.injection.valid || s.mtf_pending || is_event_due(c)) return true;
     return c.monitor.waiting && c.monitor.masked_interrupts_wake && c.interrupts != nullptr &&
            c.interrupts->pending_vector(now(c)) >= 0;

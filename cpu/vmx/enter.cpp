@@ -89,9 +89,7 @@ void load_guest_flow(Cpu& c) {
     set_rflags(c, v.get<F::guest_rflags>());
     const auto event = InterruptionInformation::from_raw(
         static_cast<u32>(v.get<F::vm_entry_interruption_information>()));
-    const bool nmi_pending = c.event.nmi_pending;
-    c.event = {};
-    c.event.nmi_pending = nmi_pending;
+    c.event = what_stays_pending(c.event);
     c.event.blocking =
         InterruptibilityState::from_raw(static_cast<u32>(v.get<F::guest_interruptibility_state>()));
     c.event.activity =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VMX instructions up to the point where VMX root operation would execute them. In VMX
-// non-root operation the VM exit comes before the privilege check, after the #UD conditions.
+// The VMX instructions up to the point where VMX root operation carries them out
+// (cpu/vmx/root.h). In VMX non-root operation the VM exit comes before the privilege check, after
+// the #UD conditions.
 #include "cpu/vmx/exec.h"
 
 #include <array>
@@ -9,6 +10,7 @@
 #include "base/table.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
+#include "cpu/vmx/root.h"
 #include "cpu/vmx/vmx.h"
 
 namespace postern::cpu::vmx {
@@ -20,23 +22,20 @@ enum class Report : u8 { nothing, memory, memory_and_register, vmread_vmwrite };
 struct VmxInstruction {
     BasicReason reason;
     Report report;
-    const char* refusal;
 };
 
 constexpr std::array instructions{
-    VmxInstruction{BasicReason::vmclear, Report::memory, "VMCLEAR in VMX root operation"},
-    VmxInstruction{BasicReason::vmlaunch, Report::nothing, "VMLAUNCH in VMX root operation"},
-    VmxInstruction{BasicReason::vmptrld, Report::memory, "VMPTRLD in VMX root operation"},
-    VmxInstruction{BasicReason::vmptrst, Report::memory, "VMPTRST in VMX root operation"},
-    VmxInstruction{BasicReason::vmread, Report::vmread_vmwrite, "VMREAD in VMX root operation"},
-    VmxInstruction{BasicReason::vmresume, Report::nothing, "VMRESUME in VMX root operation"},
-    VmxInstruction{BasicReason::vmwrite, Report::vmread_vmwrite, "VMWRITE in VMX root operation"},
-    VmxInstruction{BasicReason::vmxoff, Report::nothing, "VMXOFF in VMX root operation"},
-    VmxInstruction{BasicReason::vmxon, Report::memory, "VMXON: software's own VMX operation"},
-    VmxInstruction{BasicReason::invept, Report::memory_and_register,
-                   "INVEPT in VMX root operation"},
-    VmxInstruction{BasicReason::invvpid, Report::memory_and_register,
-                   "INVVPID in VMX root operation"},
+    VmxInstruction{BasicReason::vmclear, Report::memory},
+    VmxInstruction{BasicReason::vmlaunch, Report::nothing},
+    VmxInstruction{BasicReason::vmptrld, Report::memory},
+    VmxInstruction{BasicReason::vmptrst, Report::memory},
+    VmxInstruction{BasicReason::vmread, Report::vmread_vmwrite},
+    VmxInstruction{BasicReason::vmresume, Report::nothing},
+    VmxInstruction{BasicReason::vmwrite, Report::vmread_vmwrite},
+    VmxInstruction{BasicReason::vmxoff, Report::nothing},
+    VmxInstruction{BasicReason::vmxon, Report::memory},
+    VmxInstruction{BasicReason::invept, Report::memory_and_register},
+    VmxInstruction{BasicReason::invvpid, Report::memory_and_register},
 };
 static_assert(is_strictly_sorted(instructions, [](const VmxInstruction& row) {
     return static_cast<unsigned>(row.reason);
@@ -117,12 +116,12 @@ u64 displacement_qualification(const Cpu& c, const Insn& i) {
 }
 
 /// SDM 3C, "VMCALL": the VM exit comes before every mode check.
-Result<> exec_vmcall(Cpu& c, const Insn&) {
+Result<> exec_vmcall(Cpu& c, const Insn& i) {
     if (!c.vmx.on) return invalid_opcode(c);
     if (in_guest(c)) return raise_exit(c, BasicReason::vmcall);
     if (!is_legal_mode(c)) return invalid_opcode(c);
     if (c.cpl > 0) return general_protection(c);
-    return raise_unimplemented(c, "VMCALL in VMX root operation");
+    return exec_in_root(c, BasicReason::vmcall, i);
 }
 
 /// SDM 3C, "VMX Instruction Reference", Operation of each: the same beginning. VMFUNC has no
@@ -138,7 +137,7 @@ Result<> exec_vmx_instruction(Cpu& c, const Insn& i) {
     if (in_guest(c))
         return raise_exit(c, what->reason, qualification(c, *what, i), information(*what, i));
     if (c.cpl > 0) return general_protection(c);
-    return raise_unimplemented(c, what->refusal);
+    return exec_in_root(c, what->reason, i);
 }
 
 }  // namespace postern::cpu::vmx

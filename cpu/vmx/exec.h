@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The VMX instructions as guest software executes them, as the instruction table names them.
-// Operands of the software that runs in VMX root operation are not fetched yet: refused loudly.
+// The VMX instructions as the instruction table names them.
 #pragma once
 
 #include "base/result.h"

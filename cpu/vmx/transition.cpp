@@ -86,9 +86,7 @@ void load_host_flow(Cpu& c) {
     c.next_rip = c.rip;
     c.gpr[rsp] = c.vmx.vmcs.get<F::host_rsp>();
     set_rflags(c, rflags_fixed_one);
-    const bool nmi_pending = c.event.nmi_pending;
-    c.event = {};
-    c.event.nmi_pending = nmi_pending;
+    c.event = what_stays_pending(c.event);
     c.event.blocking.set(Interruptibility::nmi, nmi_blocked);
 }
 
@@ -99,6 +97,13 @@ TlbTag current_tag(const Cpu& c) {
 }
 
 }  // namespace
+
+EventState what_stays_pending(const EventState& event) {
+    EventState kept{};
+    kept.nmi_pending = event.nmi_pending;
+    kept.init_pending = event.init_pending;
+    return kept;
+}
 
 void enter_root(Cpu& c) {
     const Vmcs& v = c.vmx.vmcs;

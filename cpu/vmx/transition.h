@@ -23,6 +23,10 @@ inline void set_segment(Cpu& c, unsigned index, const Segment& segment) {
     if (index == gs) c.gpr[row_gs_base] = segment.base;
 }
 
+/// Of the events, what neither a VM entry nor a VM exit takes away: signals still to come in. (A
+/// SIPI that finds nobody waiting for it is lost at the boundary before.)
+EventState what_stays_pending(const EventState& event);
+
 /// The last steps of a VM exit and of a failed entry: host state, VMX root operation, then the
 /// MSR list of the exit. A VMX abort is left in VmxState::abort and, as not implemented, in
 /// Cpu::pending. SDM 3C, "Loading Host State" and "Loading MSRs".

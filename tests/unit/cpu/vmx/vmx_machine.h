@@ -91,16 +91,21 @@ inline constexpr FieldValue baseline[]{
 };
 // clang-format on
 
+/// The TLB keeps host pages: RAM begins at one.
+struct alignas(page_size) RamPage {
+    u8 byte[page_size];
+};
+
 struct VmxMachine {
-    std::vector<u8> ram = std::vector<u8>(0x2'0000);
+    std::vector<RamPage> ram = std::vector<RamPage>(0x2'0000 / page_size);
     System system;
     std::unique_ptr<BlockCache> blocks = std::make_unique<BlockCache>();
     std::unique_ptr<Cpu> owned = std::make_unique<Cpu>();
     Cpu& c = *owned;
 
     VmxMachine() {
-        system.memory.ram = ram.data();
-        system.memory.low_size = ram.size();
+        system.memory.ram = ram.front().byte;
+        system.memory.low_size = ram.size() * page_size;
         system.memory.epc_base = 0x1'4000'0000;
         system.memory.epc_size = 0x1'0000;
         system.model = &default_model();
@@ -133,7 +138,7 @@ struct VmxMachine {
     VmxMachine(VmxMachine&& other) noexcept
         : ram{std::move(other.ram)}, system{other.system}, blocks{std::move(other.blocks)},
           owned{std::move(other.owned)} {
-        system.memory.ram = ram.data();
+        system.memory.ram = ram.front().byte;
         c.system = &system;
     }
     VmxMachine& operator=(VmxMachine&&) = delete;
