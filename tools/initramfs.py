@@ -4,8 +4,10 @@
 of guests/linux, and a program that writes to an I/O port. The same input gives the same bytes.
 
     initramfs.py [--output build/initramfs.cpio] [--add FILE[=PATH[:MODE]] ...]
+                 [--module "NAME [PARAMETER=VALUE ...]" ...] [--modules build/kernels/amd64/modules]
 
-writes OUTPUT (newc, uncompressed) and OUTPUT.gz."""
+writes OUTPUT (newc, uncompressed) and OUTPUT.gz. /init loads the modules, and what they depend on
+before them, in this order."""
 
 import argparse
 import gzip
@@ -18,6 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BUSYBOX = ROOT / "build/kernels/busybox"
+MODULES = ROOT / "build/kernels/amd64/modules"
+# What a module's "depends" does not say: these find their device only over PCI.
+TRANSPORT = {"virtio_blk": ["virtio_pci"], "virtio_console": ["virtio_pci"]}
 DIRECTORIES = ("bin", "dev", "etc", "proc", "root", "sbin", "sys", "tmp")
 # Before devtmpfs is mounted, /init's output needs a console: (path, major, minor).
 DEVICES = (("dev/console", 5, 1), ("dev/null", 1, 3))
@@ -85,6 +90,45 @@ def added_file(argument):
     return (path or Path(source).name).strip("/"), permissions, read(source)
 
 
+def depends(module):
+    """The names in the "depends" of a module, which lies in its section of modinfo."""
+    done = subprocess.run(("objcopy", "-O", "binary", "--only-section=.modinfo", module,
+                           "/dev/stdout"), capture_output=True, check=False)
+    found = [word[8:] for word in done.stdout.decode().split("\0") if word.startswith("depends=")]
+    if done.returncode != 0 or len(found) != 1:
+        fail(f"{module}: no kernel module")
+    return [name for name in found[0].split(",") if name]
+
+
+class Modules:
+    """The modules asked for and those they need, each after what it depends on."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.found = {}   # name: bytes, in the order of loading
+        self.options = {}
+
+    def ask(self, argument):
+        name, *options = argument.split() or [""]
+        self.options[name] = options
+        self._add(name)
+
+    def _add(self, name):
+        if name in self.found:
+            return
+        path = self.directory / f"{name}.ko"
+        content = read(path)
+        for needed in TRANSPORT.get(name, []) + depends(path):
+            self._add(needed)
+        self.found[name] = content
+
+    def files(self):
+        lines = [" ".join([name, *self.options.get(name, [])]) for name in self.found]
+        yield "etc/modules", 0o644, "".join(f"{line}\n" for line in lines).encode()
+        for name, content in self.found.items():
+            yield f"lib/modules/{name}.ko", 0o644, content
+
+
 def build(extra):
     if not BUSYBOX.is_file():
         fail(f"{BUSYBOX.relative_to(ROOT)} is missing; tools/kernels.sh fetches it")
@@ -121,8 +165,16 @@ def main():
     parser.add_argument("--output", type=Path, default=ROOT / "build/initramfs.cpio")
     parser.add_argument("--add", action="append", default=[], metavar="FILE[=PATH[:MODE]]",
                         help="one more file; may be given again")
+    parser.add_argument("--module", action="append", default=[], metavar="NAME [PARAMETER=VALUE]",
+                        help="a kernel module for /init to load; may be given again")
+    parser.add_argument("--modules", type=Path, default=MODULES, metavar="DIRECTORY",
+                        help="where the modules are: those of the kernel that is to be booted")
     arguments = parser.parse_args()
-    content = build([added_file(argument) for argument in arguments.add])
+    modules = Modules(arguments.modules)
+    for module in arguments.module:
+        modules.ask(module)
+    extra = [added_file(argument) for argument in arguments.add]
+    content = build([*(modules.files() if arguments.module else ()), *extra])
     write(arguments.output, content)
     write(arguments.output.with_name(arguments.output.name + ".gz"),
           gzip.compress(content, compresslevel=9, mtime=0))

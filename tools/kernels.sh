@@ -4,10 +4,11 @@
 #
 #   build/kernels/amd64/{vmlinuz,config,package}   linux-image-amd64's kernel
 #   build/kernels/cloud/{vmlinuz,config,package}   linux-image-cloud-amd64's
+#   build/kernels/{amd64,cloud}/modules/NAME.ko    its modules of virtio and KVM
 #   build/kernels/busybox                          busybox-static's
 #
-# The packages stay in build/cache (modules can be unpacked from there). What is there already is
-# left alone; --renew asks the archive for newer ones.
+# The packages stay in build/cache. What is there already is left alone, what is missing of it is
+# added; --renew asks the archive for newer ones.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -15,6 +16,10 @@ cache=build/cache
 kernels=build/kernels
 log=$cache/kernels.log
 asked_archive=""
+
+# With all that their "depends" name, so that tools/initramfs.py finds every one.
+modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
+         virtio_blk virtio_console irqbypass kvm kvm-intel"
 
 fail() {
     echo "kernels: $1" >&2
@@ -78,16 +83,54 @@ unpack() {
         tar -x -C "$into" --wildcards "$@" 2>>"$log" || fail_with_log "cannot unpack $package"
 }
 
+has_modules() {
+    for module in $modules; do
+        [ -s "$1/modules/$module.ko" ] || return 1
+    done
+}
+
+# Adds the modules of the package $1 to the directory $2, all of them or none.
+add_modules() {
+    from=$1 kernel=$2
+    patterns=""
+    for module in $modules; do
+        patterns="$patterns ./lib/modules/*/kernel/*/$module.ko"
+    done
+    set -f # the patterns are tar's
+    unpack "$from" "$kernel/modules.new" $patterns
+    set +f
+    find "$kernel/modules.new/lib" -name '*.ko' -exec mv {} "$kernel/modules.new" \;
+    rm -rf "$kernel/modules.new/lib" "$kernel/modules"
+    mv "$kernel/modules.new" "$kernel/modules"
+    has_modules "$kernel" || fail "$from lacks a module: $module"
+}
+
+add_kernel() {
+    from=$1 kernel=$2
+    unpack "$from" "$kernel" './boot/*'
+    mv "$kernel"/boot/vmlinuz-* "$kernel/vmlinuz" || fail "$from holds no kernel"
+    mv "$kernel"/boot/config-* "$kernel/config" || fail "$from holds no configuration"
+    rm -rf "$kernel/boot"
+    basename "$from" >"$kernel/package"
+}
+
 get_kernel() {
-    meta=$2 to=$kernels/$1
-    [ ! -s "$to/vmlinuz" ] || [ -n "$renew" ] || return 0
-    get download_image "$meta"
-    unpack "$file" "$to.new" './boot/*'
-    mv "$to.new"/boot/vmlinuz-* "$to.new/vmlinuz" || fail "$file holds no kernel"
-    mv "$to.new"/boot/config-* "$to.new/config" || fail "$file holds no configuration"
-    rm -rf "$to.new/boot" "$to"
-    basename "$file" >"$to.new/package"
-    mv "$to.new" "$to"
+    to=$kernels/$1 new=$kernels/$1.new
+    if [ -s "$to/vmlinuz" ] && [ -z "$renew" ]; then
+        ! has_modules "$to" || return 0
+        file=$cache/$(cat "$to/package")
+        # Modules of another build would not load: without that package, all is made anew.
+        if [ -s "$file" ]; then
+            add_modules "$file" "$to"
+            echo "kernels: $to has its modules now"
+            return 0
+        fi
+    fi
+    get download_image "$2"
+    add_kernel "$file" "$new"
+    add_modules "$file" "$new"
+    rm -rf "$to"
+    mv "$new" "$to"
     echo "kernels: $to is $(basename "$file")"
 }
 

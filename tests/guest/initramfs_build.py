@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The initial file system for Debian's kernels: the same bytes each time, files added where they
-were asked for, and one line for what cannot be built.
+were asked for, kernel modules after those they depend on, and one line for what cannot be built.
 
-    initramfs_build.py TOOL BUSYBOX"""
+    initramfs_build.py TOOL BUSYBOX MODULES"""
 import gzip
 import subprocess
 import sys
@@ -34,8 +34,34 @@ def entries(archive):
         at = (content + field[6] + 3) & ~3
 
 
+def check_modules(tool, modules, output):
+    if not Path(modules, "virtio_blk.ko").is_file():
+        print(f"no modules in {modules}")
+        return
+    done = build(tool, output, "--modules", modules, "--module", "kvm-intel nested=0 ept=1",
+                 "--module", "virtio_blk", "--module", "kvm")
+    expect(done.returncode == 0, done.stderr)
+    found = entries(output.read_bytes())
+    lines = found["etc/modules"][2].decode().splitlines()
+    names = [line.split()[0] for line in lines]
+    expect(sorted(names) == sorted({"irqbypass", "kvm", "kvm-intel", "virtio_ring", "virtio",
+                                    "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                                    "virtio_pci", "virtio_blk"}), f"modules are {names}")
+    for first, second in (("irqbypass", "kvm"), ("kvm", "kvm-intel"), ("virtio_ring", "virtio"),
+                          ("virtio", "virtio_pci"), ("virtio_pci", "virtio_blk"),
+                          ("virtio_pci_modern_dev", "virtio_pci")):
+        expect(names.index(first) < names.index(second), f"{second} before {first}")
+    expect("kvm-intel nested=0 ept=1" in lines, "a module's parameters are lost")
+    for name in names:
+        expect(found[f"lib/modules/{name}.ko"][2] == Path(modules, f"{name}.ko").read_bytes(),
+               f"{name} is another one")
+    done = build(tool, output, "--modules", modules, "--module", "none_such")
+    expect(done.returncode != 0 and done.stderr.count("\n") == 1 and "none_such" in done.stderr,
+           f"for a missing module it says: {done.stderr}")
+
+
 def main():
-    tool, busybox = sys.argv[1:]
+    tool, busybox, modules = sys.argv[1:]
     if not Path(busybox).is_file():
         print(f"skipped: {busybox} is missing")
         sys.exit(SKIPPED)
@@ -65,6 +91,8 @@ def main():
         done = build(tool, added, "--add", f"{name}/none")
         expect(done.returncode != 0 and done.stderr.count("\n") == 1 and "none" in done.stderr,
                f"for a missing file it says: {done.stderr}")
+        expect("etc/modules" not in found, "modules nobody asked for")
+        check_modules(tool, modules, added)
     print("ok")
 
 
