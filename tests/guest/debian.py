@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SKIPPED = 77
+INITRAMFS = Path(__file__).resolve().parents[2] / "tools/initramfs.py"
 TIMEOUT = 170
 
 # What a Linux log says of a machine that is wrong, or that it thinks weak.
-COMPLAINTS = ("WARNING", "BUG", "unchecked MSR", "[Firmware Bug]", "TSC unstable", "Vulnerable")
+COMPLAINTS = ("WARNING", "BUG", "unchecked MSR", "[Firmware Bug]", "TSC unstable", "Vulnerable",
+              "I/O error", "not loaded")
 
 
 @dataclass
@@ -61,6 +63,20 @@ class Debian:
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
                               check=False)
         return Run(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+
+
+def with_modules(directory, kernels, flavour, *modules, script):
+    """An initial file system that loads the modules and has `script` as /bin/check."""
+    output, check = Path(directory, "initramfs.cpio"), Path(directory, "check")
+    check.write_text(script)
+    place = Path(kernels, flavour, "modules")
+    if not place.is_dir():
+        print(f"skipped: {place} is missing")
+        sys.exit(SKIPPED)
+    words = [word for module in modules for word in ("--module", module)]
+    subprocess.run([sys.executable, "-B", INITRAMFS, "--output", output, "--modules", place,
+                    "--add", f"{check}=bin/check", *words], check=True, stdout=subprocess.DEVNULL)
+    return output
 
 
 def complaints(log):
