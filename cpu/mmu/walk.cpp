@@ -1,91 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Linear to guest-physical (32-bit, PAE and 4-level paging) and guest-physical to physical (EPT).
-// Every failure is left pending; A and D flags are set once nothing can fail any more.
+// Linear to guest-physical addresses: 32-bit, PAE and 4-level paging. Every entry on the way lies
+// at a guest-physical address itself (ept.h). Every failure is left pending; A and D flags are set
+// once nothing can fail any more.
 #include "arch/exception.h"
 #include "arch/paging.h"
-#include "arch/vmx/ept.h"
-#include "arch/vmx/exit_qualification.h"
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
-#include "cpu/mmu/access.h"
+#include "cpu/mmu/ept.h"
 
 namespace postern::cpu {
 namespace {
 
 constexpr unsigned top_level = 4;
-
-Failed raise_ept_exit(Cpu& c, BasicReason reason, u64 qualification, Gva linear, Gpa physical) {
-    c.pending = {};
-    c.pending.kind = PendingKind::vm_exit;
-    c.pending.reason = reason;
-    c.pending.qualification = qualification;
-    c.pending.guest_linear = linear.raw();
-    c.pending.guest_physical = physical.raw();
-    return Failed{};
-}
-
-/// A guest-physical access to the APIC-access page; its offset is not reported. SDM 3C,
-/// "APIC-Access VM Exits".
-Failed raise_apic_exit(Cpu& c) {
-    const auto type = c.event.delivering.valid ? ApicAccessType::physical_during_delivery
-                                               : ApicAccessType::physical_during_instruction;
-    return raise_ept_exit(c, BasicReason::apic_access, ApicAccess::of(type, 0).to_raw(), Gva{},
-                          Gpa{});
-}
-
-u64 ept_access_bit(Access access) {
-    switch (access) {
-        case Access::read: return 1;
-        case Access::write: return 2;
-        case Access::execute: return 4;
-    }
-    return 0;
-}
-
-/// What the translation must permit, in the qualification's bits 2:0. With accessed and dirty
-/// flags for EPT every access to a paging-structure entry is also a write. SDM 3C, "Exit
-/// Qualification for EPT Violations".
-u64 ept_wanted(Eptp eptp, Access access, bool final) {
-    return ept_access_bit(access) | (!final && eptp.accessed_and_dirty() ? u64{3} : 0);
-}
-
-/// SDM 3C, "EPT Translation Mechanism". `final`: the address is a linear address's translation,
-/// not that of a paging-structure entry.
-Result<Hpa> walk_ept(Cpu& c, Gpa physical, Access access, Gva linear, bool final) {
-    const auto eptp = Eptp::from_raw(c.vmx.ept_pointer);
-    const EptRules rules{.max_physical_bits = c.system->physical_bits};
-    const u64 wanted = ept_wanted(eptp, access, final);
-    std::array<Hpa, top_level + 1> used{};
-    u64 table = eptp.root();
-    u64 permissions = ept_rwx;
-    for (unsigned level = top_level;; --level) {
-        const Hpa at{table + 8 * u64{linear_index(physical, level)}};
-        const u64 raw = read_physical(c, at, 8);
-        if (is_ept_misconfigured(raw, level, rules))
-            return raise_ept_exit(c, BasicReason::ept_misconfiguration, 0, linear, physical);
-        const auto entry = EptEntry::from_raw(raw);
-        permissions &= entry.permissions();
-        used[level] = at;
-        if (entry.present() && !entry.is_leaf(level)) {
-            table = entry.address(level);
-            continue;
-        }
-        if ((permissions & wanted) != wanted) {
-            const u64 qualification = wanted | permissions << 3 | u64{1} << 7 | u64{final} << 8;
-            return raise_ept_exit(c, BasicReason::ept_violation, qualification, linear, physical);
-        }
-        if (eptp.accessed_and_dirty()) {
-            const bool write = access == Access::write || !final;
-            for (unsigned l = level; l <= top_level; ++l) {
-                const u64 old = read_physical(c, used[l], 8);
-                const u64 set = u64{1} << 8 | (l == level && write ? u64{1} << 9 : 0);
-                if ((old & set) != set) write_physical(c, used[l], 8, old | set);
-            }
-        }
-        const u64 inside = bit_mask(page_shift(level) - 1, 0);
-        return Hpa{entry.address(level) | (physical.raw() & inside)};
-    }
-}
 
 bool is_user(const Cpu& c, Accessor as) { return as == Accessor::current && c.cpl == 3; }
 
@@ -169,6 +95,11 @@ bool permitted_by_key(const Cpu& c, const Walk& w) {
     return !is_user(c, w.as) && !c.cr0.has(Cr0::wp);
 }
 
+/// Where the entry of `level` is.
+Result<Hpa> find_entry(Cpu& c, const Walk& w, unsigned level, EptUse use = EptUse::entry) {
+    return translate_physical(c, {.physical = w.used[level], .use = use, .linear = w.linear});
+}
+
 /// Accessed in every entry used, dirty in the leaf of a write. SDM 3A, "Accessed and Dirty
 /// Flags". Setting one is a write to guest-physical memory, which EPT may refuse. Entries that had
 /// theirs when the walk came by need no second look: nothing clears a flag in between.
@@ -177,12 +108,9 @@ Result<> set_accessed(Cpu& c, const Walk& w, unsigned leaf) {
         const bool dirty = level == leaf && w.access == Access::write;
         const u64 set = u64{1} << 5 | u64{dirty} << 6;
         if ((w.seen[level] & set) == set) continue;
-        const Hpa at = TRY(translate_physical(c, w.used[level], Access::read, w.linear, false));
+        const Hpa at = TRY(find_entry(c, w, level, EptUse::entry_flags));
         const u64 old = read_physical(c, at, w.entry_size);
-        if ((old & set) == set) continue;
-        const Hpa writable =
-            TRY(translate_physical(c, w.used[level], Access::write, w.linear, false));
-        write_physical(c, writable, w.entry_size, old | set);
+        if ((old & set) != set) write_physical(c, at, w.entry_size, old | set);
     }
     return Done{};
 }
@@ -211,7 +139,7 @@ Result<> walk_down(Cpu& c, Walk& w, u64 table, unsigned level, Translation& foun
                             .nxe = c.efer.has(Efer::nxe)};
     for (;; --level) {
         w.used[level] = Gpa{table + 8 * u64{linear_index(w.linear, level)}};
-        const Hpa at = TRY(translate_physical(c, w.used[level], Access::read, w.linear, false));
+        const Hpa at = TRY(find_entry(c, w, level));
         w.seen[level] = read_physical(c, at, 8);
         const auto entry = PageEntry::from_raw(w.seen[level]);
         if (!entry.has(PageEntryBit::p)) return fault(c, w, {.present = false});
@@ -246,8 +174,9 @@ Result<> walk_bits32(Cpu& c, Walk& w, Translation& found) {
     w.entry_size = 4;
     const u64 linear = w.linear.raw();
     w.used[2] = Gpa{(c.cr3 & bit_mask(31, 12)) + 4 * bits<31, 22>(linear)};
-    Hpa at = TRY(translate_physical(c, w.used[2], Access::read, w.linear, false));
-    auto entry = PageEntry::from_raw(read_physical(c, at, 4));
+    Hpa at = TRY(find_entry(c, w, 2));
+    w.seen[2] = read_physical(c, at, 4);
+    auto entry = PageEntry::from_raw(w.seen[2]);
     if (!entry.has(PageEntryBit::p)) return fault(c, w, {.present = false});
     w.restrict(entry);
     if (entry.has(PageEntryBit::ps) && c.cr4.has(Cr4::pse)) {
@@ -255,8 +184,9 @@ Result<> walk_bits32(Cpu& c, Walk& w, Translation& found) {
         return finish(c, w, entry, 2, large_address_32(entry.to_raw()), large_page_32, found);
     }
     w.used[1] = Gpa{(entry.to_raw() & bit_mask(31, 12)) + 4 * bits<21, 12>(linear)};
-    at = TRY(translate_physical(c, w.used[1], Access::read, w.linear, false));
-    entry = PageEntry::from_raw(read_physical(c, at, 4));
+    at = TRY(find_entry(c, w, 1));
+    w.seen[1] = read_physical(c, at, 4);
+    entry = PageEntry::from_raw(w.seen[1]);
     if (!entry.has(PageEntryBit::p)) return fault(c, w, {.present = false});
     w.restrict(entry);
     return finish(c, w, entry, 1, entry.to_raw() & bit_mask(31, 12), page_size, found);
@@ -283,18 +213,16 @@ Result<> walk_paging(Cpu& c, Walk& w, Translation& found) {
 
 }  // namespace
 
-Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final) {
-    if (c.vmx.ept_pointer == 0) return Hpa{physical.raw()};
-    const Hpa at = TRY(walk_ept(c, physical, access, linear, final));
-    // What access.cpp does for a linear address's own translation.
-    if (!final && c.vmx.apic_access.covers(at)) return raise_apic_exit(c);
-    return at;
-}
-
 Result<> find_translation(Cpu& c, Gva linear, Access access, Accessor as, Translation& found) {
     Walk w{.linear = linear, .access = access, .as = as};
     TRY(walk_paging(c, w, found));
-    found.address = TRY(translate_physical(c, found.guest_physical, access, linear, true));
+    found.address = TRY(translate_physical(c, {.physical = found.guest_physical,
+                                               .use = EptUse::translation,
+                                               .access = access,
+                                               .linear = linear,
+                                               .user = w.rights.user,
+                                               .writable = w.rights.write,
+                                               .executable = w.rights.execute}));
     return Done{};
 }
 
@@ -303,7 +231,8 @@ Result<> load_pdptes(Cpu& c, u64 cr3) {
     const u64 reserved = bit_mask(63, c.system->physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
     std::array<u64, 4> loaded{};
     for (unsigned n = 0; n < loaded.size(); ++n) {
-        const Hpa at = TRY(translate_physical(c, Gpa{table + 8 * n}, Access::read, Gva{}, false));
+        const Hpa at =
+            TRY(translate_physical(c, {.physical = Gpa{table + 8 * n}, .use = EptUse::pdpte}));
         loaded[n] = read_physical(c, at, 8);
         if ((loaded[n] & 1) != 0 && (loaded[n] & reserved) != 0) return general_protection(c);
     }

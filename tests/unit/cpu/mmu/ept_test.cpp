@@ -1,59 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
-// EPT: violations with their qualifications, misconfigurations, accessed and dirty flags.
-// Qualification by SDM 3C, "Exit Qualification for EPT Violations": read 1, write 2, fetch 4; what
-// the entries permit, the same moved up by 3; linear address valid 80H; final translation 100H.
-#include <gtest/gtest.h>
-
-#include "cpu/event/event.h"
-#include "cpu/mmu/access.h"
-#include "support/guest_code.h"
+// EPT violations with their qualifications, misconfigurations, and which of them goes first.
+#include "arch/vmx/ept.h"
+#include "cpu/mmu/ept.h"
+#include "unit/cpu/mmu/ept_machine.h"
 
 namespace postern::cpu {
 namespace {
 
-constexpr u64 page = guest_at::spare;
-constexpr u64 pml4 = guest_at::ept_tables, pdpt = pml4 + 0x1000, pd = pml4 + 0x2000;
-constexpr u64 pt = guest_at::spare + 0x1'0000;  // 2 tables: 4 MiB
-constexpr u64 rwx = 7, write_back = 6 << 3, large = 0x80;
-constexpr u64 accessed = 0x100, dirty = 0x200;
-constexpr u64 eptp_plain = pml4 | 0x1e, eptp_with_ad = pml4 | 0x5e;
+// What an access asks of EPT.
+static_assert(ept_wanted(EptUse::translation, Access::read, true) == 1);
+static_assert(ept_wanted(EptUse::translation, Access::write, false) == 2);
+static_assert(ept_wanted(EptUse::translation, Access::execute, true) == 4);
+static_assert(ept_wanted(EptUse::entry, Access::read, false) == 1);
+static_assert(ept_wanted(EptUse::entry, Access::read, true) == 3);
+static_assert(ept_wanted(EptUse::entry_flags, Access::read, false) == 3);
+static_assert(ept_wanted(EptUse::pdpte, Access::read, true) == 1);
 
-class Ept : public testing::Test {
-protected:
-    GuestCode m;
-    Cpu& c = m.c;
+// The qualification's bits.
+constexpr u64 packed(const GuestAccess& a, u64 wanted, u64 permitted) {
+    return ept_violation(a, wanted, permitted).to_raw();
+}
+static_assert(packed({.use = EptUse::pdpte}, 1, 0) == 0x001);
+static_assert(packed({.use = EptUse::pdpte}, 1, 6) == 0x031);
+static_assert(packed({.use = EptUse::entry}, 3, 1) == 0x08b);
+static_assert(packed({.use = EptUse::entry, .user = false}, 1, 4) == 0x0a1);
+static_assert(packed({.use = EptUse::translation, .user = false, .writable = false}, 1, 0) ==
+              0x181);
+static_assert(packed({.use = EptUse::translation, .user = true, .writable = false}, 1, 0) == 0x381);
+static_assert(packed({.use = EptUse::translation, .user = false, .writable = true}, 2, 5) == 0x5aa);
+static_assert(packed({.use = EptUse::translation, .executable = false}, 4, 3) == 0xf9c);
 
-    Ept() {
-        m.at<u64>(pml4) = pdpt | rwx;
-        m.at<u64>(pdpt) = pd | rwx;
-        for (u64 n = 0; n < 2; ++n) m.at<u64>(pd + 8 * n) = (pt + n * 0x1000) | rwx;
-        for (u64 n = 0; n < 1024; ++n) m.at<u64>(pt + 8 * n) = n << 12 | write_back | rwx;
-        use(eptp_plain);
-    }
-    void use(u64 eptp) {
-        c.vmx.ept_pointer = eptp;
-        flush_translations(c);
-    }
-    u64& entry(u64 physical) { return m.at<u64>(pt + 8 * (physical >> 12)); }
-
-    void expect_exit(Access access, BasicReason reason, u64 qualification, u64 physical,
-                     u64 linear = page) {
-        flush_translations(c);
-        c.pending = {};
-        ASSERT_FALSE(translate(c, Gva{linear}, access).ok());
-        EXPECT_EQ(c.pending.kind, PendingKind::vm_exit);
-        EXPECT_EQ(c.pending.reason, reason);
-        EXPECT_EQ(c.pending.qualification, qualification);
-        EXPECT_EQ(c.pending.guest_physical, physical);
-        EXPECT_EQ(c.pending.guest_linear, linear);
-    }
-    void expect_violation(Access access, u64 qualification, u64 physical = page) {
-        expect_exit(access, BasicReason::ept_violation, qualification, physical);
-    }
-    void expect_misconfiguration() {
-        expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, page);
-    }
-};
+struct Ept : EptMachine {};
 
 TEST_F(Ept, IdentityMapTranslates) {
     EXPECT_EQ(translate(c, Gva{page + 5}, Access::write).value(), Hpa{page + 5});
@@ -61,91 +38,231 @@ TEST_F(Ept, IdentityMapTranslates) {
 
 TEST_F(Ept, AbsentPageReportsTheAccessAndNoPermission) {
     entry(page) = 0;
-    expect_violation(Access::read, 0x181);
-    expect_violation(Access::write, 0x182);
-    expect_violation(Access::execute, 0x184);
+    expect_violation(Access::read, 0x781);
+    expect_violation(Access::write, 0x782);
+    expect_violation(Access::execute, 0x784);
 }
 
 TEST_F(Ept, PermissionsOfTheEntriesAreReported) {
-    entry(page) = page | write_back | 1;
-    expect_violation(Access::write, 0x18a);
-    expect_violation(Access::execute, 0x18c);
-    entry(page) = page | write_back | 3;
-    expect_violation(Access::execute, 0x19c);
-    entry(page) = page | write_back | 4;
-    expect_violation(Access::read, 0x1a1);
+    permit(page, 1);
+    expect_violation(Access::write, 0x78a);
+    expect_violation(Access::execute, 0x78c);
+    permit(page, 3);
+    expect_violation(Access::execute, 0x79c);
+    permit(page, 5);
+    expect_violation(Access::write, 0x7aa);
+}
+
+TEST_F(Ept, ExecuteOnlyPageIsFetchedAndNothingElse) {
+    permit(page, 4);
+    expect_fine(Access::execute);
+    expect_violation(Access::read, 0x7a1);
+    expect_violation(Access::write, 0x7a2);
 }
 
 TEST_F(Ept, PermissionsOfAllLevelsAreCombined) {
     // Sets the flags of the guest's own tables, which would have to be written otherwise.
-    ASSERT_TRUE(translate(c, Gva{page}, Access::write).ok());
+    expect_fine(Access::write);
     m.at<u64>(pd) = pt | 5;
-    expect_violation(Access::write, 0x1aa);
+    expect_violation(Access::write, 0x7aa);
+    permit(page, 3);
+    expect_violation(Access::execute, 0x78c);
+    expect_fine(Access::read);
+}
+
+TEST_F(Ept, AbsentEntryOnAnyLevelLeavesNoPermissionToReport) {
+    for (const u64 upper : {pml4, pdpt, pd}) {
+        expect_fine(Access::write);
+        const u64 saved = std::exchange(m.at<u64>(upper), 0);
+        // Nothing is mapped any more: the walk ends at the guest's own top table.
+        expect_violation(Access::write, 0x081, guest_at::page_tables);
+        m.at<u64>(upper) = saved;
+    }
+}
+
+TEST_F(Ept, ByteThatWasAccessedIsReported) {
+    entry(page) = 0;
+    expect_violation(Access::read, 0x781, page + 0x7f8, page + 0x7f8);
+}
+
+TEST_F(Ept, LinearAndGuestPhysicalAddressAreToldApart) {
+    m.map(other_page, page, pte_present | pte_write);
+    entry(page) = 0;
+    expect_violation(Access::read, 0x581, page + 0x123, other_page + 0x123);
+}
+
+TEST_F(Ept, WhatPagingAllowsAtTheLinearAddressIsReported) {
+    constexpr u64 no_execute_page = guest_at::no_execute;
+    entry(guest_at::supervisor) = entry(guest_at::read_only) = entry(no_execute_page) = 0;
+    expect_violation(Access::read, 0x581, guest_at::supervisor, guest_at::supervisor);
+    expect_violation(Access::read, 0x381, guest_at::read_only, guest_at::read_only);
+    expect_violation(Access::read, 0xf81, no_execute_page, no_execute_page);
+    m.entry(page, 3) &= ~(pte_user | pte_write);
+    entry(page) = 0;
+    expect_violation(Access::read, 0x181);
+}
+
+TEST_F(Ept, SupervisorReachesUserPagesAsUserModeAddresses) {
+    entry(page) = 0;
+    m.set_cpl(3);
+    expect_violation(Access::read, 0x781);
+    m.set_cpl(0);
+    expect_violation(Access::read, 0x781);
+}
+
+TEST_F(Ept, WithoutWpAWriteToAReadOnlyPageReportsIt) {
+    c.cr0.set(Cr0::wp, false);
+    entry(guest_at::read_only) = 0;
+    expect_violation(Access::write, 0x382, guest_at::read_only, guest_at::read_only);
 }
 
 TEST_F(Ept, AbsentPageTableOfTheGuestIsNotTheFinalTranslation) {
     const u64 table = guest_at::page_tables;
     entry(table) = 0;
+    expect_violation(Access::read, 0x081, table);
     expect_violation(Access::write, 0x081, table);
+    expect_violation(Access::execute, 0x081, table);
 }
 
-TEST_F(Ept, WithAccessedAndDirtyFlagsAGuestPageTableIsWritten) {
+TEST_F(Ept, EntryOfTheGuestsPageTableIsReportedWithItsOffset) {
+    const u64 table = m.entry(page, 2) & ~u64{0xfff};
+    entry(table) = 0;
+    expect_violation(Access::read, 0x081, table + 8 * (page >> 12 & 0x1ff), page + 3);
+}
+
+TEST_F(Ept, WithAccessedAndDirtyFlagsAGuestPageTableIsReadAndWritten) {
     const u64 table = guest_at::page_tables;
+    expect_fine(Access::write);
     use(eptp_with_ad);
-    entry(table) = table | write_back | 1;
-    expect_violation(Access::read, 0x08b, table);
+    for (const Access access : {Access::read, Access::write, Access::execute}) {
+        permit(table, 1);
+        expect_violation(access, 0x08b, table);
+        permit(table, 5);
+        expect_violation(access, 0x0ab, table);
+        entry(table) = 0;
+        expect_violation(access, 0x083, table);
+    }
 }
 
-TEST_F(Ept, SettingAccessedInAReadOnlyGuestPageTableIsAWrite) {
+TEST_F(Ept, WithoutThemAReadOnlyPageTableServesAsLongAsNoFlagIsToBeSet) {
+    const u64 table = m.entry(page, 2) & ~u64{0xfff};
+    const u64 slot = table + 8 * (page >> 12 & 0x1ff);
+    expect_fine(Access::read);
+    permit(table, 1);
+    expect_fine(Access::read);
+    expect_fine(Access::execute);
+    expect_violation(Access::write, 0x08b, slot);
+    m.at<u64>(slot) |= pte_dirty;
+    expect_fine(Access::write);
+    m.at<u64>(slot) &= ~pte_accessed;
+    expect_violation(Access::read, 0x08b, slot);
+    permit(table, 5);
+    expect_violation(Access::execute, 0x0ab, slot);
+    permit(table, 3);
+    expect_fine(Access::execute);
+}
+
+TEST_F(Ept, ExecuteOnlyPageTableCannotBeRead) {
     const u64 table = guest_at::page_tables;
-    m.at<u64>(table) &= ~pte_accessed;
-    entry(table) = table | write_back | 1;
-    expect_violation(Access::read, 0x08a, table);
+    permit(table, 4);
+    expect_violation(Access::execute, 0x0a1, table);
 }
 
 TEST_F(Ept, WriteWithoutReadIsMisconfigured) {
-    entry(page) = page | write_back | 2;
+    permit(page, 2);
     expect_misconfiguration();
-    entry(page) = page | write_back | 6;
+    permit(page, 6);
     expect_misconfiguration();
 }
 
 TEST_F(Ept, ReservedMemoryTypeIsMisconfigured) {
-    entry(page) = page | 2 << 3 | rwx;
-    expect_misconfiguration();
-    entry(page) = page | 7 << 3 | rwx;
-    expect_misconfiguration();
+    for (u64 type = 0; type < 8; ++type) {
+        entry(page) = page | type << 3 | rwx;
+        if (type == 2 || type == 3 || type == 7)
+            expect_misconfiguration();
+        else
+            expect_fine(Access::read);
+    }
 }
 
 TEST_F(Ept, ReservedBitsAreMisconfigured) {
     m.system.physical_bits = 40;
     entry(page) = page | u64{1} << 40 | write_back | rwx;
     expect_misconfiguration();
+    entry(page) = page | u64{1} << 51 | write_back | rwx;
+    expect_misconfiguration();
+}
+
+TEST_F(Ept, IgnoredBitsAreIgnored) {
+    // Ignore-PAT, 7, A, D, 11:10 and 63:52 of the entry of a 4-KByte page.
+    entry(page) = page | write_back | rwx | 0xfc0 | u64{0xfff} << 52;
+    expect_fine(Access::write);
+    EXPECT_EQ(translate(c, Gva{page + 1}, Access::read).value(), Hpa{page + 1});
+}
+
+TEST_F(Ept, ReservedBitsOfEveryUpperLevelAreMisconfigured) {
+    for (const u64 upper : {pml4, pdpt, pd}) {
+        for (unsigned position = 3; position <= 6; ++position) {
+            m.at<u64>(upper) ^= u64{1} << position;
+            expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, guest_at::page_tables);
+            m.at<u64>(upper) ^= u64{1} << position;
+        }
+        m.at<u64>(upper) ^= u64{1} << 46;
+        expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, guest_at::page_tables);
+        m.at<u64>(upper) ^= u64{1} << 46;
+    }
+    expect_fine(Access::read);
 }
 
 TEST_F(Ept, PageSizeBitInThePml4IsMisconfigured) {
     m.at<u64>(pml4) |= large;
-    flush_translations(c);
-    EXPECT_FALSE(translate(c, Gva{page}, Access::read).ok());
-    EXPECT_EQ(c.pending.reason, BasicReason::ept_misconfiguration);
+    expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, guest_at::page_tables);
 }
 
-TEST_F(Ept, LargePageTranslates) {
+TEST_F(Ept, LargePagesTranslate) {
     m.at<u64>(pd + 8) = write_back | large | rwx;  // 2 MiB at 0
     m.map(page, 0x20'0000 + guest_at::data, pte_present | pte_write);
     EXPECT_EQ(translate(c, Gva{page + 9}, Access::read).value(), Hpa{guest_at::data + 9});
+    m.at<u64>(pdpt + 8) = write_back | large | rwx;  // 1 GiB at 0
+    m.map(page, 0x4000'0000 + guest_at::data, pte_present | pte_write);
+    EXPECT_EQ(translate(c, Gva{page + 9}, Access::read).value(), Hpa{guest_at::data + 9});
 }
 
-TEST_F(Ept, AccessedAndDirtyFlagsAreSetOnlyIfEnabled) {
-    ASSERT_TRUE(translate(c, Gva{page}, Access::write).ok());
-    EXPECT_EQ(entry(page) & (accessed | dirty), 0u);
-    use(eptp_with_ad);
-    ASSERT_TRUE(translate(c, Gva{page}, Access::read).ok());
-    EXPECT_EQ(entry(page) & (accessed | dirty), accessed);
-    EXPECT_EQ(m.at<u64>(pml4) & (accessed | dirty), accessed);
-    ASSERT_TRUE(translate(c, Gva{page}, Access::write).ok());
-    EXPECT_EQ(entry(page) & (accessed | dirty), accessed | dirty);
-    EXPECT_EQ(entry(guest_at::page_tables) & (accessed | dirty), accessed | dirty);
+TEST_F(Ept, LargePageThatIsNotAlignedIsMisconfigured) {
+    m.map(page, 0x20'0000, pte_present | pte_write);
+    m.at<u64>(pd + 8) = 0x1000 | write_back | large | rwx;
+    expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, 0x20'0000);
+    m.map(page, 0x4000'0000, pte_present | pte_write);
+    m.at<u64>(pdpt + 8) = 0x20'0000 | write_back | large | rwx;
+    expect_exit(Access::read, BasicReason::ept_misconfiguration, 0, 0x4000'0000);
+}
+
+TEST_F(Ept, MisconfiguredEntryThatIsNotPresentIsAViolation) {
+    entry(page) = ~u64{0} << 3;
+    expect_violation(Access::read, 0x781);
+}
+
+TEST_F(Ept, MisconfigurationBelowGoesBeforeTheViolationOfAPermissionAbove) {
+    m.map(page, 0x20'0000, pte_present | pte_write | pte_user);
+    expect_fine(Access::write);
+    m.at<u64>(pd + 8) = (pt + 0x1000) | 1;
+    entry(0x20'0000) = 0x20'0000 | 7 << 3 | rwx;
+    expect_exit(Access::write, BasicReason::ept_misconfiguration, 0, 0x20'0000);
+    entry(0x20'0000) = 0;
+    expect_violation(Access::write, 0x782, 0x20'0000);
+}
+
+TEST_F(Ept, AbsentEntryAboveGoesBeforeTheMisconfigurationBelow) {
+    m.map(page, 0x20'0000, pte_present | pte_write | pte_user);
+    m.at<u64>(pd + 8) = 0;
+    entry(0x20'0000) = 0x20'0000 | 7 << 3 | rwx;
+    expect_violation(Access::read, 0x781, 0x20'0000);
+}
+
+TEST_F(Ept, AddressOfMoreThan48BitsIsMappedByNothing) {
+    m.system.physical_bits = 52;
+    m.entry(page, 1) = u64{1} << 48 | page | pte_present | pte_user;
+    expect_violation(Access::read, 0x381, u64{1} << 48 | page);
 }
 
 TEST_F(Ept, PageFaultOfTheGuestGoesBeforeTheViolationOfItsPage) {
@@ -155,6 +272,21 @@ TEST_F(Ept, PageFaultOfTheGuestGoesBeforeTheViolationOfItsPage) {
     ASSERT_FALSE(translate(c, Gva{page}, Access::read).ok());
     EXPECT_EQ(c.pending.kind, PendingKind::exception);
     EXPECT_EQ(c.pending.vector, Vector::page_fault);
+}
+
+TEST_F(Ept, ViolationOfAPageTableGoesBeforeThePageFaultThatItHolds) {
+    const u64 table = m.entry(page, 2) & ~u64{0xfff};
+    m.entry(page, 1) = 0;
+    entry(table) = 0;
+    expect_violation(Access::read, 0x081, table + 8 * (page >> 12 & 0x1ff));
+}
+
+TEST_F(Ept, ForbiddenWriteIsAPageFaultEvenIfEptForbidsItToo) {
+    permit(guest_at::read_only, 1);
+    flush_translations(c);
+    ASSERT_FALSE(translate(c, Gva{guest_at::read_only}, Access::write).ok());
+    EXPECT_EQ(c.pending.kind, PendingKind::exception);
+    EXPECT_EQ(c.pending.error_code, 3u);
 }
 
 }  // namespace
