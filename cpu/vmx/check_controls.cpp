@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SDM 3C, "Checks on VMX Controls". Controls that are not implemented need no checks of their
-// own: the capability rows refuse them.
+// SDM 3C, "Checks on VMX Controls", without EPT's (check_ept.cpp). Controls that are not
+// implemented need no checks of their own: the capability rows refuse them.
 #include <array>
 
 #include "arch/regs/cr0.h"
@@ -100,16 +100,6 @@ constexpr std::array checks{
                [](Cpu& c) {
                    return implies(has(c, SecondaryControl::enable_vpid),
                                   get<F::virtual_processor_identifier>(c) != 0);
-               }},
-    EntryCheck{execution, "EPTP is valid",
-               [](Cpu& c) {
-                   return implies(has(c, SecondaryControl::enable_ept),
-                                  is_valid_ept_pointer(c, get<F::ept_pointer>(c)));
-               }},
-    EntryCheck{execution, "unrestricted guest needs EPT",
-               [](Cpu& c) {
-                   return implies(has(c, SecondaryControl::unrestricted_guest),
-                                  has(c, SecondaryControl::enable_ept));
                }},
 
     EntryCheck{exiting, "VM-exit controls are supported",

@@ -169,7 +169,8 @@ Status enter(Cpu& c, bool launch, bool& entered) {
         return fail(c, entry_events_blocked_by_mov_ss);
     if (launch && v.launched) return fail(c, vmlaunch_non_clear_vmcs);
     if (!launch && !v.launched) return fail(c, vmresume_non_launched_vmcs);
-    if (first_violated(control_checks(), c) != nullptr)
+    if (first_violated(control_checks(), c) != nullptr ||
+        first_violated(ept_checks(), c) != nullptr)
         return fail(c, entry_invalid_control_fields);
     if (first_violated(host_checks(), c) != nullptr) return fail(c, entry_invalid_host_state);
 

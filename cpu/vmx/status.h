@@ -28,10 +28,16 @@ bool has_sgx(const Cpu& c);
 /// IA32_VMX_CR4_FIXED1: what VM entry and VM exit may set in CR4.
 u64 allowed_cr4(const Cpu& c);
 
-/// SDM 3C, "VM-Execution Control Fields", what VM entry asks of EPTP; INVEPT asks the same.
+// SDM 3C, "VM-Execution Control Fields", what VM entry asks of EPTP; INVEPT asks the same.
+
+constexpr bool has_valid_type(Eptp eptp) {
+    return eptp.memory_type() == MemoryType::wb || eptp.memory_type() == MemoryType::uc;
+}
+constexpr bool has_valid_length(Eptp eptp) { return eptp.levels() == 4; }
+
 inline bool is_valid_ept_pointer(const Cpu& c, u64 raw) {
     const auto eptp = Eptp::from_raw(raw);
-    return eptp.memory_type() == MemoryType::wb && eptp.levels() == 4 &&
+    return has_valid_type(eptp) && has_valid_length(eptp) &&
            !eptp.supervisor_shadow_stack_control() &&
            !eptp.has_reserved_bits(c.system->physical_bits);
 }

@@ -38,14 +38,15 @@ TEST(VmxCapability, MiscellaneousData) {
 }
 
 TEST(VmxCapability, EptAndVpid) {
-    // Execute-only, 4 levels, WB, 2M, 1G, INVEPT both types, A/D, INVVPID all four types.
-    EXPECT_EQ(capability(0x48c), 0x0000'0f01'0633'4041u);
+    // Execute-only, 4 levels, UC, WB, 2M, 1G, INVEPT both types, A/D, advanced information of
+    // violations, INVVPID all four types.
+    EXPECT_EQ(capability(0x48c), 0x0000'0f01'0673'4141u);
 }
 
 TEST(VmxCapability, ControlsThatAHypervisorOfA64BitGuestNeeds) {
     EXPECT_EQ(capability(0x481) >> 32, 0x7fu);
     EXPECT_EQ(capability(0x482) >> 32, 0xffd9'fffeu);
-    EXPECT_EQ(capability(0x48b), 0x0011'9cef'0000'0000u);
+    EXPECT_EQ(capability(0x48b), 0x0013'9cef'0000'0000u);
     EXPECT_EQ(capability(0x483) >> 32, 0x007f'efffu);
     EXPECT_EQ(capability(0x484) >> 32, 0x0000'd3ffu);
     EXPECT_EQ(capability(0x48e) & 0xffff'ffff, 0x0400'6172u);
@@ -105,6 +106,8 @@ TEST(VmxCapability, FieldsExistWithTheirControls) {
     EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());   // ENCLS-exiting bitmap
     EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());   // preemption timer
     EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());   // APIC-access address
+    EXPECT_TRUE(vmread(m.c, 0x0812, value).ok());   // PML index
+    EXPECT_TRUE(vmread(m.c, 0x200e, value).ok());   // PML address
     EXPECT_FALSE(vmread(m.c, 0x2012, value).ok());  // virtual-APIC address
     EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());  // ENCLV-exiting bitmap
     // The highest index of those that exist: 17H of 482EH and 202EH.
