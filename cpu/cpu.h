@@ -100,7 +100,7 @@ struct alignas(64) Cpu {
 
     // Derived, or the machine's.
     Tlb* tlb;                 // of the current privilege and enclave context
-    std::array<Tlb, 4> tlbs;  // by TlbContext
+    std::array<Tlb, 5> tlbs;  // by TlbContext
     u64 tlb_generation;       // rises with every flush
     const u8* code_host;      // first byte of the page that code_page leads to
     u64 code_epoch;           // rises whenever cached code is dropped
@@ -120,7 +120,9 @@ static_assert(std::is_standard_layout_v<Cpu>);
 static_assert(offsetof(Cpu, gpr) == 0);
 
 /// tlb_supervisor_ac: CPL below 3 with RFLAGS.AC set and SMAP on, when user pages are in reach.
-enum TlbContext : u8 { tlb_supervisor, tlb_user, tlb_enclave, tlb_supervisor_ac };
+/// tlb_checked: CPL 3, in an enclave or not, with alignment checks; every way into an enclave and
+/// out of it forgets all.
+enum TlbContext : u8 { tlb_supervisor, tlb_user, tlb_enclave, tlb_supervisor_ac, tlb_checked };
 
 /// Absolute time, in retired instructions = nanoseconds = TSC ticks. Exact between instructions
 /// and inside a system instruction (which has not retired yet).

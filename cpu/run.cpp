@@ -67,17 +67,8 @@ const Insn* known_block(Cpu& c, u32 mode) {
     return t.entry;
 }
 
-/// SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)".
-bool checks_alignment(const Cpu& c) {
-    return c.cpl == 3 && c.cr0.has(Cr0::am) && c.flags.has(Rflag::ac);
-}
-
 /// From one boundary to the next.
 Step run_slice(Cpu& c) {
-    if (checks_alignment(c)) [[unlikely]] {
-        (void)raise_unimplemented(c, "alignment checking (RFLAGS.AC with CR0.AM at CPL 3)");
-        return Step::fault;
-    }
     select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {
@@ -183,7 +174,7 @@ void reset(Cpu& c, System& system, u32 number) {
     c.system = &system;
     c.number = number;
     c.code_epoch = 1;
-    for (Tlb& tlb : c.tlbs) tlb.reset();
+    reset_tlbs(c);
     c.blocks->drop_all(c);
     reset_registers(c);
     flush_translations(c);

@@ -234,6 +234,7 @@ Result<> cmpxchg_wide(Cpu& c, const Insn& i) {
     const Gva at = linear_address(c, i);
     if (half == 8 && at.raw() % 16 != 0) return general_protection(c);
     TRY(probe_write(c, at, 2 * half));
+    TRY(check_alignment(c, at, 8));
     const u64 low = TRY(load(c, at, half));
     const u64 high = TRY(load(c, at + half, half));
     const bool equal = low == get_sized(c, rax, half) && high == get_sized(c, rdx, half);

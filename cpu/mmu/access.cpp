@@ -229,6 +229,7 @@ u8* hit(const Cpu& c, Gva linear, Access access, unsigned size) {
 
 bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
     if (crosses(linear, size)) return false;
+    if (c.tlb->checked && access != Access::execute) return false;
     Place place;
     if (!locate(c, linear, access, Accessor::current, place)) return false;
     if (hit(c, linear, access, size) != nullptr) return true;
@@ -240,43 +241,85 @@ bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size) {
     return true;
 }
 
-Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
-    if (as == Accessor::current) {
-        if (const u8* p = hit(c, linear, Access::read, size)) return read_memory(p, size);
-    }
-    if (crosses(linear, size)) {
+Result<> check_alignment(Cpu& c, Gva linear, unsigned alignment, u32 error_code) {
+    if (checks_alignment(c) && linear.raw() % alignment != 0) [[unlikely]]
+        return raise(c, Vector::alignment_check, error_code);
+    return Done{};
+}
+
+namespace {
+
+/// An access with what is asked of it. `alignment`: 1 is none.
+struct Request {
+    Gva linear;
+    unsigned size;
+    unsigned alignment;
+    Accessor as;
+};
+
+/// All of an access's pages come before its alignment. SDM 3A, "Priority Among Concurrent Events".
+Result<u64> load(Cpu& c, const Request& r) {
+    if (crosses(r.linear, r.size)) {
         Split s;
-        TRY(locate_split(c, linear, size, Access::read, as, s));
-        note(c, linear, size, Access::read, as);
+        TRY(locate_split(c, r.linear, r.size, Access::read, r.as, s));
+        TRY(check_alignment(c, r.linear, r.alignment));
+        note(c, r.linear, r.size, Access::read, r.as);
         const u64 low = read_bytewise(c, s.low, s.low_size);
         return low | read_bytewise(c, s.high, s.high_size) << (8 * s.low_size);
     }
     Place place;
-    TRY(locate(c, linear, Access::read, as, place));
-    note(c, linear, size, Access::read, as);
-    return read_place(c, place, size);
+    TRY(locate(c, r.linear, Access::read, r.as, place));
+    TRY(check_alignment(c, r.linear, r.alignment));
+    note(c, r.linear, r.size, Access::read, r.as);
+    return read_place(c, place, r.size);
 }
 
-Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
-    if (as == Accessor::current) {
-        if (u8* p = hit(c, linear, Access::write, size)) {
-            write_memory(p, size, value);
-            return Done{};
-        }
-    }
-    if (crosses(linear, size)) {
+Result<> store(Cpu& c, const Request& r, u64 value) {
+    if (crosses(r.linear, r.size)) {
         Split s;
-        TRY(locate_split(c, linear, size, Access::write, as, s));
-        note(c, linear, size, Access::write, as);
+        TRY(locate_split(c, r.linear, r.size, Access::write, r.as, s));
+        TRY(check_alignment(c, r.linear, r.alignment));
+        note(c, r.linear, r.size, Access::write, r.as);
         write_bytewise(c, s.low, s.low_size, value);
         write_bytewise(c, s.high, s.high_size, value >> (8 * s.low_size));
         return Done{};
     }
     Place place;
-    TRY(locate(c, linear, Access::write, as, place));
-    note(c, linear, size, Access::write, as);
-    write_place(c, place, size, value);
+    TRY(locate(c, r.linear, Access::write, r.as, place));
+    TRY(check_alignment(c, r.linear, r.alignment));
+    note(c, r.linear, r.size, Access::write, r.as);
+    write_place(c, place, r.size, value);
     return Done{};
+}
+
+}  // namespace
+
+Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as) {
+    if (as == Accessor::supervisor) return load(c, {linear, size, 1, as});
+    if (const u8* p = hit(c, linear, Access::read, size)) return read_memory(p, size);
+    return load(c, {linear, size, size, as});
+}
+
+Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as) {
+    if (as == Accessor::supervisor) return store(c, {linear, size, 1, as}, value);
+    if (u8* p = hit(c, linear, Access::write, size)) {
+        write_memory(p, size, value);
+        return Done{};
+    }
+    return store(c, {linear, size, size, as}, value);
+}
+
+Result<u64> load_unaligned(Cpu& c, Gva linear, unsigned size) {
+    if (const u8* p = hit(c, linear, Access::read, size)) return read_memory(p, size);
+    return load(c, {linear, size, 1, Accessor::current});
+}
+
+Result<> store_unaligned(Cpu& c, Gva linear, unsigned size, u64 value) {
+    if (u8* p = hit(c, linear, Access::write, size)) {
+        write_memory(p, size, value);
+        return Done{};
+    }
+    return store(c, {linear, size, 1, Accessor::current}, value);
 }
 
 namespace {
@@ -370,16 +413,26 @@ void write_physical(Cpu& c, Hpa address, unsigned size, u64 value) {
     write_place(c, place, size, value);
 }
 
+namespace {
+
+TlbContext tlb_context(const Cpu& c) {
+    if (checks_alignment(c)) return tlb_checked;
+    if (c.enclave.active) return tlb_enclave;
+    if (c.cpl == 3) return tlb_user;
+    return c.flags.has(Rflag::ac) && c.cr4.has(Cr4::smap) ? tlb_supervisor_ac : tlb_supervisor;
+}
+
+}  // namespace
+
+void reset_tlbs(Cpu& c) {
+    for (Tlb& tlb : c.tlbs) tlb.reset();
+    c.tlbs[tlb_checked].checked = true;
+}
+
 void select_tlb(Cpu& c) {
-    TlbContext context = tlb_supervisor;
-    if (c.enclave.active)
-        context = tlb_enclave;
-    else if (c.cpl == 3)
-        context = tlb_user;
-    else if (c.flags.has(Rflag::ac) && c.cr4.has(Cr4::smap))
-        context = tlb_supervisor_ac;
-    if (c.tlb != &c.tlbs[context]) c.code_page = no_code_page;
-    c.tlb = &c.tlbs[context];
+    Tlb* const selected = &c.tlbs[tlb_context(c)];
+    if (c.tlb != selected) c.code_page = no_code_page;
+    c.tlb = selected;
 }
 
 void flush_translations(Cpu& c) {

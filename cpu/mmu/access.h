@@ -44,11 +44,25 @@ Result<> load_pdptes(Cpu& c, u64 cr3);
 /// Guest-physical to physical (EPT, when it is on). `linear` only for the report of an exit.
 Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final);
 
+/// Are the data accesses of the current privilege level checked for alignment? Implicit accesses
+/// of a supervisor's never are. SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)".
+inline bool checks_alignment(const Cpu& c) {
+    return c.cpl == 3 && c.cr0.has(Cr0::am) && c.flags.has(Rflag::ac);
+}
+/// For data that load() and store() do not see whole. It comes last: what paging has to say has
+/// been said. `alignment`: 1, 2, 4 or 8.
+Result<> check_alignment(Cpu& c, Gva linear, unsigned alignment, u32 error_code = 0);
+
 // Data accesses of 1, 2, 4 or 8 bytes, little-endian; page crossing, devices, EPC, abort page.
 Result<u64> load(Cpu& c, Gva linear, unsigned size, Accessor as = Accessor::current);
 Result<> store(Cpu& c, Gva linear, unsigned size, u64 value, Accessor as = Accessor::current);
 
-// Any number of bytes up to 4096, all or nothing: every page is checked before a byte moves.
+// The same for parts of vectors, of which no alignment is asked. SDM 1, "Memory Alignment".
+Result<u64> load_unaligned(Cpu& c, Gva linear, unsigned size);
+Result<> store_unaligned(Cpu& c, Gva linear, unsigned size, u64 value);
+
+// Any number of bytes up to 4096, all or nothing: every page is checked before a byte moves. Not
+// checked for alignment.
 Result<> load_bytes(Cpu& c, Gva linear, void* to, unsigned count, Accessor as = Accessor::current);
 Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count,
                      Accessor as = Accessor::current);
@@ -63,7 +77,8 @@ Result<const u8*> code_pointer(Cpu& c, Gva linear);
 
 /// Fills the TLB for an access within one page of plain memory; false if there is no such
 /// translation, or the page must be reached by load() and store() (device, EPC seen from outside,
-/// cached code). A fault is left pending but not acted on: the slow form finds it again.
+/// cached code, alignment checks). A fault is left pending but not acted on: the slow form finds it
+/// again.
 bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size);
 
 // Physical bytes, EPC and devices included; used by page walks, VMCS regions, MSR lists.
@@ -75,7 +90,10 @@ void write_physical(Cpu& c, Hpa address, unsigned size, u64 value);
 void flush_translations(Cpu& c);
 void flush_but_global(Cpu& c);
 void flush_page(Cpu& c, Gva linear);
-/// After a change of CPL, RFLAGS.AC, SMAP or enclave mode: points Cpu::tlb at the right array.
+/// After a change of CPL, RFLAGS.AC, CR0.AM, SMAP or enclave mode: points Cpu::tlb at the right
+/// array.
 void select_tlb(Cpu& c);
+/// Before anything else: all arrays are empty, and know what they are for.
+void reset_tlbs(Cpu& c);
 
 }  // namespace postern::cpu

@@ -49,6 +49,7 @@ struct Tlb {
     std::array<TlbInfo, tlb_entries> info;
     std::array<u16, tlb_entries> filled;
     u32 filled_count;
+    bool checked;  // every data access is looked at by itself: no data tag is ever there
 
     void reset() {
         for (unsigned slot = 0; slot < tlb_entries; ++slot) clear(slot);
@@ -112,7 +113,7 @@ struct Tlb {
     void set_tags(unsigned slot, bool fast_writes) {
         const TlbInfo& i = info[slot];
         const u64 none = tlb_no_tag(slot);
-        const bool fast = (i.flags & tlb_watched) == 0;
+        const bool fast = !checked && (i.flags & tlb_watched) == 0;
         TlbEntry& e = entry[slot];
         e.read = (i.flags & tlb_reads) != 0 && fast ? i.linear : none;
         e.write = (i.flags & tlb_writes) != 0 && fast_writes && fast ? i.linear : none;

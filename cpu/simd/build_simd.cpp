@@ -63,6 +63,7 @@ Step to_memory_slow(Cpu& c, const Insn* i) {
     if (T::is_misaligned(at.raw())) return misaligned(c, i);
     // Before the instruction runs: one whose store faults leaves no flag in MXCSR.
     if (!probe_write(c, at, T::size)) return fault_at(c, i);
+    if (!check_alignment(c, at, checked_alignment(T::size))) return fault_at(c, i);
     Buffer buffer{};
     if (const Step step = run_apart(c, i, T::thunk(i), buffer.bytes.data()); step != Step::next)
         return step;

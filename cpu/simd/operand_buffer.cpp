@@ -33,19 +33,20 @@ Step run_apart(Cpu& c, const Insn* i, MemoryThunk thunk, void* memory) {
 Result<> load_operand(Cpu& c, Gva at, u8* to, unsigned size) {
     for (unsigned done = 0; done < size; done += chunk(size - done)) {
         const unsigned count = chunk(size - done);
-        const u64 value = TRY(load(c, at + done, count));
+        const u64 value = TRY(load_unaligned(c, at + done, count));
         std::memcpy(to + done, &value, count);
     }
-    return Done{};
+    return check_alignment(c, at, checked_alignment(size));
 }
 
 Result<> store_operand(Cpu& c, Gva at, const u8* from, unsigned size) {
-    if (size > 8 && !probe_write(c, at, size)) return Failed{};
+    if (size > 8 || checks_alignment(c)) TRY(probe_write(c, at, size));
+    TRY(check_alignment(c, at, checked_alignment(size)));
     for (unsigned done = 0; done < size; done += chunk(size - done)) {
         const unsigned count = chunk(size - done);
         u64 value = 0;
         std::memcpy(&value, from + done, count);
-        if (!store(c, at + done, count, value)) return Failed{};
+        if (!store_unaligned(c, at + done, count, value)) return Failed{};
     }
     return Done{};
 }

@@ -24,6 +24,13 @@ inline MemoryThunk thunk_of(const Insn* i) {
 
 constexpr bool is_misaligned(u64 linear) { return linear % 16 != 0; }
 
+/// What #AC asks of an operand: a vector of 16 or 32 bytes is never checked, extended precision
+/// like 8 bytes. SDM 3A, "Alignment Requirements by Data Type"; SDM 1, "Memory Alignment".
+constexpr unsigned checked_alignment(unsigned size) {
+    if (size == 10) return 8;
+    return size <= 8 ? size : 1;
+}
+
 /// SDM 1, "Memory Alignment" of 128-bit operands: #GP(0) whatever the segment.
 [[gnu::cold]] Step misaligned(Cpu& c, const Insn* i);
 

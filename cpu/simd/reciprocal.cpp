@@ -8,6 +8,7 @@
 #include "cpu/event/event.h"
 #include "cpu/exec/build.h"
 #include "cpu/exec/fast.h"
+#include "cpu/simd/operand_buffer.h"
 
 namespace postern::cpu {
 namespace {
@@ -84,7 +85,7 @@ Result<> read_source(Cpu& c, const Insn& i, const Estimate& e, Elements& to) {
     }
     const Gva at = linear_address(c, i);
     if (e.aligned && !is_aligned(at.raw(), u64{16})) return general_protection(c);
-    return load_bytes(c, at, to.data(), bytes);
+    return load_operand(c, at, reinterpret_cast<u8*>(to.data()), bytes);
 }
 
 Result<> exec_estimate(Cpu& c, const Insn& i) {

@@ -54,7 +54,7 @@ Result<> exec_masked_load(Cpu& c, const Insn& i) {
     VectorRegister result{};
     for (unsigned n = 0; n < e.count; ++n) {
         if (!is_selected(c.vector.zmm[e.mask], n, e.size)) continue;
-        put_element(result, n, e.size, TRY(load(c, at + u64{n} * e.size, e.size)));
+        put_element(result, n, e.size, TRY(load_unaligned(c, at + u64{n} * e.size, e.size)));
     }
     put_vector(c, e.destination, result);
     return Done{};
@@ -70,7 +70,7 @@ Result<> exec_masked_store(Cpu& c, const Insn& i) {
     for (unsigned n = 0; n < e.count; ++n) {
         if (!is_selected(mask, n, e.size)) continue;
         const u64 value = element(c.vector.zmm[e.destination], n, e.size);
-        TRY(store(c, at + u64{n} * e.size, e.size, value));
+        TRY(store_unaligned(c, at + u64{n} * e.size, e.size, value));
     }
     return Done{};
 }
@@ -100,7 +100,7 @@ Result<> exec_gather(Cpu& c, const Insn& i) {
     VectorRegister mask = full_mask(c.vector.zmm[e.mask], e);
     for (unsigned n = 0; n < e.count; ++n) {
         if (!is_selected(mask, n, e.size)) continue;
-        const Result<u64> value = load(c, gathered_address(c, i, e, n), e.size);
+        const Result<u64> value = load_unaligned(c, gathered_address(c, i, e, n), e.size);
         if (!value) {
             put_vector(c, e.mask, mask);
             put_vector(c, e.destination, result);

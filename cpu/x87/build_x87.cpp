@@ -50,7 +50,7 @@ Step to_memory_slow(Cpu& c, const Insn* i) {
     c.budget += i->remaining;
     const Result<> writable = probe_write(c, at, T::size);
     c.budget -= i->remaining;
-    if (!writable) return fault_at(c, i);
+    if (!writable || !check_alignment(c, at, checked_alignment(T::size))) return fault_at(c, i);
     alignas(16) std::array<u8, 16> buffer{};
     if (const Step step = run_apart(c, i, buffer.data()); step != Step::next) return step;
     if (is_store_suppressed(c)) NEXT(c, i);

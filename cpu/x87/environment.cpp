@@ -45,6 +45,9 @@ unsigned environment_size(const Insn& i) {
     return static_cast<unsigned>(i.imm) - (has_registers(i) ? unsigned{st_total} : 0);
 }
 
+/// SDM 3A, "Alignment Requirements by Data Type".
+unsigned image_alignment(const Insn& i) { return environment_size(i) == small_environment ? 2 : 4; }
+
 /// Three words; the upper halves of 32-bit fields are ones, as every processor writes them.
 /// SDM 1, figures "Protected Mode x87 FPU State Image in Memory" and those of real mode.
 void put_environment(const Cpu& c, const X87State& state, unsigned size, u8* to) {
@@ -81,7 +84,16 @@ X87State from_environment(const X87State& state, unsigned size, const u8* from) 
 Result<> load_image(Cpu& c, const Insn& i, Image& image) {
     TRY(check_x87(c));
     TRY(check_x87_exception(c));
-    return load_bytes(c, linear_address(c, i), image.data(), static_cast<unsigned>(i.imm));
+    const Gva at = linear_address(c, i);
+    TRY(load_bytes(c, at, image.data(), static_cast<unsigned>(i.imm)));
+    return check_alignment(c, at, image_alignment(i));
+}
+
+Result<> store_image(Cpu& c, const Insn& i, const Image& image, unsigned size) {
+    const Gva at = linear_address(c, i);
+    TRY(probe_write(c, at, size));
+    TRY(check_alignment(c, at, image_alignment(i)));
+    return store_bytes(c, at, image.data(), size);
 }
 
 }  // namespace
@@ -123,7 +135,7 @@ Result<> exec_fnstenv(Cpu& c, const Insn& i) {
     Image image;
     const unsigned size = environment_size(i);
     put_environment(c, guest_x87(c), size, image.data());
-    TRY(store_bytes(c, linear_address(c, i), image.data(), size));
+    TRY(store_image(c, i, image, size));
     take_back_x87(c);
     set_guest_fcw(c, c.vector.x87.fcw | x87_exceptions);
     return Done{};
@@ -146,7 +158,7 @@ Result<> exec_fnsave(Cpu& c, const Insn& i) {
     put_environment(c, state, size, image.data());
     for (size_t n = 0; n < 8; ++n)
         std::memcpy(image.data() + size + st_size * n, state.st[n].data(), st_size);
-    TRY(store_bytes(c, linear_address(c, i), image.data(), static_cast<unsigned>(i.imm)));
+    TRY(store_image(c, i, image, static_cast<unsigned>(i.imm)));
     set_guest_x87(c, initialised(state));
     return Done{};
 }

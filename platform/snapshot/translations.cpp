@@ -102,7 +102,7 @@ bool plausible_translations(View bytes, const System& system) {
 
 void forget_translations(Cpu& c) {
     const u64 code_page = c.code_page;
-    for (Tlb& tlb : c.tlbs) tlb.reset();
+    cpu::reset_tlbs(c);
     c.blocks->drop_all(c);
     cpu::flush_translations(c);
     c.code_page = code_page;

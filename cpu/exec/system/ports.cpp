@@ -179,6 +179,7 @@ Result<> exec_ins(Cpu& c, const Insn& i) {
     if (exits(c, s.port, s.size)) return string_exit(c, s, true);
     TRY(check_segment(c, s, Access::write));
     TRY(probe_write(c, s.linear, s.size));
+    TRY(check_alignment(c, s.linear, s.size));
     TRY(store(c, s.linear, s.size, c.system->bus->in(s.port, s.size)));
     advance(c, s);
     return Done{};

@@ -68,6 +68,7 @@ Result<> push_words(Cpu& c, StackTarget& stack, std::span<const u64> words, unsi
             return raise(c, Vector::stack_fault, stack.error);
         TRY(probe_write(c, linear(n), size, as));
     }
+    if (stack.privilege == 3) TRY(check_alignment(c, linear(0), size, stack.error));
     for (size_t n = 0; n < words.size(); ++n) TRY(store(c, linear(n), size, words[n], as));
     stack.pointer = (stack.pointer & ~mask) | place(words.size() - 1);
     return Done{};

@@ -64,6 +64,13 @@ Result<> check_store(Cpu& c) {
     return Done{};
 }
 
+/// An aligned word, then an aligned doubleword: an address that is 2 modulo 4 is the one that never
+/// faults. SDM 3A, "Segment Descriptor Tables".
+Result<> check_table_alignment(Cpu& c, Gva at) {
+    TRY(check_alignment(c, at, 2));
+    return check_alignment(c, at + 2, 4);
+}
+
 Result<> store_table(Cpu& c, const Insn& i, Access46 access, const DescriptorTable& table) {
     TRY(check_store(c));
     TRY(consult_hypervisor(c, i, access));
@@ -71,7 +78,10 @@ Result<> store_table(Cpu& c, const Insn& i, Access46 access, const DescriptorTab
     const u16 limit = static_cast<u16>(table.limit);
     std::memcpy(image.bytes, &limit, sizeof limit);
     std::memcpy(image.bytes + 2, &table.base, sizeof table.base);
-    return store_bytes(c, linear_address(c, i), image.bytes, image_size(c));
+    const Gva at = linear_address(c, i);
+    TRY(probe_write(c, at, image_size(c)));
+    TRY(check_table_alignment(c, at));
+    return store_bytes(c, at, image.bytes, image_size(c));
 }
 
 Result<> store_selector(Cpu& c, const Insn& i, Access47 access, SegmentIndex index) {

@@ -138,21 +138,6 @@ TEST_F(Blocks, UnimplementedInstructionIsNamedAndNothingRetires) {
     EXPECT_EQ(stop.state.rip, here);
 }
 
-TEST(AlignmentChecking, IsRefusedByNameAtCpl3Only) {
-    for (const u32 cpl : {0u, 3u}) {
-        GuestCode m{cpl};
-        m.c.cr0.set(Cr0::am);
-        m.write(here, GuestCode::hlt);
-        m.set_plain_state(here);
-        m.c.flags.set(Rflag::ac);
-        const GuestStop stop = m.run(long_enough);
-        EXPECT_EQ(stop.outcome == RunOutcome::unimplemented, cpl == 3) << cpl;
-        if (cpl != 3) continue;
-        EXPECT_STREQ(m.c.pending.what, "alignment checking (RFLAGS.AC with CR0.AM at CPL 3)");
-        EXPECT_EQ(stop.instructions, 0u);
-    }
-}
-
 /// Loops, calls, stores, string instructions, and code that changes itself, 2000 times.
 const Code mixture{
     0x31, 0xc0,                                // xor eax, eax

@@ -4,6 +4,7 @@
 
 #include "cpu/exec/system.h"
 #include "cpu/flags.h"
+#include "cpu/mmu/access.h"
 #include "unit/cpu/event/inside.h"
 
 namespace postern::cpu {
@@ -44,6 +45,22 @@ TEST(EnclaveEvent, DeliveredPageFaultPushesTheAepAndHidesTheOffset) {
     EXPECT_EQ(m.at<u64>(rsp0 - 0x10), outer_rsp);
     EXPECT_FALSE(m.c.enclave.active);
     EXPECT_FALSE(m.c.event.delivering.valid);
+}
+
+TEST(EnclaveEvent, AlignmentCheckInsideIsReportedInExitinfo) {
+    Inside m;
+    m.c.cr0.set(Cr0::am);
+    m.c.flags.set(Rflag::ac);
+    select_tlb(m.c);
+    const Gva data{sgx::elrange + sgx::data_offset};
+    EXPECT_TRUE(load(m.c, data + 4, 4).ok());
+    EXPECT_TRUE(store(m.c, data + 6, 2, 0x1234).ok());
+    EXPECT_FALSE(load(m.c, data + 2, 4).ok());
+    EXPECT_EQ(take_pending(m.c), Delivery::delivered);
+    EXPECT_EQ(m.c.rip, 0x100000u + 16 * 17);
+    EXPECT_EQ(m.at<u64>(rsp0 - 0x30), 0u);  // the error code
+    EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0x8000'0311u);
+    EXPECT_FALSE(m.c.tlbs[tlb_checked].translates(data.raw(), tlb_reads));
 }
 
 TEST(EnclaveEvent, ExitWhileDeliveringHasBit27AndIdtVectoringAndWholeAddresses) {

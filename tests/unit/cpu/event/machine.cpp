@@ -25,7 +25,7 @@ Machine::Machine() {
     c.interrupts = &controller;
     c.blocks = blocks_.get();
     c.code_epoch = 1;
-    for (Tlb& tlb : c.tlbs) tlb.reset();
+    reset_tlbs(c);
 
     put<u64>(pml4_at, pdpt_at | 7);
     put<u64>(pdpt_at, pd_at | 7);

@@ -72,7 +72,7 @@ EnclaveMachine::EnclaveMachine() {
     c.system = &system;
     c.blocks = blocks_.get();
     c.code_epoch = 1;
-    for (Tlb& tlb : c.tlbs) tlb.reset();
+    reset_tlbs(c);
     c.cr0 = {Cr0::pe, Cr0::mp, Cr0::et, Cr0::ne, Cr0::wp, Cr0::pg};
     c.cr4 = {Cr4::pae, Cr4::osfxsr, Cr4::osxmmexcpt, Cr4::osxsave, Cr4::fsgsbase};
     c.efer = {Efer::sce, Efer::lme, Efer::lma, Efer::nxe};

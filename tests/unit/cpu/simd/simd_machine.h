@@ -74,7 +74,7 @@ protected:
         c.gpr[row_block] = code;
         c.budget = budget;
         map();
-        for (Tlb& tlb : c.tlbs) tlb.reset();
+        reset_tlbs(c);
         flush_translations(c);
         enter_host_unit(c);
     }

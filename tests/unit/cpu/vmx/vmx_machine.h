@@ -111,7 +111,7 @@ struct VmxMachine {
         system.model = &default_model();
         c.system = &system;
         c.blocks = blocks.get();
-        for (Tlb& tlb : c.tlbs) tlb.reset();
+        reset_tlbs(c);
         c.tlb = &c.tlbs[tlb_supervisor];
         c.cr0 = Cr0Word::from_raw(0x8000'0031);
         c.cr4 = Cr4Word::from_raw(0x20a0);

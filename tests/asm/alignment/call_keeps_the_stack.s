@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+#: cpl 3
+#: in cr0=0x80050033 ac=1 rsp=0x3effc
+#: fault #AC(0)
+.intel_syntax noprefix
+    call next
+next:

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: Apache-2.0
+#: cpl 0
+#: in cr0=0x80050033 ac=1 rax=0
+#: in [0x20001] = 01 02 03 04
+#: out rax=0x04030201
+.intel_syntax noprefix
+    mov eax, [0x20001]
