@@ -57,6 +57,8 @@ public:
     virtual int pending_vector(u64 now) = 0;
     /// The processor takes it.
     virtual void acknowledge(u8 vector) = 0;
+    /// As a write to the EOI register does.
+    virtual void end_of_interrupt() = 0;
     /// Absolute time of the next change by itself (a timer), or ~0.
     virtual u64 next_event() const = 0;
     virtual u8 task_priority() const = 0;  // CR8

@@ -20,6 +20,7 @@ public:
 
     int pending_vector(u64 now) override { return now >= due_ ? vector : -1; }
     void acknowledge(u8) override { due_ = never; }
+    void end_of_interrupt() override {}
     [[nodiscard]] u64 next_event() const override { return due_; }
     [[nodiscard]] u8 task_priority() const override { return 0; }
     void set_task_priority(u8) override {}

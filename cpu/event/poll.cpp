@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Instruction boundaries: what happens there, in which order, and when to look again.
 #include <algorithm>
+#include <optional>
 
 #include "cpu/debugger.h"
 #include "cpu/event/breakpoint.h"
 #include "cpu/event/controls.h"
 #include "cpu/event/deliver.h"
 #include "cpu/reset.h"
+#include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu {
 
@@ -60,6 +62,19 @@ Delivery inject(Cpu& c) {
         e.return_rip += injection.instruction_length;
     }
     return deliver(c, e);
+}
+
+/// SDM 3C, "APIC-Write Emulation": before all that waits at this boundary.
+Delivery apic_write(Cpu& c) {
+    if (!c.vmx.virtual_apic.write_pending) return Delivery::nothing;
+    const std::optional<vmx::Exit> x = vmx::emulate_apic_write(c);
+    return x ? exit_here(c, *x) : Delivery::nothing;
+}
+
+/// SDM 3C, "VM Exits Induced by the TPR Threshold": after injection, before all else.
+Delivery tpr_threshold(Cpu& c) {
+    if (!c.vmx.virtual_apic.threshold_exit) return Delivery::nothing;
+    return exit_here(c, {.reason = BasicReason::tpr_below_threshold});
 }
 
 Delivery monitor_trap(Cpu& c) {
@@ -123,6 +138,17 @@ Delivery interrupt_window(Cpu& c) {
     return exit_here(c, {.reason = BasicReason::interrupt_window});
 }
 
+bool is_virtual_interrupt_due(const Cpu& c) {
+    return c.vmx.virtual_apic.recognized && c.flags.has(Rflag::if_) && !shadowed(c);
+}
+
+/// SDM 3C, "Virtual-Interrupt Delivery".
+Delivery virtual_interrupt(Cpu& c) {
+    if (!is_virtual_interrupt_due(c)) return Delivery::nothing;
+    const u8 vector = vmx::take_virtual_interrupt(c);
+    return happen(c, event_here(c, InterruptionInformation::external(vector)));
+}
+
 /// The vector of the interrupt that is due, or -1. One that exits does so whatever IF says.
 int due_interrupt(const Cpu& c) {
     const bool exits = wants(c, PinControl::external_interrupt_exiting);
@@ -131,9 +157,26 @@ int due_interrupt(const Cpu& c) {
     return c.interrupts->pending_vector(now(c));
 }
 
+/// The processor stays in HLT, but not in MWAIT. SDM 3C, "Posted-Interrupt Processing".
+Delivery posted_interrupts(Cpu& c) {
+    vmx::process_posted_interrupts(c);
+    if (c.event.repeating) c.flags.set(Rflag::rf);
+    if (c.monitor.waiting) {
+        c.event.activity = ActivityState::active;
+        c.monitor = {};
+    }
+    return virtual_interrupt(c);
+}
+
+/// After the notification of posted interrupts there may be another one.
 Delivery external_interrupt(Cpu& c) {
     const int vector = due_interrupt(c);
     if (vector < 0) return Delivery::nothing;
+    if (vmx::is_posted_notification(c, static_cast<u8>(vector))) {
+        c.interrupts->acknowledge(static_cast<u8>(vector));
+        const Delivery done = posted_interrupts(c);
+        return done != Delivery::nothing ? done : external_interrupt(c);
+    }
     const bool exits = wants(c, PinControl::external_interrupt_exiting);
     const auto information = InterruptionInformation::external(static_cast<u8>(vector));
     const bool acknowledges = !exits || wants(c, ExitControl::acknowledge_interrupt_on_exit);
@@ -202,10 +245,20 @@ using Source = Delivery (*)(Cpu&);
 
 /// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
 /// expired preemption timer goes before the NMI window, each window before what it waits for.
-constexpr Source sources[] = {
-    init_signal,           startup,    inject, monitor_trap,     debug_trap,
-    preemption_timer,      nmi_window, nmi,    interrupt_window, external_interrupt,
-    instruction_breakpoint};
+constexpr Source sources[] = {apic_write,
+                              inject,
+                              tpr_threshold,
+                              init_signal,
+                              startup,
+                              monitor_trap,
+                              debug_trap,
+                              preemption_timer,
+                              nmi_window,
+                              nmi,
+                              interrupt_window,
+                              virtual_interrupt,
+                              external_interrupt,
+                              instruction_breakpoint};
 
 /// SDM 3C, "Guest Non-Register State": what an inactive processor still notices.
 bool noticed(const Cpu& c, Source source) {
@@ -213,8 +266,8 @@ bool noticed(const Cpu& c, Source source) {
         case ActivityState::active:
         case ActivityState::hlt: return true;
         case ActivityState::shutdown:
-            return source != interrupt_window && source != external_interrupt &&
-                   source != debug_trap;
+            return source != interrupt_window && source != virtual_interrupt &&
+                   source != external_interrupt && source != debug_trap && source != tpr_threshold;
         case ActivityState::wait_for_sipi:
             return source == inject || source == monitor_trap || source == init_signal ||
                    source == startup;
@@ -245,6 +298,7 @@ bool wakes(const Cpu& c) {
     const EventState& s = c.event;
     if (s.activity == ActivityState::active || is_init_due(c) || s.sipi_pending) return true;
     if (s.injection.valid || s.mtf_pending || is_event_due(c)) return true;
+    if (c.vmx.virtual_apic.threshold_exit || is_virtual_interrupt_due(c)) return true;
     return c.monitor.waiting && c.monitor.masked_interrupts_wake && c.interrupts != nullptr &&
            c.interrupts->pending_vector(now(c)) >= 0;
 }

@@ -80,9 +80,14 @@ inline u64 address_after(const Cpu& c, const Insn* i) { return address_of(c, i) 
 /// Likewise for an access at `at` that a stack instruction makes by itself.
 [[gnu::cold, gnu::noinline]] Failed blame_stack(Cpu& c, u64 at);
 
+/// A VM exit that an access of `i` causes reports its length where hypervisors rely on it, though
+/// the manual does not promise it (docs/open-points.md).
+[[gnu::cold, gnu::noinline]] void note_exit_length(Cpu& c, const Insn& i);
+
 /// `i` did not retire: Cpu::pending says why.
 [[gnu::cold]] inline Step fault_at(Cpu& c, const Insn* i) {
     blame_stack_operand(c, *i);
+    note_exit_length(c, *i);
     c.rip = address_of(c, i);
     c.budget += i->remaining;
     return Step::fault;
@@ -157,6 +162,7 @@ Step ends_block(Cpu& c, const Insn* i) {
     c.budget += i->remaining;
     if (!exec(c, *i)) [[unlikely]] {
         blame_stack_operand(c, *i);
+        note_exit_length(c, *i);
         return Step::fault;
     }
     c.budget -= 1;

@@ -91,7 +91,10 @@ Step repeated(Cpu& c, const Insn* i) {
             c.event.repeating = !first;
             return Step::stop;
         }
-        if (!once(c, *i)) return Step::fault;
+        if (!once(c, *i)) {
+            note_exit_length(c, *i);
+            return Step::fault;
+        }
         put_sized(c, rcx, i->scale, c.gpr[rcx] - 1);
         c.budget -= 1;
         first = false;

@@ -33,6 +33,13 @@ void blame_stack_operand(Cpu& c, const Insn& i) {
     blame_stack_operand(c, i, linear_address(c, i).raw());
 }
 
+void note_exit_length(Cpu& c, const Insn& i) {
+    Pending& p = c.pending;
+    if (p.kind != PendingKind::vm_exit) return;
+    if (p.reason == BasicReason::apic_access || p.reason == BasicReason::ept_misconfiguration)
+        p.instruction_length = i.length;
+}
+
 namespace {
 
 Step push_reg_slow(Cpu& c, const Insn* i) {

@@ -149,7 +149,10 @@ Step repeated(Cpu& c, const Insn* i) {
         const u64 count = c.gpr[rcx] & mask;
         u64 n = run_many<Op, T>(c, *i, smaller(count, static_cast<u64>(c.budget)));
         if (n == 0) {
-            if (!Op::template once<T>(c, *i)) return Step::fault;
+            if (!Op::template once<T>(c, *i)) {
+                note_exit_length(c, *i);
+                return Step::fault;
+            }
             n = 1;
         }
         c.gpr[rcx] = count - n;

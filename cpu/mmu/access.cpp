@@ -14,6 +14,7 @@
 #include "cpu/event/event.h"
 #include "cpu/exec/address.h"
 #include "cpu/sgx/sgx.h"
+#include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu {
 namespace {
@@ -31,6 +32,7 @@ const std::array<u8, page_size> abort_page_code = [] {
 struct Place {
     u8* bytes = nullptr;  // of the access itself
     bool abort = false;
+    bool virtual_apic = false;  // the virtual-APIC page, in place of the APIC-access page
     Hpa address;
 };
 
@@ -56,6 +58,18 @@ ApicAccessType apic_access_type(const Cpu& c, Access access) {
 bool is_apic_access(const Cpu& c, Gva linear, Hpa physical, Accessor as) {
     if (!c.vmx.apic_access.covers(physical)) return false;
     return as == Accessor::supervisor || !c.enclave.active || !c.enclave.covers(linear.raw());
+}
+
+/// No enclave's access is redirected.
+bool reaches_virtual_apic(const Cpu& c, Gva linear, Access access, Accessor as, unsigned size) {
+    if (as == Accessor::current && c.enclave.active) return false;
+    return vmx::virtualizes_apic_access(c, linear.offset(), size, access);
+}
+
+void locate_in_virtual_apic(Cpu& c, Gva linear, Place& place) {
+    place.virtual_apic = true;
+    place.address = vmx::virtual_apic_address(c, linear.offset());
+    place.bytes = c.system->memory.pointer(place.address);
 }
 
 Failed raise_apic_access(Cpu& c, Gva linear, Access access) {
@@ -106,13 +120,19 @@ void remember(Cpu& c, Gva linear, Access access, Accessor as, u8* bytes, u32 fla
                writes && !withholds_writes(c, bytes));
 }
 
-/// Where an access leads; what leads to memory is in the TLB afterwards.
-Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place) {
+/// Where an access leads; what leads to memory is in the TLB afterwards. `size` of one that may be
+/// virtualized; 0: a part, or a fetch.
+Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place, unsigned size = 0) {
     if (cached(c, linear, access, as, place)) return Done{};
     Translation found;
     TRY(find_translation(c, linear, access, as, found));
     place.address = found.address;
-    if (is_apic_access(c, linear, place.address, as)) return raise_apic_access(c, linear, access);
+    if (is_apic_access(c, linear, place.address, as)) {
+        if (!reaches_virtual_apic(c, linear, access, as, size))
+            return raise_apic_access(c, linear, access);
+        locate_in_virtual_apic(c, linear, place);
+        return Done{};
+    }
     const PhysicalMemory& memory = c.system->memory;
     const bool epc = memory.is_epc(place.address);
     place.bytes = memory.pointer(place.address);
@@ -154,6 +174,11 @@ void write_memory(u8* bytes, unsigned size, u64 value) {
         std::memcpy(bytes, &value, size);
 }
 
+void note_virtual_write(Cpu& c, const Place& place, unsigned size) {
+    if (place.virtual_apic) [[unlikely]]
+        vmx::note_apic_write(c, place.address.offset(), size);
+}
+
 u64 read_place(Cpu& c, const Place& place, unsigned size) {
     if (place.bytes != nullptr) return read_memory(place.bytes, size);
     const u64 mask = all_ones >> (64 - 8 * size);
@@ -161,6 +186,7 @@ u64 read_place(Cpu& c, const Place& place, unsigned size) {
 }
 
 void write_place(Cpu& c, const Place& place, unsigned size, u64 value) {
+    note_virtual_write(c, place, size);
     if (place.bytes != nullptr) {
         c.blocks->about_to_write(c, place.bytes, size);
         write_memory(place.bytes, size, value);
@@ -268,7 +294,7 @@ Result<u64> load(Cpu& c, const Request& r) {
         return low | read_bytewise(c, s.high, s.high_size) << (8 * s.low_size);
     }
     Place place;
-    TRY(locate(c, r.linear, Access::read, r.as, place));
+    TRY(locate(c, r.linear, Access::read, r.as, place, r.size));
     TRY(check_alignment(c, r.linear, r.alignment));
     note(c, r.linear, r.size, Access::read, r.as);
     return read_place(c, place, r.size);
@@ -285,7 +311,7 @@ Result<> store(Cpu& c, const Request& r, u64 value) {
         return Done{};
     }
     Place place;
-    TRY(locate(c, r.linear, Access::write, r.as, place));
+    TRY(locate(c, r.linear, Access::write, r.as, place, r.size));
     TRY(check_alignment(c, r.linear, r.alignment));
     note(c, r.linear, r.size, Access::write, r.as);
     write_place(c, place, r.size, value);
@@ -333,7 +359,7 @@ struct Range {
 Result<> locate_range(Cpu& c, Gva linear, unsigned count, Access access, Accessor as, Range& r) {
     const auto room = static_cast<unsigned>(page_size - linear.offset());
     r.count = {count < room ? count : room, count < room ? 0 : count - room};
-    TRY(locate(c, linear, access, as, r.place[0]));
+    TRY(locate(c, linear, access, as, r.place[0], r.count[1] == 0 ? count : 0));
     if (r.count[1] != 0) TRY(locate(c, linear + room, access, as, r.place[1]));
     return Done{};
 }
@@ -370,6 +396,7 @@ Result<> store_bytes(Cpu& c, Gva linear, const void* from, unsigned count, Acces
     for (unsigned part = 0; part < 2; ++part) {
         Place place = r.place[part];
         if (place.bytes != nullptr && r.count[part] != 0) {
+            note_virtual_write(c, place, r.count[part]);
             c.blocks->about_to_write(c, place.bytes, r.count[part]);
             std::memcpy(place.bytes, in, r.count[part]);
             in += r.count[part];

@@ -25,6 +25,7 @@ struct EntryCheck {
 /// VMfailValid 7. Those of EPT are apart.
 std::span<const EntryCheck> control_checks();
 std::span<const EntryCheck> ept_checks();
+std::span<const EntryCheck> virtual_apic_checks();
 /// VMfailValid 8.
 std::span<const EntryCheck> host_checks();
 /// VM entry fails with exit reason 33: guest state except, and only, the segment registers.

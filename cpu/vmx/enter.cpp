@@ -7,6 +7,7 @@
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
+#include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu::vmx {
 namespace {
@@ -113,6 +114,7 @@ void start_controls(Cpu& c) {
     c.vmx.preemption_deadline = has(v, PinControl::activate_vmx_preemption_timer)
                                     ? now(c) + v.get<F::vmx_preemption_timer_value>()
                                     : ~u64{0};
+    begin_virtual_apic(c);
 }
 
 /// SDM 3C, "VM-Entry Failures During or After Loading Guest State": exit reason and
@@ -123,6 +125,12 @@ void fail_entry(Cpu& c, BasicReason reason, u64 qualification) {
     v.set<F::exit_qualification>(qualification);
     c.vmx.tlb_tag = {};
     enter_root(c);
+}
+
+const EntryCheck* violated_control_check(Cpu& c) {
+    for (const auto checks : {control_checks(), ept_checks(), virtual_apic_checks()})
+        if (const EntryCheck* violated = first_violated(checks, c)) return violated;
+    return nullptr;
 }
 
 const EntryCheck* violated_guest_check(Cpu& c) {
@@ -169,9 +177,7 @@ Status enter(Cpu& c, bool launch, bool& entered) {
         return fail(c, entry_events_blocked_by_mov_ss);
     if (launch && v.launched) return fail(c, vmlaunch_non_clear_vmcs);
     if (!launch && !v.launched) return fail(c, vmresume_non_launched_vmcs);
-    if (first_violated(control_checks(), c) != nullptr ||
-        first_violated(ept_checks(), c) != nullptr)
-        return fail(c, entry_invalid_control_fields);
+    if (violated_control_check(c) != nullptr) return fail(c, entry_invalid_control_fields);
     if (first_violated(host_checks(), c) != nullptr) return fail(c, entry_invalid_host_state);
 
     entered = enter_guest(c);

@@ -37,6 +37,16 @@ struct ApicAccessPage {
     friend bool operator==(const ApicAccessPage&, const ApicAccessPage&) = default;
 };
 
+/// What the virtual APIC of the running guest has yet to do.
+struct VirtualApicState {
+    bool recognized;      // a virtual interrupt
+    bool threshold_exit;  // due after VM entry: the TPR is below its threshold
+    /// The running instruction, or the one that just ran, made a virtualized write.
+    bool write_pending;
+    u8 write_size;
+    u16 write_offset;
+};
+
 /// Whose translations the software TLB holds between a VM exit and the next VM entry. It tells
 /// more apart than VPID and EPTP: forgetting more than asked is always allowed.
 struct TlbTag {
@@ -59,6 +69,7 @@ struct VmxState {
     u64 ept_pointer;          // of the running guest; 0 without EPT
     u64 tsc_offset;
     ApicAccessPage apic_access;
+    VirtualApicState virtual_apic;
     TlbTag tlb_tag;  // hosted only: bare, the root's translations share the TLB
     u32 abort;       // VMX-abort indicator: not 0, and the processor is shut down
     Vmcs vmcs;

@@ -116,6 +116,7 @@ void enter_root(Cpu& c) {
     c.vmx.ept_pointer = 0;
     c.vmx.tsc_offset = 0;
     c.vmx.apic_access = {};
+    c.vmx.virtual_apic = {};
     c.vmx.preemption_deadline = ~u64{0};
     if (c.vmx.tlb_tag.valid)
         select_tlb(c);

@@ -67,6 +67,7 @@ public:
 
     int pending_vector(u64 now) override;
     void acknowledge(u8 vector) override;
+    void end_of_interrupt() override;
     [[nodiscard]] u64 next_event() const override { return state_.timer_due; }
     [[nodiscard]] u8 task_priority() const override;
     void set_task_priority(u8 cr8) override;
@@ -102,7 +103,6 @@ private:
     void start_up(u8 vector);
     void send(u64 command);
     void deliver(const ApicMessage& message);
-    void end_of_interrupt();
     void raise_error(u32 error);
     void local_interrupt(u32 entry);
     [[nodiscard]] int external_vector() const;

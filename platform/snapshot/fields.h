@@ -29,13 +29,17 @@ void fields(auto& f, Is<cpu::Vmcs> auto& s) { f(s.slot, s.launched); }
 
 void fields(auto& f, Is<cpu::ApicAccessPage> auto& s) { f(s.virtualized, s.page); }
 
+void fields(auto& f, Is<cpu::VirtualApicState> auto& s) {
+    f(s.recognized, s.threshold_exit, s.write_pending, s.write_size, s.write_offset);
+}
+
 void fields(auto& f, Is<cpu::TlbTag> auto& s) {
     f(s.valid, s.vpid, s.ept_pointer, s.cr0, s.cr3, s.cr4, s.efer, s.apic_access);
 }
 
 void fields(auto& f, Is<cpu::VmxState> auto& s) {
     f(s.on, s.non_root, s.hosted, s.vmxon_region, s.current, s.preemption_deadline, s.vpid,
-      s.ept_pointer, s.tsc_offset, s.apic_access, s.tlb_tag, s.abort, s.vmcs);
+      s.ept_pointer, s.tsc_offset, s.apic_access, s.virtual_apic, s.tlb_tag, s.abort, s.vmcs);
 }
 
 void fields(auto& f, Is<cpu::Enclave> auto& s) {

@@ -4,6 +4,7 @@
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
 #include "cpu/mode.h"
+#include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu {
 
@@ -138,18 +139,18 @@ Result<> mov_to_cr4(Cpu& c, u64 value, Gpr source) {
 
 Result<> mov_to_cr8(Cpu& c, u64 value, Gpr source) {
     if (wants(c, PrimaryControl::cr8_load_exiting)) return cr_exit(c, CrAccess::mov_to(8, source));
-    if (wants(c, PrimaryControl::use_tpr_shadow))
-        return raise_unimplemented(c, "MOV to CR8 with a TPR shadow");
     if (value > 15) return general_protection(c);
-    if (c.interrupts != nullptr) c.interrupts->set_task_priority(static_cast<u8>(value));
+    if (wants(c, PrimaryControl::use_tpr_shadow))
+        vmx::write_virtual_cr8(c, value);
+    else if (c.interrupts != nullptr)
+        c.interrupts->set_task_priority(static_cast<u8>(value));
     return Done{};
 }
 
 Result<u64> mov_from_cr8(Cpu& c, Gpr destination) {
     if (wants(c, PrimaryControl::cr8_store_exiting))
         return cr_exit(c, CrAccess::mov_from(8, destination));
-    if (wants(c, PrimaryControl::use_tpr_shadow))
-        return raise_unimplemented(c, "MOV from CR8 with a TPR shadow");
+    if (wants(c, PrimaryControl::use_tpr_shadow)) return vmx::read_virtual_cr8(c);
     return c.interrupts != nullptr ? u64{c.interrupts->task_priority()} : u64{0};
 }
 

@@ -3,6 +3,7 @@
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/msr.h"
+#include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu {
 
@@ -12,7 +13,8 @@ Result<> exec_rdmsr(Cpu& c, const Insn&) {
     const u32 number = static_cast<u32>(c.gpr[rcx]);
     if (vmx::in_guest(c) && vmx::exits_on_rdmsr(c, number))
         return vmx::raise_exit(c, BasicReason::rdmsr);
-    const u64 value = TRY(read_msr(c, number));
+    const u64 value = vmx::virtualizes_rdmsr(c, number) ? vmx::read_virtual_msr(c, number)
+                                                        : TRY(read_msr(c, number));
     c.gpr[rax] = static_cast<u32>(value);
     c.gpr[rdx] = value >> 32;
     return Done{};
@@ -24,7 +26,9 @@ Result<> exec_wrmsr(Cpu& c, const Insn&) {
     const u32 number = static_cast<u32>(c.gpr[rcx]);
     if (vmx::in_guest(c) && vmx::exits_on_wrmsr(c, number))
         return vmx::raise_exit(c, BasicReason::wrmsr);
-    return write_msr(c, number, c.gpr[rdx] << 32 | static_cast<u32>(c.gpr[rax]));
+    const u64 value = c.gpr[rdx] << 32 | static_cast<u32>(c.gpr[rax]);
+    if (vmx::virtualizes_wrmsr(c, number)) return vmx::write_virtual_msr(c, number, value);
+    return write_msr(c, number, value);
 }
 
 namespace {

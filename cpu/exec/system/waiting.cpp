@@ -82,6 +82,17 @@ Result<> exec_monitor(Cpu& c, const Insn& i) {
     return Done{};
 }
 
+namespace {
+
+/// In a guest, for interrupts that are masked: an open window or a virtual interrupt would be
+/// missed. SDM 3C, "Changes to Instruction Behavior in VMX Non-Root Operation".
+bool may_not_wait_masked(const Cpu& c) {
+    if (c.flags.has(Rflag::if_)) return false;
+    return wants(c, PrimaryControl::interrupt_window_exiting) || c.vmx.virtual_apic.recognized;
+}
+
+}  // namespace
+
 /// SDM 2B, "MWAIT": waits like HLT, and for a store to the line; ECX[0]: also for interrupts that
 /// are masked. Without an armed monitor it is a NOP.
 Result<> exec_mwait(Cpu& c, const Insn&) {
@@ -91,7 +102,7 @@ Result<> exec_mwait(Cpu& c, const Insn&) {
     constexpr u32 masked_interrupts = 1;
     const auto extensions = static_cast<u32>(c.gpr[rcx]);
     if ((extensions & ~masked_interrupts) != 0) return general_protection(c);
-    if (!c.monitor.armed) return Done{};
+    if (!c.monitor.armed || (extensions != 0 && may_not_wait_masked(c))) return Done{};
     c.monitor.waiting = true;
     c.monitor.masked_interrupts_wake = extensions != 0;
     c.event.activity = ActivityState::hlt;

@@ -75,6 +75,7 @@ struct FakeBus final : Bus {
 struct FakeController final : InterruptController {
     int vector = -1;
     int acknowledged = -1;
+    int ended = 0;
     u64 event_at = ~u64{0};
     u8 cr8 = 0;
     u64 deadline = 0;
@@ -84,6 +85,7 @@ struct FakeController final : InterruptController {
         acknowledged = taken;
         vector = -1;
     }
+    void end_of_interrupt() override { ++ended; }
     u64 next_event() const override { return event_at; }
     u8 task_priority() const override { return cr8; }
     void set_task_priority(u8 value) override { cr8 = value; }

@@ -20,6 +20,7 @@ Einittoken& token(EnclaveMachine& m) { return m.at<Einittoken>(token_at); }
 struct OneInterrupt final : InterruptController {
     int pending_vector(u64) override { return 0x40; }
     void acknowledge(u8) override {}
+    void end_of_interrupt() override {}
     u64 next_event() const override { return ~u64{0}; }
     u8 task_priority() const override { return 0; }
     void set_task_priority(u8) override {}

@@ -39,7 +39,8 @@ constexpr Violation violations[]{
 
 std::vector<std::string> violated_rules(Cpu& c) {
     std::vector<std::string> rules;
-    for (const auto checks : {control_checks(), ept_checks(), host_checks(), guest_checks()})
+    for (const auto checks :
+         {control_checks(), ept_checks(), virtual_apic_checks(), host_checks(), guest_checks()})
         for (const EntryCheck& check : checks)
             if (!check.holds(c)) rules.emplace_back(check.rule);
     return rules;

@@ -60,11 +60,11 @@ void make_ldtr_usable(M& m) {
 }
 
 constexpr Violation control_violations[]{
-    {"pin-based controls are supported", [](M& m) { m.turn_on(F::pin_based_controls, 0x80); }},
+    {"pin-based controls are supported", [](M& m) { m.turn_on(F::pin_based_controls, 0x100); }},
     {"primary processor-based controls are supported",
-     [](M& m) { m.turn_on(F::primary_processor_based_controls, bit_of(21)); }},
+     [](M& m) { m.turn_on(F::primary_processor_based_controls, bit_of(17)); }},
     {"secondary processor-based controls are supported",
-     [](M& m) { m.turn_on(F::secondary_processor_based_controls, bit_of(4)); }},
+     [](M& m) { m.turn_on(F::secondary_processor_based_controls, bit_of(24)); }},
     {"CR3-target count is supported", [](M& m) { m.set(F::cr3_target_count, 5); }},
     {"I/O bitmaps are physical pages",
      [](M& m) {
@@ -320,7 +320,8 @@ constexpr Violation segment_violations[]{
 
 std::vector<std::string> violated_rules(Cpu& c) {
     std::vector<std::string> rules;
-    for (const auto checks : {control_checks(), host_checks(), guest_checks(), segment_checks()})
+    for (const auto checks : {control_checks(), virtual_apic_checks(), host_checks(),
+                              guest_checks(), segment_checks()})
         for (const EntryCheck& check : checks)
             if (!check.holds(c)) rules.emplace_back(check.rule);
     return rules;

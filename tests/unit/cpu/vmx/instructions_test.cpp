@@ -25,7 +25,7 @@ TEST(VmxInstructions, FailuresWithACurrentVmcsStoreTheirNumber) {
     expect_fail(m, vmptrld(m.c, Hpa{0x3800}), 9);
     expect_fail(m, vmptrld(m.c, Hpa{vmxon_at}), 10);
     expect_fail(m, vmptrld(m.c, Hpa{0x9000}), 11);
-    expect_fail(m, vmread(m.c, 0x2012, value), 12);
+    expect_fail(m, vmread(m.c, 0x2036, value), 12);
     expect_fail(m, vmwrite(m.c, 0x6c20, 0), 12);
     expect_fail(m, vmwrite(m.c, 0x4402, 0), 13);
     expect_fail(m, vmxon(m.c, Hpa{vmxon_at}), 15);

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+// APIC virtualization at VM entry: each check violated by itself, and what the entry does to the
+// virtual-APIC page.
+#include <string>
+
+#include "cpu/vmx/check.h"
+#include "unit/cpu/vmx/vmx_machine.h"
+
+namespace postern::cpu::vmx {
+namespace {
+
+using F = VmcsField;
+using M = VmxMachine;
+
+constexpr u64 page = 0xe000, descriptor = 0xf000;
+
+// Bits of the control words.
+constexpr u64 shadow = u64{1} << 21, window = 1u << 2;
+constexpr u64 accesses = 1, x2apic = 1u << 4, registers = 1u << 8, delivery = 1u << 9;
+constexpr u64 external = 1, posted = 1u << 7, acknowledge = 1u << 15;
+
+/// A baseline guest with a TPR shadow, the TPR above its threshold.
+M with_shadow(u64 secondary = 0) {
+    M m = M::with_guest();
+    m.turn_on(F::primary_processor_based_controls, shadow);
+    m.turn_on(F::secondary_processor_based_controls, secondary);
+    m.turn_on(F::pin_based_controls, (secondary & delivery) != 0 ? external : 0);
+    m.set(F::virtual_apic_address, page);
+    m.set(F::apic_access_address, 0xfee0'0000);
+    return m;
+}
+M with_posting() {
+    M m = with_shadow(delivery);
+    m.turn_on(F::pin_based_controls, posted);
+    m.turn_on(F::vm_exit_controls, acknowledge);
+    m.set(F::posted_interrupt_notification_vector, 0xff);
+    m.set(F::posted_interrupt_descriptor_address, descriptor);
+    return m;
+}
+
+u32 reg(M& m, u64 offset) { return static_cast<u32>(read_physical(m.c, Hpa{page + offset}, 4)); }
+void set_reg(M& m, u64 offset, u32 value) { write_physical(m.c, Hpa{page + offset}, 4, value); }
+
+struct Violation {
+    std::string_view rule;
+    M (*make)();
+};
+
+constexpr Violation violations[]{
+    {"virtual-APIC address is a physical page",
+     [] {
+         M m = with_shadow();
+         m.set(F::virtual_apic_address, page + 0x800);
+         return m;
+     }},
+    {"TPR threshold has no bit above 3",
+     [] {
+         M m = with_shadow();
+         m.set(F::tpr_threshold, 0x10);
+         return m;
+     }},
+    {"TPR threshold is not above the virtual TPR",
+     [] {
+         M m = with_shadow();
+         set_reg(m, 0x80, 0x7f);
+         m.set(F::tpr_threshold, 8);
+         return m;
+     }},
+    {"virtualizing the x2APIC mode excludes virtualizing APIC accesses",
+     [] { return with_shadow(x2apic | accesses); }},
+    {"APIC virtualization needs the TPR shadow",
+     [] {
+         M m = with_shadow(registers);
+         m.turn_off(F::primary_processor_based_controls, shadow);
+         return m;
+     }},
+    {"virtual-interrupt delivery needs external-interrupt exiting",
+     [] {
+         M m = with_shadow(delivery);
+         m.turn_off(F::pin_based_controls, external);
+         return m;
+     }},
+    {"posted interrupts need virtual-interrupt delivery",
+     [] {
+         M m = with_posting();
+         m.turn_off(F::secondary_processor_based_controls, delivery);
+         return m;
+     }},
+    {"posted interrupts need acknowledge interrupt on exit",
+     [] {
+         M m = with_posting();
+         m.turn_off(F::vm_exit_controls, acknowledge);
+         return m;
+     }},
+    {"posted-interrupt notification vector has 8 bits",
+     [] {
+         M m = with_posting();
+         m.set(F::posted_interrupt_notification_vector, 0x1ff);
+         return m;
+     }},
+    {"posted-interrupt descriptor is aligned and physical",
+     [] {
+         M m = with_posting();
+         m.set(F::posted_interrupt_descriptor_address, descriptor + 32);
+         return m;
+     }},
+};
+
+std::vector<std::string> violated_rules(Cpu& c) {
+    std::vector<std::string> rules;
+    for (const auto checks : {control_checks(), virtual_apic_checks(), host_checks()})
+        for (const EntryCheck& check : checks)
+            if (!check.holds(c)) rules.emplace_back(check.rule);
+    return rules;
+}
+
+void expect_refused(M& m) {
+    bool entered = true;
+    const Status status = m.enter(entered);
+    EXPECT_EQ(static_cast<u32>(status.error), 7u);
+    EXPECT_FALSE(entered);
+}
+
+TEST(VirtualApicEntry, EachControlViolatedByItselfFailsWith7) {
+    for (const Violation& violation : violations) {
+        SCOPED_TRACE(violation.rule);
+        M m = violation.make();
+        EXPECT_EQ(violated_rules(m.c), std::vector{std::string{violation.rule}});
+        expect_refused(m);
+    }
+}
+
+TEST(VirtualApicEntry, EveryRowHasItsCase) {
+    const auto checks = virtual_apic_checks();
+    ASSERT_EQ(checks.size(), std::size(violations));
+    for (size_t n = 0; n < checks.size(); ++n) EXPECT_EQ(checks[n].rule, violations[n].rule);
+}
+
+TEST(VirtualApicEntry, EachControlOfTheThreeNeedsTheShadow) {
+    for (const u64 control : {x2apic, registers, delivery}) {
+        M m = with_shadow(control);
+        EXPECT_TRUE(violated_rules(m.c).empty());
+        m.turn_off(F::primary_processor_based_controls, shadow);
+        expect_refused(m);
+    }
+}
+
+TEST(VirtualApicEntry, AddressesBeyondThePhysicalWidthAreRefused) {
+    M m = with_shadow();
+    m.set(F::virtual_apic_address, too_wide);
+    expect_refused(m);
+    M posts = with_posting();
+    posts.set(F::posted_interrupt_descriptor_address, too_wide);
+    expect_refused(posts);
+}
+
+TEST(VirtualApicEntry, NothingIsAskedOfFieldsWhoseControlIsOff) {
+    M m = M::with_guest();
+    m.set(F::virtual_apic_address, page + 1);
+    m.set(F::tpr_threshold, 0x10);
+    m.set(F::posted_interrupt_notification_vector, 0x1ff);
+    m.set(F::posted_interrupt_descriptor_address, 1);
+    m.set(F::guest_interrupt_status, 0x2030);
+    m.run();
+    EXPECT_FALSE(m.c.vmx.virtual_apic.recognized);
+}
+
+TEST(VirtualApicEntry, WithVirtualInterruptDeliveryTheThresholdIsNotLookedAt) {
+    M m = with_shadow(delivery);
+    m.set(F::tpr_threshold, 0x1f);
+    m.run();
+    EXPECT_EQ(poll(m.c), Delivery::nothing);
+}
+
+TEST(VirtualApicEntry, ATprAtItsThresholdIsNotBelowIt) {
+    M m = with_shadow();
+    set_reg(m, 0x80, 0x80);
+    m.set(F::tpr_threshold, 8);
+    m.run();
+    M exits = with_shadow(accesses);
+    set_reg(exits, 0x80, 0x80);
+    exits.set(F::tpr_threshold, 8);
+    exits.run();
+    EXPECT_FALSE(exits.c.vmx.virtual_apic.threshold_exit);
+}
+
+/// A guest whose TPR is below its threshold, with APIC accesses virtualized.
+M below_threshold() {
+    M m = with_shadow(accesses);
+    set_reg(m, 0x80, 0x7f);
+    m.set(F::tpr_threshold, 8);
+    return m;
+}
+
+TEST(VirtualApicEntry, ATprBelowItsThresholdExitsBeforeTheFirstInstruction) {
+    M m = below_threshold();
+    m.set(F::guest_rflags, 2);
+    m.set(F::guest_interruptibility_state, 2);
+    m.c.event.init_pending = m.c.event.nmi_pending = true;
+    m.run();
+    EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+    EXPECT_EQ(m.get(F::exit_reason), 43u);
+    EXPECT_EQ(m.get(F::guest_rip), guest_rip_value);
+    EXPECT_EQ(m.get(F::guest_interruptibility_state), 2u);
+}
+
+TEST(VirtualApicEntry, ThatExitWakesAHaltedGuest) {
+    M m = below_threshold();
+    m.set(F::guest_activity_state, 1);
+    m.run();
+    EXPECT_TRUE(wakes(m.c));
+    EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+    EXPECT_EQ(m.get(F::exit_reason), 43u);
+}
+
+TEST(VirtualApicEntry, ThatExitComesAfterInjection) {
+    M m = below_threshold();
+    m.set(F::secondary_processor_based_controls, accesses);  // no EPT: the IDT is not mapped
+    m.turn_on(F::exception_bitmap, 1u << 14);
+    m.set(F::vm_entry_interruption_information, 0x8000'0040);
+    m.run();
+    EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+    EXPECT_EQ(m.get(F::exit_reason), 0u);
+    EXPECT_EQ(m.get(F::idt_vectoring_information), 0x8000'0040u);
+}
+
+TEST(VirtualApicEntry, SetsThePriorityAndRecognizesAVirtualInterrupt) {
+    M m = with_shadow(delivery);
+    set_reg(m, 0x80, 0xdead'be35);
+    m.set(F::guest_interrupt_status, 0x2040);
+    m.run();
+    EXPECT_EQ(reg(m, 0xa0), 0x35u);
+    EXPECT_TRUE(m.c.vmx.virtual_apic.recognized);
+
+    M serviced = with_shadow(delivery);
+    set_reg(serviced, 0x80, 0x35);
+    set_reg(serviced, 0xa0, 0xffff'ffff);
+    serviced.set(F::guest_interrupt_status, 0x4f4f);
+    serviced.run();
+    EXPECT_EQ(reg(serviced, 0xa0), 0x40u);
+    EXPECT_FALSE(serviced.c.vmx.virtual_apic.recognized) << "of the same class";
+    exit(serviced.c, {.reason = BasicReason::hlt});
+    EXPECT_EQ(serviced.get(F::guest_interrupt_status), 0x4f4fu);
+}
+
+TEST(VirtualApicEntry, AnOpenInterruptWindowIsNotGivenToAVirtualInterrupt) {
+    M m = with_shadow(delivery);
+    m.turn_on(F::primary_processor_based_controls, window);
+    m.set(F::guest_interrupt_status, 0x40);
+    m.run();
+    EXPECT_EQ(poll(m.c), Delivery::vm_exit);
+    EXPECT_EQ(m.get(F::exit_reason), 7u);
+    EXPECT_EQ(m.get(F::guest_interrupt_status), 0x40u);
+}
+
+TEST(VirtualApicEntry, TheExitForgetsWhatWasRecognized) {
+    M m = with_shadow(delivery);
+    m.set(F::guest_interrupt_status, 0x40);
+    m.run();
+    ASSERT_TRUE(m.c.vmx.virtual_apic.recognized);
+    exit(m.c, {.reason = BasicReason::hlt});
+    EXPECT_FALSE(m.c.vmx.virtual_apic.recognized);
+    EXPECT_EQ(poll(m.c), Delivery::nothing);
+}
+
+}  // namespace
+}  // namespace postern::cpu::vmx
