@@ -9,7 +9,7 @@ namespace postern::platform {
 PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
                      std::span<cpu::Cpu* const> processors)
     : pit{surroundings.clock, router}, rtc{surroundings.clock, router, layout},
-      power{surroundings.clock, router, surroundings.bus}, pci{router},
+      power{surroundings.clock, router, surroundings.bus}, pci{router, &network},
       serial{surroundings.serial, {&surroundings.clock, &router}}, exit_port{surroundings.bus},
       mark_port{surroundings.on_mark}, debug_port{surroundings.debug},
       reset_port{surroundings.bus} {

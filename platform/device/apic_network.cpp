@@ -34,8 +34,9 @@ void ApicNetwork::deliver_to_all_but(const LocalApic& sender, const ApicMessage&
 }
 
 bool ApicNetwork::deliver_msi(u64 address, u32 data) {
-    const bool redirected = (address >> 3 & 1) != 0;
-    const bool logical = redirected && (address >> 2 & 1) != 0;
+    // The manual ignores DM without RH ("Message Address Register Format"); chipsets do not, and
+    // Linux sends logical destinations that way.
+    const bool logical = (address >> 2 & 1) != 0;
     const auto destination = static_cast<u8>(address >> 12);
     return deliver({ApicMessage::widened(destination, logical), logical, (data >> 15 & 1) != 0,
                     static_cast<DeliveryMode>(data >> 8 & 7), static_cast<u8>(data)});

@@ -15,7 +15,17 @@ size_t in_page(u64 address, size_t left) {
     return std::min<size_t>(left, page_size - address % page_size);
 }
 
+bool is_within(u64 address, u64 size, u64 base, u64 length) {
+    return address - base <= length && size <= length - (address - base);
+}
+
 }  // namespace
+
+bool Dma::holds(u64 address, u64 size) const {
+    const cpu::PhysicalMemory& memory = system_->memory;
+    return is_within(address, size, 0, memory.low_size) ||
+           is_within(address, size, cpu::PhysicalMemory::high_base, memory.high_size);
+}
 
 bool Dma::read(u64 address, std::span<u8> to) const {
     while (!to.empty()) {

@@ -18,6 +18,9 @@ public:
     [[nodiscard]] bool read(u64 address, std::span<u8> to) const;
     [[nodiscard]] bool write(u64 address, std::span<const u8> from) const;
 
+    /// All of it is RAM.
+    [[nodiscard]] bool holds(u64 address, u64 size) const;
+
     template <class T>
     [[nodiscard]] bool get(u64 address, T& value) const {
         return read(address, {reinterpret_cast<u8*>(&value), sizeof value});

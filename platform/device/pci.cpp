@@ -3,6 +3,7 @@
 #include "platform/device/pci.h"
 
 #include "base/bits.h"
+#include "platform/device/apic_network.h"
 
 namespace postern::platform {
 
@@ -91,7 +92,15 @@ void PciFunction::set_interrupt(bool level) {
     if (host_ != nullptr) host_->update_lines();
 }
 
-PciHost::PciHost(InterruptLines& lines) : lines_{&lines}, bridge_{host_bridge} {
+bool PciFunction::send_message(u64 address, u32 data) const {
+    constexpr MmioRange messages{0xfee0'0000, 0x10'0000};
+    if (address - messages.first >= messages.size) return false;
+    if (host_ != nullptr && host_->network_ != nullptr) host_->network_->deliver_msi(address, data);
+    return true;
+}
+
+PciHost::PciHost(InterruptLines& lines, ApicNetwork* network)
+    : lines_{&lines}, network_{network}, bridge_{host_bridge} {
     static_cast<void>(add(bridge_));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PCI as devices and software see it: one bus, configuration mechanism 1, functions with BARs and
-// INTA, and a host bridge at 0:0.0. Each slot has function 0 only.
+// INTA and messages (MSI), and a host bridge at 0:0.0. Each slot has function 0 only.
 #pragma once
 
 #include <array>
@@ -11,6 +11,7 @@
 
 namespace postern::platform {
 
+class ApicNetwork;
 class PciHost;
 
 struct PciIdentity {
@@ -57,6 +58,8 @@ protected:
     void define_config(unsigned offset, unsigned size, u32 value, u32 writable = 0);
     /// INTA, which the command register's disable bit holds back.
     void set_interrupt(bool level);
+    /// A message-signalled interrupt; false: `address` is not the APICs'.
+    [[nodiscard]] bool send_message(u64 address, u32 data) const;
     /// A write has reached `offset`.
     virtual void config_written(unsigned /*offset*/) {}
 
@@ -94,7 +97,8 @@ public:
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
     static_assert(std::has_unique_object_representations_v<State>);
 
-    explicit PciHost(InterruptLines& lines);
+    /// `network`: where messages go; null: they are lost.
+    explicit PciHost(InterruptLines& lines, ApicNetwork* network = nullptr);
 
     [[nodiscard]] bool attach(Bus& bus);
     /// Puts the function into the next slot, its BARs into the windows, and gives the slot; -1:
@@ -136,6 +140,7 @@ private:
     void update_lines();
 
     InterruptLines* lines_;
+    ApicNetwork* network_;
     std::array<PciFunction*, slots> functions_{};
     unsigned count_ = 0;
     u32 address_ = 0;

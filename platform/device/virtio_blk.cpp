@@ -24,37 +24,11 @@ struct Header {
 };
 static_assert(sizeof(Header) == 16);
 
-/// The buffers of a request as one run of bytes: drivers may cut it anywhere.
-class Stream {
-public:
-    explicit Stream(const std::vector<VirtioBuffer>& buffers) : buffers_{buffers} {
-        for (const VirtioBuffer& b : buffers) left_ += b.size;
-    }
-    [[nodiscard]] u64 left() const { return left_; }
-
-    /// The next bytes that lie together, `most` at most; some must be left.
-    VirtioBuffer next(u64 most) {
-        while (buffers_[index_].size == at_) ++index_, at_ = 0;
-        const VirtioBuffer& b = buffers_[index_];
-        const auto count = static_cast<u32>(std::min<u64>(most, b.size - at_));
-        const VirtioBuffer piece{b.address + at_, count};
-        at_ += count;
-        left_ -= count;
-        return piece;
-    }
-
-private:
-    const std::vector<VirtioBuffer>& buffers_;
-    size_t index_ = 0;
-    u32 at_ = 0;
-    u64 left_ = 0;
-};
-
 constexpr u64 piece_most = 64 << 10;
 
 /// Calls f(piece, offset in the run) for `count` bytes, as long as it gives true.
 template <class F>
-bool for_pieces(Stream& stream, u64 count, F f) {
+bool for_pieces(VirtioStream& stream, u64 count, F f) {
     for (u64 at = 0; at < count;) {
         const VirtioBuffer piece = stream.next(std::min(count - at, piece_most));
         if (!f(piece, at)) return false;
@@ -63,14 +37,14 @@ bool for_pieces(Stream& stream, u64 count, F f) {
     return true;
 }
 
-bool read_all(const Dma& dma, Stream& from, std::span<u8> to) {
+bool read_all(const Dma& dma, VirtioStream& from, std::span<u8> to) {
     return from.left() >= to.size() &&
            for_pieces(from, to.size(), [&](const VirtioBuffer& piece, u64 at) {
                return dma.read(piece.address, to.subspan(at, piece.size));
            });
 }
 
-bool write_all(const Dma& dma, Stream& to, std::span<const u8> from) {
+bool write_all(const Dma& dma, VirtioStream& to, std::span<const u8> from) {
     return to.left() >= from.size() &&
            for_pieces(to, from.size(), [&](const VirtioBuffer& piece, u64 at) {
                return dma.write(piece.address, from.subspan(at, piece.size));
@@ -83,7 +57,7 @@ bool on_disk(const Disk& disk, u64 sector, u64 count) {
            count / Disk::sector_size <= sectors - sector;
 }
 
-Result read_disk(const Disk& disk, const Dma& dma, u64 sector, Stream& to, u64 count) {
+Result read_disk(const Disk& disk, const Dma& dma, u64 sector, VirtioStream& to, u64 count) {
     if (!on_disk(disk, sector, count)) return failed;
     std::vector<u8> bytes(std::min(count, piece_most));
     const bool good = for_pieces(to, count, [&](const VirtioBuffer& piece, u64 at) {
@@ -93,7 +67,7 @@ Result read_disk(const Disk& disk, const Dma& dma, u64 sector, Stream& to, u64 c
     return good ? done : failed;
 }
 
-Result write_disk(const Disk& disk, const Dma& dma, u64 sector, Stream& from) {
+Result write_disk(const Disk& disk, const Dma& dma, u64 sector, VirtioStream& from) {
     const u64 count = from.left();
     if (!on_disk(disk, sector, count)) return failed;
     std::vector<u8> bytes(std::min(count, piece_most));
@@ -104,7 +78,7 @@ Result write_disk(const Disk& disk, const Dma& dma, u64 sector, Stream& from) {
     return good ? done : failed;
 }
 
-Result give_name(const Dma& dma, Stream& to, u64 count) {
+Result give_name(const Dma& dma, VirtioStream& to, u64 count) {
     std::array<u8, 20> name{};
     std::memcpy(name.data(), "postern", 7);
     const std::span<const u8> part{name.data(), std::min<size_t>(name.size(), count)};
@@ -135,8 +109,8 @@ void VirtioBlk::notified(unsigned queue) {
 }
 
 void VirtioBlk::serve(const VirtioRequest& request) {
-    Stream in{request.readable};
-    Stream out{request.writable};
+    VirtioStream in{request.readable};
+    VirtioStream out{request.writable};
     Header header{};
     const std::span<u8> header_bytes{reinterpret_cast<u8*>(&header), sizeof header};
     if (out.left() == 0 || !read_all(dma(), in, header_bytes)) return break_down();

@@ -11,22 +11,20 @@ namespace {
 constexpr u16 vendor = 0x1af4;
 constexpr u16 first_modern_device = 0x1040;
 
+constexpr u64 feature_indirect_descriptors = u64{1} << 28;
 constexpr u64 feature_version_1 = u64{1} << 32;
 
 enum Status : u8 { features_ok = 8, driver_ok = 4, needs_reset = 0x40 };
 enum InterruptCause : u8 { queue_cause = 1, configuration_cause = 2 };
 
-enum DescriptorFlag : u16 { has_next = 1, device_writes = 2, is_indirect = 4 };
 constexpr u16 no_interrupt = 1;  // flags of the available ring
-constexpr u16 no_vector = 0xffff;
 
-struct Descriptor {
-    u64 address;
-    u32 size;
-    u16 flags;
-    u16 next;
-};
-static_assert(sizeof(Descriptor) == 16);
+constexpr unsigned command_register = 4;
+constexpr u32 command_bus_master = 4;
+
+// Capabilities in configuration space, one behind the other.
+constexpr unsigned first_capability = 0x40;
+constexpr unsigned msix_at = first_capability + 16 + 16 + 16 + 20;
 
 /// "Common configuration structure layout".
 struct CommonConfig {
@@ -66,12 +64,14 @@ void set_part(u64& to, u64 offset, unsigned size, u64 value) {
 VirtioPci::VirtioPci(u16 type, u32 class_code, u64 features, unsigned queues, const Dma& dma)
     : PciFunction{{vendor, static_cast<u16>(first_modern_device + type), class_code, 1, vendor,
                    static_cast<u16>(first_modern_device + type)}},
-      features_{features}, queues_{queues}, dma_{dma} {
+      msix_{queues + 1}, features_{features}, queues_{queues}, dma_{dma} {
+    static_assert(queues_most + 1 <= Msix::vectors_most);
     define_bar(0, BarKind::memory, bar_size);
+    define_bar(msix_bar, BarKind::memory, Msix::bar_size);
     add_capabilities();
 }
 
-/// "Virtio Structure PCI Capabilities".
+/// "Virtio Structure PCI Capabilities"; MSI-X follows them.
 void VirtioPci::add_capabilities() {
     struct Capability {
         u8 type;
@@ -83,23 +83,48 @@ void VirtioPci::add_capabilities() {
                                            {3, 16, interrupt_offset, 4},
                                            {4, 16, device_offset, 0x100},
                                            {2, 20, notify_offset, 4}};
-    constexpr u32 vendor_specific = 9, first = 0x40, status_has_list = 0x10;
+    constexpr u32 vendor_specific = 9, status_has_list = 0x10;
     define_config(0x06, 2, status_has_list);
-    define_config(0x34, 1, first);
-    unsigned at = first;
+    define_config(0x34, 1, first_capability);
+    unsigned at = first_capability;
     for (const Capability& c : capabilities) {
         const unsigned next = at + c.length;
-        const bool last = &c == std::end(capabilities) - 1;
-        define_config(
-            at, 4,
-            vendor_specific | (last ? 0 : next) << 8 | u32{c.length} << 16 | u32{c.type} << 24);
+        define_config(at, 4, vendor_specific | next << 8 | u32{c.length} << 16 | u32{c.type} << 24);
         define_config(at + 8, 4, c.offset);
         define_config(at + 12, 4, c.size);
         at = next;
     }
+    define_config(msix_at, 4, Msix::capability | (msix_.vectors() - 1) << 16,
+                  Msix::enabled | Msix::all_masked);
+    define_config(msix_at + 4, 4, Msix::table_offset | msix_bar);
+    define_config(msix_at + 8, 4, Msix::pending_offset | msix_bar);
 }
 
-u64 VirtioPci::offered() const { return features_ | feature_version_1; }
+u32 VirtioPci::msix_control() const { return config_read(msix_at, 4); }
+
+bool VirtioPci::is_bus_master() const {
+    return (config_read(command_register, 2) & command_bus_master) != 0;
+}
+
+/// With MSI-X enabled INTA is silent; what was held back by a mask goes when the mask does.
+void VirtioPci::config_written(unsigned) {
+    set_interrupt((msix_control() & Msix::enabled) == 0 && virtio_.interrupt_status != 0);
+    send_messages();
+}
+
+/// A message is a write to memory, and may be meant for the APICs or not.
+void VirtioPci::send_messages() {
+    if ((msix_control() & (Msix::enabled | Msix::all_masked)) != Msix::enabled) return;
+    if (!is_bus_master()) return;
+    msix_.send_pending([&](u64 address, u32 data) {
+        if (!send_message(address, data) && dma_.holds(address, sizeof data))
+            static_cast<void>(dma_.put(address, data));
+    });
+}
+
+u64 VirtioPci::offered() const {
+    return features_ | feature_indirect_descriptors | feature_version_1;
+}
 
 u64 VirtioPci::common_read(u64 offset, unsigned size) const {
     const State& s = virtio_;
@@ -108,13 +133,13 @@ u64 VirtioPci::common_read(u64 offset, unsigned size) const {
                               .device_feature = half(offered(), s.device_feature_select),
                               .driver_feature_select = s.driver_feature_select,
                               .driver_feature = half(s.driver_features, s.driver_feature_select),
-                              .msix_config = no_vector,
+                              .msix_config = s.configuration_vector,
                               .queue_count = static_cast<u16>(queues_),
                               .status = s.status,
                               .generation = 0,
                               .queue_select = s.queue_select,
                               .queue_size = queue.size,
-                              .queue_msix_vector = no_vector,
+                              .queue_msix_vector = queue.vector,
                               .queue_enable = queue.enabled,
                               .queue_notify_offset = 0,
                               .queue_descriptors = queue.descriptors,
@@ -139,9 +164,15 @@ void VirtioPci::write_status(u8 value) {
     virtio_.status = static_cast<u8>(value | (virtio_.status & needs_reset));
 }
 
+/// "The device MUST return NO_VECTOR" for one that it has not.
+void VirtioPci::set_vector(u16& to, u64 value) const {
+    to = value < msix_.vectors() ? static_cast<u16>(value) : no_vector;
+}
+
 void VirtioPci::write_queue(u64 offset, unsigned size, u64 value) {
     if (virtio_.queue_select >= queues_) return;
     Queue& queue = virtio_.queues[virtio_.queue_select];
+    if (offset == offsetof(CommonConfig, queue_msix_vector)) return set_vector(queue.vector, value);
     if (queue.enabled != 0) return;
     const bool power_of_two = value != 0 && (value & (value - 1)) == 0;
     if (offset == offsetof(CommonConfig, queue_size) && power_of_two && value <= queue_size_most)
@@ -173,11 +204,14 @@ void VirtioPci::common_write(u64 offset, unsigned size, u64 value) {
         case offsetof(CommonConfig, queue_select):
             virtio_.queue_select = static_cast<u16>(value);
             return;
+        case offsetof(CommonConfig, msix_config):
+            return set_vector(virtio_.configuration_vector, value);
         default: return write_queue(offset, size, value);
     }
 }
 
-u64 VirtioPci::bar_read(unsigned, u64 offset, unsigned size) {
+u64 VirtioPci::bar_read(unsigned bar, u64 offset, unsigned size) {
+    if (bar == msix_bar) return msix_.read(offset, size);
     if (offset >= notify_offset) return 0;
     if (offset >= device_offset) {
         u64 value = 0;
@@ -193,43 +227,45 @@ u64 VirtioPci::bar_read(unsigned, u64 offset, unsigned size) {
     return causes;
 }
 
-void VirtioPci::bar_write(unsigned, u64 offset, unsigned size, u64 value) {
+void VirtioPci::bar_write(unsigned bar, u64 offset, unsigned size, u64 value) {
+    if (bar == msix_bar) {
+        msix_.write(offset, size, value);
+        return send_messages();
+    }
     if (offset < interrupt_offset) return common_write(offset, size, value);
     if (offset == notify_offset) notify(value & 0xffff);
 }
 
-void VirtioPci::notify(u64 queue) {
-    constexpr u32 bus_master = 4;
-    const bool goes = (virtio_.status & (driver_ok | needs_reset)) == driver_ok;
-    if (!goes || queue >= queues_ || virtio_.queues[queue].enabled == 0) return;
-    if ((config_read(0x04, 2) & bus_master) == 0) return;
-    notified(static_cast<unsigned>(queue));
+bool VirtioPci::serves(unsigned queue) const {
+    return (virtio_.status & (driver_ok | needs_reset)) == driver_ok &&
+           virtio_.queues[queue].enabled != 0 && is_bus_master();
 }
 
-void VirtioPci::raise(u8 cause) {
+void VirtioPci::notify(u64 queue) {
+    if (queue < queues_ && serves(static_cast<unsigned>(queue)))
+        notified(static_cast<unsigned>(queue));
+}
+
+/// "Used Buffer Notifications" and "Notification of Device Configuration Changes".
+void VirtioPci::raise(u8 cause, u16 vector) {
+    if ((msix_control() & Msix::enabled) != 0) {
+        msix_.request(vector);
+        return send_messages();
+    }
     virtio_.interrupt_status |= cause;
     set_interrupt(true);
 }
 
 void VirtioPci::break_down() {
     virtio_.status |= needs_reset;
-    raise(configuration_cause);
+    raise(configuration_cause, virtio_.configuration_vector);
 }
 
-/// A chain is no longer than the queue: one that loops ends here.
-bool VirtioPci::gather(const Queue& queue, VirtioRequest& request) const {
-    u16 next = request.head;
-    for (unsigned n = 0; n < queue.size; ++n) {
-        Descriptor d{};
-        if (next >= queue.size || !dma_.get(queue.descriptors + 16 * u64{next}, d)) return false;
-        if ((d.flags & is_indirect) != 0) return false;
-        const bool writes = (d.flags & device_writes) != 0;
-        if (!writes && !request.writable.empty()) return false;  // readable ones come first
-        (writes ? request.writable : request.readable).push_back({d.address, d.size});
-        if ((d.flags & has_next) == 0) return true;
-        next = d.next;
-    }
-    return false;
+bool VirtioPci::rings_in_memory(const Queue& queue) const {
+    constexpr u64 ring_header = 4, available_entry = 2, used_entry = 8;
+    return dma_.holds(queue.descriptors, u64{VirtioDescriptors::size} * queue.size) &&
+           dma_.holds(queue.driver, ring_header + available_entry * queue.size) &&
+           dma_.holds(queue.device, ring_header + used_entry * queue.size);
 }
 
 bool VirtioPci::take(unsigned index, VirtioRequest& request) {
@@ -237,11 +273,15 @@ bool VirtioPci::take(unsigned index, VirtioRequest& request) {
     Queue& queue = virtio_.queues[index];
     u16 available = 0;
     request = {};
-    if (!dma_.get(queue.driver + 2, available)) return break_down(), false;
+    if (!rings_in_memory(queue) || !dma_.get(queue.driver + 2, available))
+        return break_down(), false;
     const auto waiting = static_cast<u16>(available - queue.seen);
     if (waiting == 0) return false;
     const u64 entry = queue.driver + 4 + 2 * (u64{queue.seen} % queue.size);
-    if (waiting > queue.size || !dma_.get(entry, request.head) || !gather(queue, request))
+    const bool indirect = (virtio_.driver_features & feature_indirect_descriptors) != 0;
+    const VirtioDescriptors descriptors{queue.descriptors, queue.size, indirect};
+    if (waiting > queue.size || !dma_.get(entry, request.head) ||
+        !gather_chain(dma_, descriptors, request))
         return break_down(), false;
     ++queue.seen;
     return true;
@@ -256,17 +296,19 @@ void VirtioPci::complete(unsigned index, u16 head, u32 written) {
     if (!dma_.put(entry, element) || !dma_.put(queue.device + 2, queue.used) ||
         !dma_.get(queue.driver, flags))
         return break_down();
-    if ((flags & no_interrupt) == 0) raise(queue_cause);
+    if ((flags & no_interrupt) == 0) raise(queue_cause, queue.vector);
 }
 
 VirtioPci::State VirtioPci::state() const {
     State state = virtio_;
     state.pci = PciFunction::state();
+    state.msix = msix_.state();
     return state;
 }
 
 void VirtioPci::restore(const State& state) {
     virtio_ = state;
+    msix_.restore(state.msix);
     PciFunction::restore(state.pci);
 }
 

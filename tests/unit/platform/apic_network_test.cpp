@@ -215,6 +215,8 @@ TEST_F(Network, AnMsiIsAddressAndData) {
     EXPECT_TRUE(network.deliver_msi(0xfee0'300c, 0x4162));  // logical, lowest priority
     EXPECT_EQ(reached(), 0b101u);
     EXPECT_FALSE(network.deliver_msi(0xfee0'9000, 0x4061));
+    EXPECT_TRUE(network.deliver_msi(0xfee0'2004, 0x4063));  // logical without the hint, as Linux's
+    EXPECT_EQ(reached(), 0b111u);
 }
 
 TEST_F(Network, Lint1IsAnNmiWhereItsVectorSaysSo) {
