@@ -29,15 +29,34 @@ struct End {
     bool killed = false;  // by a debugger
 };
 
-/// What was typed goes to the serial port, as much as it takes; time that passed idle passes here.
-void exchange(Computer& computer, SerialInput& input, u64 idle) {
-    platform::Serial& serial = computer.devices().serial;
+void feed_serial(platform::Serial& serial, SerialInput& input) {
     while (serial.state().fifo_count < platform::Serial::fifo_size) {
         const std::optional<u8> byte = input.read();
         if (!byte) break;
         serial.receive(*byte);
     }
+}
+
+void feed_console(platform::VirtioConsole& console, SerialInput& input) {
+    while (console.room() != 0) {
+        const std::optional<u8> byte = input.read();
+        if (!byte) break;
+        console.receive(*byte);
+    }
+}
+
+/// What was typed goes to the port, as much as it takes; time that passed idle passes here.
+void exchange(Computer& computer, const BarePlan& plan, SerialInput& input, u64 idle) {
+    if (plan.input == BarePlan::Input::console)
+        feed_console(*computer.console(), input);
+    else
+        feed_serial(computer.devices().serial, input);
     input.wait(idle);
+}
+
+void flush(const BarePlan& plan) {
+    plan.serial->flush();
+    if (plan.console) plan.console->flush();
 }
 
 /// `marked` becomes true, and the run is interrupted, when the guest writes to the mark port.
@@ -48,13 +67,13 @@ End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const 
     const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Computer::never;
     const u64 last = std::min(limit, save);
     std::optional<SerialInput> input;
-    if (plan.takes_input) input.emplace();
+    if (plan.input != BarePlan::Input::none) input.emplace();
     for (;;) {
         const u64 idle = computer.idle();
         const u64 until = std::min(last, computer.now() + watch_period);
         const ComputerOutcome outcome = debug.run_until(until);
-        plan.serial->flush();
-        if (input) exchange(computer, *input, computer.idle() - idle);
+        flush(plan);
+        if (input) exchange(computer, plan, *input, computer.idle() - idle);
         if (outcome.stop == ComputerStop::interrupted && marked) return {outcome, Limit::save};
         if (outcome.stop != ComputerStop::time) return {outcome};
         if (computer.now() >= save) return {outcome, Limit::save};
@@ -69,7 +88,7 @@ platform::Expected<End> run_debugged(Computer& computer, const BarePlan& plan, D
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
     const auto between = [&] {
-        plan.serial->flush();
+        flush(plan);
         return plan.milliseconds != 0 && Clock::now() >= deadline;
     };
     const u64 last = plan.instructions != 0 ? plan.instructions : Computer::never;
@@ -157,7 +176,7 @@ int run_bare(BarePlan& plan, Terminal terminal) {
     DebugRun debugging{*running, plan.debug, terminal};
     const auto end = run_debugged(*running, plan, debugging, marked);
     if (!end) return refuse(terminal, end.error());
-    plan.serial->flush();
+    flush(plan);
     if (end->limit == Limit::save)
         if (const int status = save(*running, plan, terminal); status != 0) return status;
     report(*running, *end, plan, terminal);

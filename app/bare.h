@@ -16,13 +16,15 @@ struct BarePlan {
     platform::ComputerConfig computer;
     cpu::Model model;
     std::unique_ptr<platform::Sink> serial;
-    u64 instructions = 0;  // 0: no limit
-    u64 milliseconds = 0;  // likewise
+    std::unique_ptr<platform::Sink> console;  // null: there is none
+    u64 instructions = 0;                     // 0: no limit
+    u64 milliseconds = 0;                     // likewise
     bool stats = false;
     std::unique_ptr<platform::Disk> drive;
-    bool takes_input = false;  // standard input is the serial line's other end
-    std::string save;          // a snapshot's file; empty: none is made
-    u64 save_at = 0;           // 0: at the first write to the mark port
+    // Whose other end standard input is.
+    enum class Input : u8 { none, serial, console } input = Input::none;
+    std::string save;  // a snapshot's file; empty: none is made
+    u64 save_at = 0;   // 0: at the first write to the mark port
     std::string load;
     DebugPlan debug;
 };

@@ -76,6 +76,9 @@ private:
         run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
         run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature]")->capture_default_str();
         run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
+        run->add_option("--console", o.console,
+                        "A virtio console (with --bare): stdio, none or a file")
+            ->capture_default_str();
         run->add_option("--boot", o.boot, "auto, elf, pvh, linux or decompress")
             ->capture_default_str();
         run->add_option("--drive", o.drive, "A raw disk image, as a virtio block device");

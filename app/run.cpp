@@ -122,10 +122,12 @@ Expected<hv::EnclaveFault> parse_enclave_fault(const std::string& word) {
     return error(fmt::format("unknown fault \"{}\"", word), "--enclave-fault", "ud, gp or stop");
 }
 
-Expected<std::unique_ptr<platform::Sink>> open_serial(const std::string& word, Terminal terminal) {
+Expected<std::unique_ptr<platform::Sink>> open_output(const std::string& word, const char* option,
+                                                      Terminal terminal) {
+    if (word.empty()) return error("nothing is named", option, "stdio, none or a file");
     if (word == "stdio") return std::make_unique<StreamSink>(terminal.out);
     if (word == "none") return std::make_unique<platform::NullSink>();
-    auto file = platform::FileSink::open(word, "--serial");
+    auto file = platform::FileSink::open(word, option);
     if (!file) return std::unexpected{file.error()};
     return std::unique_ptr<platform::Sink>{std::move(*file)};
 }
@@ -167,6 +169,7 @@ Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
                             unsigned processors) {
     constexpr const char* missing = "not implemented yet without --bare";
     if (!options.drive.empty()) return error(missing, "--drive", "--bare");
+    if (options.console != "none") return error(missing, "--console", "--bare");
     if (!options.save.empty() || !options.load.empty())
         return error(missing, "--save and --load", "--bare");
     if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
@@ -203,7 +206,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     platform::Kernel no_kernel;
     EXPECT(kernel, options.load.empty() ? read_kernel(options, *layout)
                                         : Expected<platform::Kernel>{no_kernel});
-    EXPECT(serial, open_serial(options.serial, terminal));
+    EXPECT(serial, open_output(options.serial, "--serial", terminal));
     made.boot = *boot;
     made.processors = *processors;
     made.model = *model;
@@ -232,7 +235,17 @@ std::unique_ptr<Plan> plan_hosted(Common& common) {
     return made;
 }
 
-Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
+/// Null: there is to be none.
+Expected<std::unique_ptr<platform::Sink>> plan_console(const RunOptions& options,
+                                                       Terminal terminal) {
+    if (options.console == "none") return nullptr;
+    if (options.console == "stdio" && options.serial == "stdio")
+        return error("the serial line has standard input and output", "--console stdio",
+                     "--serial none or a file with it");
+    return open_output(options.console, "--console", terminal);
+}
+
+Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal terminal) {
     BarePlan made;
     if (!options.gdb.empty() && !options.save.empty())
         return error("a debugger is to say when to save", "--gdb with --save",
@@ -255,7 +268,11 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common) {
         made.drive = std::move(*disk);
         made.computer.drive = made.drive.get();
     }
-    made.takes_input = options.serial == "stdio";
+    EXPECT(console, plan_console(options, terminal));
+    made.console = std::move(*console);
+    made.computer.console = made.console.get();
+    if (options.serial == "stdio") made.input = BarePlan::Input::serial;
+    if (options.console == "stdio") made.input = BarePlan::Input::console;
     made.save = options.save;
     made.load = options.load;
     if (options.save.empty() && !options.save_at.empty())
@@ -276,7 +293,7 @@ int run_command(const RunOptions& options, Terminal terminal) {
     auto common = plan_common(options, terminal);
     if (!common) return refuse(terminal, common.error());
     if (options.bare) {
-        auto bare = plan_bare(options, *common);
+        auto bare = plan_bare(options, *common, terminal);
         return bare ? run_bare(*bare, terminal) : refuse(terminal, bare.error());
     }
     const auto planned = plan_hosted(*common);

@@ -20,6 +20,7 @@ struct RunOptions {
     std::string cpus = "1";
     std::string cpu = "postern-v3";
     std::string serial = "stdio";
+    std::string console = "none";
     std::string boot = "auto";
     std::string enclave_fault = "ud";
     std::string without;

@@ -50,6 +50,10 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
         drive_ = std::make_unique<VirtioBlk>(*config.drive, Dma{system});
         devices_->pci.add(*drive_);
     }
+    if (config.console != nullptr) {
+        console_ = std::make_unique<VirtioConsole>(*config.console, Dma{system});
+        devices_->pci.add(*console_);
+    }
     const GuestRam ram{machine_->ram(), config.layout};
     const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
@@ -68,6 +72,8 @@ SnapshotSubject subject_of(Computer& computer) {
     s.parts.push_back(snapshot::part("devices", computer.devices()));
     s.parts.push_back(snapshot::part("turns", computer));
     if (VirtioBlk* drive = computer.drive()) s.parts.push_back(snapshot::part("drive", *drive));
+    if (VirtioConsole* console = computer.console())
+        s.parts.push_back(snapshot::part("console", *console));
     return s;
 }
 

@@ -16,6 +16,7 @@
 #include "cpu/system.h"
 #include "platform/boot/boot.h"
 #include "platform/device/virtio_blk.h"
+#include "platform/device/virtio_console.h"
 #include "platform/machine.h"
 #include "platform/pc_devices.h"
 #include "platform/snapshot/snapshot.h"
@@ -30,7 +31,9 @@ struct ComputerConfig {
     BootWay boot = BootWay::automatic;
     cpu::Choices choices;
     cpu::Engine engine;
-    const Disk* drive = nullptr;  // null: none. Must outlive the computer
+    // Null: there is none. Must outlive the computer.
+    const Disk* drive = nullptr;
+    Sink* console = nullptr;
 };
 
 /// What its output goes to. All must outlive the computer.
@@ -95,6 +98,7 @@ public:
     [[nodiscard]] PcDevices& devices() { return *devices_; }
     /// Null: there is none.
     [[nodiscard]] VirtioBlk* drive() { return drive_.get(); }
+    [[nodiscard]] VirtioConsole* console() { return console_.get(); }
     /// How much of the time so far nobody ran, since this object began.
     [[nodiscard]] u64 idle() const { return idle_; }
     [[nodiscard]] State state() const { return state_; }
@@ -131,6 +135,7 @@ private:
     std::unique_ptr<Machine> machine_;
     std::unique_ptr<PcDevices> devices_;
     std::unique_ptr<VirtioBlk> drive_;
+    std::unique_ptr<VirtioConsole> console_;
     WatchedBus watched_bus_;
     State state_;
     cpu::Cpu* running_ = nullptr;

@@ -53,16 +53,37 @@ class Debian:
                 print(f"skipped: {needed} is missing")
                 sys.exit(SKIPPED)
 
-    def boot(self, append, *options, program=None):
+    def boot(self, append, *options, program=None, typed=None):
         return self.run("--kernel", self.kernel, "--initrd", self.initramfs, "--append",
-                        f"console=ttyS0 ignore_loglevel {append}", *options, program=program)
+                        f"console=ttyS0 ignore_loglevel {append}", *options, program=program,
+                        typed=typed)
 
-    def run(self, *options, program=None):
-        done = subprocess.run([program or self.postern, "run", "--bare", "--stats",
-                               *map(str, options)],
-                              stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT,
-                              check=False)
-        return Run(done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode())
+    def run(self, *options, program=None, typed=None):
+        """`typed`: what is waited for on standard output, and what is typed then."""
+        command = [program or self.postern, "run", "--bare", "--stats", *map(str, options)]
+        given = subprocess.PIPE if typed else subprocess.DEVNULL
+        with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as machine:
+            early = b""
+            try:
+                if typed:
+                    early = wait_for(typed[0], machine.stdout)
+                    machine.stdin.write(typed[1])
+                output, errors = machine.communicate(timeout=TIMEOUT)
+            finally:
+                machine.kill()
+        return Run(machine.returncode, (early + output).decode(errors="replace"), errors.decode())
+
+
+def wait_for(prompt, stream):
+    """What came up to and with `prompt`, or all of it if that never came."""
+    seen = b""
+    while not seen.endswith(prompt):
+        byte = stream.read(1)
+        if not byte:
+            break
+        seen += byte
+    return seen
 
 
 def with_modules(directory, kernels, flavour, *modules, script):
