@@ -46,6 +46,31 @@ platform::Expected<void> check_host(const cpu::Model& model, const cpu::FeatureS
         instead != nullptr ? std::string{instead->name} : "a processor of x86-64-v2 or later");
 }
 
+namespace {
+
+platform::Expected<void> change_model(cpu::Model& model, std::string_view part) {
+    constexpr std::string_view width = "phys-bits=";
+    if (part.starts_with(width)) {
+        const auto bits = parse_number(part.substr(width.size()));
+        if (!bits || *bits < cpu::physical_bits_least || *bits > cpu::physical_bits_most)
+            return platform::error(fmt::format("\"{}\" is not a width of addresses", part), "--cpu",
+                                   fmt::format("phys-bits=N with N from {} to {}",
+                                               cpu::physical_bits_least, cpu::physical_bits_most));
+        model.physical_bits = static_cast<u8>(*bits);
+        return {};
+    }
+    cpu::Feature feature{};
+    const bool has_sign = part.starts_with('+') || part.starts_with('-');
+    if (!has_sign || !cpu::find_feature(part.substr(1), feature))
+        return platform::error(
+            fmt::format("unknown feature \"{}\"", part), "--cpu",
+            "MODEL,+feature,-feature,phys-bits=N with CPUID names in lower case");
+    model.features.set(feature, part.front() == '+');
+    return {};
+}
+
+}  // namespace
+
 platform::Expected<cpu::Model> parse_model(std::string_view words) {
     const auto parts = split(words, ',');
     const cpu::Model* const found = cpu::find_model(parts[0]);
@@ -54,12 +79,8 @@ platform::Expected<cpu::Model> parse_model(std::string_view words) {
                                std::string{cpu::default_model().name});
     cpu::Model model = *found;
     for (const std::string_view part : std::span{parts}.subspan(1)) {
-        cpu::Feature feature{};
-        const bool has_sign = part.starts_with('+') || part.starts_with('-');
-        if (!has_sign || !cpu::find_feature(part.substr(1), feature))
-            return platform::error(fmt::format("unknown feature \"{}\"", part), "--cpu",
-                                   "MODEL,+feature,-feature with CPUID names in lower case");
-        model.features.set(feature, part.front() == '+');
+        if (auto changed = change_model(model, part); !changed)
+            return std::unexpected{changed.error()};
     }
     const auto possible = check_host(model, cpu::host_features());
     if (!possible) return std::unexpected{possible.error()};

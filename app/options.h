@@ -38,7 +38,7 @@ platform::Expected<std::vector<hv::Protection>> parse_protections(std::string_vi
 /// A model that needs what `host` lacks is refused, with the name of one that would do.
 platform::Expected<void> check_host(const cpu::Model& model, const cpu::FeatureSet& host);
 
-/// "MODEL[,+feature,-feature]", checked against this machine.
+/// "MODEL[,+feature,-feature,phys-bits=N]", checked against this machine.
 platform::Expected<cpu::Model> parse_model(std::string_view words);
 
 /// "NAME=VALUE", each; see cpu/choices.h.

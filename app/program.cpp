@@ -74,7 +74,8 @@ private:
         run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
         run->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
         run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
-        run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature]")->capture_default_str();
+        run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature,phys-bits=N]")
+            ->capture_default_str();
         run->add_option("--serial", o.serial, "stdio, none or a file")->capture_default_str();
         run->add_option("--console", o.console,
                         "A virtio console (with --bare): stdio, none or a file")

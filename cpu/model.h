@@ -66,11 +66,16 @@ private:
     std::array<u32, feature_words> words_{};
 };
 
+/// What MAXPHYADDR may be: no less than with PAE in its first form, and what EPT with a page walk
+/// of 4 can translate. SDM 3C, "EPT Translation Mechanism".
+inline constexpr unsigned physical_bits_least = 36;
+inline constexpr unsigned physical_bits_most = 48;
+
 struct Model {
     std::string_view name;
     FeatureSet features;
     u32 signature;     // CPUID.01H:EAX
-    u8 physical_bits;  // of the model; a machine may have fewer (System::physical_bits)
+    u8 physical_bits;  // MAXPHYADDR
     u8 linear_bits;
 };
 

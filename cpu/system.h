@@ -104,7 +104,7 @@ struct System {
     Epc* epc = nullptr;
     Bus* bus = nullptr;
     const Model* model = nullptr;
-    unsigned physical_bits = 46;  // MAXPHYADDR
+    unsigned physical_bits = 46;  // MAXPHYADDR: the model's
     Choices choices;
 };
 

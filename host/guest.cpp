@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "base/bits.h"
+#include "cpu/model.h"
 
 namespace postern::host {
 
@@ -29,7 +30,9 @@ u64 reserve_for(const Layout& guest) {
 }
 
 /// The machine's EPC lies elsewhere than the guest's.
-constexpr u64 epc_gap = 64 * platform::gib;
+u64 epc_gap(const cpu::Model& model) {
+    return std::min(64 * platform::gib, u64{1} << (model.physical_bits - 1));
+}
 
 /// How often the wall clock is looked at, in instructions.
 constexpr u64 wall_clock_period = 10'000'000;
@@ -105,8 +108,8 @@ bool Guest::add_memory(const Layout& machine, u64 reserve) {
 
 platform::Expected<void> Guest::build() {
     const u64 reserve = reserve_for(config_.layout);
-    const Layout below =
-        platform::layout_of(reserve + config_.layout.ram_size(), config_.layout.epc_size, epc_gap);
+    const Layout below = platform::layout_of(reserve + config_.layout.ram_size(),
+                                             config_.layout.epc_size, epc_gap(*config_.model));
     auto machine = platform::Machine::create(below, config_.model);
     if (!machine) return std::unexpected{machine.error()};
     machine_ = std::move(*machine);

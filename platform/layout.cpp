@@ -24,6 +24,11 @@ u64 Layout::offset_of(u64 address) const {
     return address < low_size ? address : low_size + (address - high_ram_base);
 }
 
+u64 end_of(const Layout& layout) {
+    const u64 ram = layout.high_size != 0 ? high_ram_base + layout.high_size : layout.low_size;
+    return std::max(ram, layout.epc_base + layout.epc_size);
+}
+
 Layout layout_of(u64 memory, u64 epc, u64 epc_gap) {
     Layout layout;
     layout.low_size = std::min(memory, low_ram_limit);

@@ -44,6 +44,9 @@ struct Layout {
     friend bool operator==(const Layout&, const Layout&) = default;
 };
 
+/// The first address above everything.
+u64 end_of(const Layout& layout);
+
 /// The layout of `memory` bytes of RAM and `epc` of EPC, which lies `epc_gap` bytes above where
 /// it could begin. Sizes must be multiples of a page and within the limits above.
 Layout layout_of(u64 memory, u64 epc, u64 epc_gap = 0);

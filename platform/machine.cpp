@@ -4,12 +4,29 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "cpu/model.h"
 #include "cpu/run.h"
 
 namespace postern::platform {
 
+namespace {
+
+Expected<void> check_addresses(const Layout& layout, const cpu::Model& model) {
+    if (end_of(layout) <= u64{1} << model.physical_bits) return {};
+    return error(
+        fmt::format("memory and EPC do not fit into {} bits of physical addresses",
+                    model.physical_bits),
+        layout.epc_size != 0 ? "--memory with --epc" : "--memory",
+        fmt::format("less, or phys-bits=N with N up to {} in --cpu", cpu::physical_bits_most));
+}
+
+}  // namespace
+
 Expected<std::unique_ptr<Machine>> Machine::create(const Layout& layout, const cpu::Model* model,
                                                    unsigned processors) {
+    if (auto fits = check_addresses(layout, *model); !fits) return std::unexpected{fits.error()};
     auto ram = HostMemory::map(layout.ram_size());
     if (!ram) return std::unexpected{ram.error()};
     HostMemory epc_memory;
@@ -32,6 +49,7 @@ Machine::Machine(const Layout& layout, HostMemory ram, HostMemory epc_memory,
     system_.epc = epc_.get();
     system_.bus = &bus_;
     system_.model = model;
+    system_.physical_bits = model->physical_bits;
     for (unsigned n = 0; n < processors; ++n) {
         processors_.push_back(std::make_unique<cpu::Cpu>());
         system_.processors[n] = processors_.back().get();

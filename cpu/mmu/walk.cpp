@@ -167,6 +167,10 @@ constexpr u64 large_page_32 = u64{4} << 20;
 
 /// A 4-MByte page may lie above 4 GiB: bits 39:32 are in 20:13 (PSE-36), bit 21 is reserved.
 u64 large_address_32(u64 entry) { return (entry & bit_mask(31, 22)) | bits<20, 13>(entry) << 32; }
+/// As are those of 20:13 whose address bits the processor lacks.
+u64 large_reserved_32(const Cpu& c) {
+    return bit_mask(21, std::min(40U, c.system->physical_bits) - 19);
+}
 
 /// SDM 3A, "32-Bit Paging".
 Result<> walk_bits32(Cpu& c, Walk& w, Translation& found) {
@@ -180,7 +184,7 @@ Result<> walk_bits32(Cpu& c, Walk& w, Translation& found) {
     if (!entry.has(PageEntryBit::p)) return fault(c, w, {.present = false});
     w.restrict(entry);
     if (entry.has(PageEntryBit::ps) && c.cr4.has(Cr4::pse)) {
-        if (bits<21, 21>(entry.to_raw()) != 0) return fault(c, w, {.reserved = true});
+        if ((entry.to_raw() & large_reserved_32(c)) != 0) return fault(c, w, {.reserved = true});
         return finish(c, w, entry, 2, large_address_32(entry.to_raw()), large_page_32, found);
     }
     w.used[1] = Gpa{(entry.to_raw() & bit_mask(31, 12)) + 4 * bits<21, 12>(linear)};

@@ -37,6 +37,9 @@ Error other_processor(const Configuration& there, const Configuration& here,
                       const std::string& name) {
     const std::string model = model_name(there);
     if (model != model_name(here)) return other(name, "--cpu", model, model_name(here));
+    if (there.physical_bits != here.physical_bits)
+        return other(name, "--cpu", fmt::format("{},phys-bits={}", model, there.physical_bits),
+                     fmt::format("phys-bits={}", here.physical_bits));
     return {fmt::format("a snapshot of a machine whose {} has other features", model), name,
             "--cpu with the features that it was saved with"};
 }

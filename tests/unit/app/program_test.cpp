@@ -77,6 +77,14 @@ TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run", "--cpus", "none"}, "\"none\" is not a number of processors: --cpus: ");
     expect_refused({"run", "--cpu", "i486"}, "unknown model \"i486\": --cpu: ");
     expect_refused({"run", "--cpu", "postern-v3,+warp"}, "unknown feature \"+warp\": --cpu: ");
+    expect_refused(
+        {"run", "--cpu", "postern-v3,phys-bits=49"},
+        "\"phys-bits=49\" is not a width of addresses: --cpu: phys-bits=N with N from 36 "
+        "to 48");
+    expect_refused({"run", "--cpu", "postern-v3,phys-bits=35"},
+                   "\"phys-bits=35\" is not a width of addresses: --cpu: ");
+    expect_refused({"run", "--cpu", "postern-v3,phys-bits=many"},
+                   "\"phys-bits=many\" is not a width of addresses: --cpu: ");
     expect_refused({"run", "--boot", "floppy"}, "unknown way to boot \"floppy\": --boot: ");
     expect_refused({"run", "--enclave-fault", "pf"}, "unknown fault \"pf\": --enclave-fault: ");
     expect_refused({"run", "--without", "luck"}, "unknown protection \"luck\": --without: ");

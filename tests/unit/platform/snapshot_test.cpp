@@ -255,6 +255,11 @@ TEST_F(BadSnapshot, OtherOptionsAreNamed) {
     EXPECT_EQ(load_into({.model = &model}, file),
               "file: a snapshot of a machine whose " + std::string{model.name} +
                   " has other features; --cpu with the features that it was saved with");
+    model = cpu::default_model();
+    model.physical_bits = 40;
+    EXPECT_EQ(load_into({.model = &model}, file),
+              "file: a snapshot of a machine with --cpu postern-v3,phys-bits=46, and this one has "
+              "phys-bits=40; --cpu postern-v3,phys-bits=46");
     model.name = "other";
     EXPECT_EQ(load_into({.model = &model}, file),
               "file: a snapshot of a machine with --cpu " + std::string{cpu::default_model().name} +

@@ -96,6 +96,26 @@ TEST_F(Paging, PhysicalAddressBitsBeyondTheWidthAreReserved) {
     expect(Access::read, {false, 9});
 }
 
+TEST_F(Paging, LargePageOf32BitPagingReservesAddressBitsBeyondTheWidth) {
+    c.efer.set(Efer::lma, false);
+    c.cr4.set(Cr4::pae, false);
+    c.cr4.set(Cr4::pse);
+    c.cr3 = other_page;
+    u32& pde = m.at<u32>(other_page);
+    const u32 present = pte_large | pte_present;
+    pde = present | u32{1} << 17;  // address bit 36
+    expect(Access::read, {true}, 0x1234);
+    m.system.physical_bits = 36;
+    expect(Access::read, {false, 9}, 0x1234);
+    pde = present | u32{1} << 16;
+    expect(Access::read, {true}, 0x1234);
+    m.system.physical_bits = 48;
+    pde = present | u32{1} << 20;
+    expect(Access::read, {true}, 0x1234);
+    pde = present | u32{1} << 21;
+    expect(Access::read, {false, 9}, 0x1234);
+}
+
 TEST_F(Paging, PageSizeBitOfPml4IsReserved) {
     m.entry(page, pml4_level) |= pte_large;
     expect(Access::read, {false, 9});
