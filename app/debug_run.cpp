@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/text.h"
+#include "cpu/mode.h"
 #include "platform/boot/file.h"
 #include "platform/debug/computer_target.h"
 #include "platform/debug/disassembly.h"
@@ -121,7 +122,6 @@ ComputerOutcome DebugRun::run_until(u64 until) {
 /// Which processor's it was, and whether an event came before it, is known afterwards.
 ComputerOutcome DebugRun::log_instruction() {
     struct Before {
-        u64 rip;
         u64 branches;
         bool active;
         std::string line;
@@ -133,8 +133,8 @@ ComputerOutcome DebugRun::log_instruction() {
     for (unsigned n = 0; n < computer_->processor_count(); ++n) {
         const cpu::Cpu& c = computer_->processor(n);
         const bool active = c.event.activity == ActivityState::active;
-        before.push_back(
-            {c.rip, debugger_.branches[n].count, active, active ? line(n, c.rip) : std::string{}});
+        before.push_back({debugger_.branches[n].count, active,
+                          active ? line(n, cpu::code_linear(c)) : std::string{}});
     }
     const u64 start = computer_->now();
     const ComputerOutcome outcome = computer_->run_until(start + 1);

@@ -6,6 +6,7 @@
 
 #include "cpu/decode/block_cache.h"
 #include "cpu/exec/fast.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -45,19 +46,19 @@ const Insn& last_of(const Block& block) {
 
 }  // namespace
 
-void add_breakpoint(System& system, u64 rip) {
+void add_breakpoint(System& system, u64 linear) {
     auto& list = system.debugger->breakpoints;
-    const auto at = std::ranges::lower_bound(list, rip);
-    if (at != list.end() && *at == rip) return;
-    list.insert(at, rip);
+    const auto at = std::ranges::lower_bound(list, linear);
+    if (at != list.end() && *at == linear) return;
+    list.insert(at, linear);
     drop_code(system);
 }
 
-void remove_breakpoint(System& system, u64 rip) {
+void remove_breakpoint(System& system, u64 linear) {
     Debugger& d = *system.debugger;
-    if (std::erase(d.breakpoints, rip) == 0) return;
+    if (std::erase(d.breakpoints, linear) == 0) return;
     for (Debugger::Pass& pass : d.pass)
-        if (pass.rip == rip) pass.valid = false;
+        if (pass.linear == linear) pass.valid = false;
     drop_code(system);
 }
 
@@ -77,30 +78,32 @@ void remove_watch(System& system, const Watch& watch) {
 void record_branches(System& system, bool on) {
     system.debugger->records_branches = on;
     for (unsigned n = 0; n < system.processor_count; ++n)
-        system.debugger->branches[n].expected = system.processors[n]->rip;
+        system.debugger->branches[n].expected = code_linear(*system.processors[n]);
     drop_code(system);
 }
 
-bool may_break_at(const Cpu& c, u64 rip) {
+bool may_break_at(const Cpu& c, u64 offset) {
     if (c.system->debugger == nullptr) return false;
+    const u64 linear = code_linear(c, offset);
     return std::ranges::any_of(c.system->debugger->breakpoints,
-                               [&](u64 b) { return ((b ^ rip) & (page_size - 1)) == 0; });
+                               [&](u64 b) { return ((b ^ linear) & (page_size - 1)) == 0; });
 }
 
 Step debugger_gate(Cpu& c, const Insn* i) {
     Debugger* const d = c.system->debugger;
-    const u64 rip = address_of(c, i);
-    if (d == nullptr || !std::ranges::binary_search(d->breakpoints, rip)) NEXT(c, i);
+    const u64 offset = address_of(c, i);
+    const u64 linear = code_linear(c, offset);
+    if (d == nullptr || !std::ranges::binary_search(d->breakpoints, linear)) NEXT(c, i);
     Debugger::Pass& pass = d->pass[c.number];
-    if (pass.valid && pass.rip == rip) {
+    if (pass.valid && pass.linear == linear) {
         pass.valid = false;
         NEXT(c, i);
     }
-    pass = {rip, true};
-    d->hit = {DebugHit::Kind::breakpoint, c.number, rip, {}};
+    pass = {linear, true};
+    d->hit = {DebugHit::Kind::breakpoint, c.number, linear, {}};
     d->interrupted = c.pending.kind;
     c.pending.kind = PendingKind::debugger;
-    c.rip = rip;
+    c.rip = offset;
     c.budget += i->remaining;
     return Step::fault;
 }
@@ -127,8 +130,8 @@ void debugger_boundary(const Cpu& c, bool event_delivered) {
     d->hit = {};
     Debugger::Pass& pass = d->pass[c.number];
     // The next iteration of a string instruction that has begun is no arrival.
-    if (c.event.repeating && !event_delivered) pass = {c.rip, true};
-    if (event_delivered || pass.rip != c.rip) pass.valid = false;
+    if (c.event.repeating && !event_delivered) pass = {code_linear(c), true};
+    if (event_delivered || pass.linear != code_linear(c)) pass.valid = false;
 }
 
 void restore_pending(Cpu& c) { c.pending.kind = c.system->debugger->interrupted; }
@@ -140,18 +143,18 @@ bool debugger_met_watch(const Cpu& c, bool retired) {
     return retired;
 }
 
-void record_block(const Cpu& c, const Block& block, u64 start, u64 epoch, Step step) {
+void record_block(const Cpu& c, const Block& block, const BlockStart& start, Step step) {
     BranchRing& ring = c.system->debugger->branches[c.number];
-    const u64 at = c.gpr[row_block];
-    if (at != ring.expected) push(ring, {ring.expected, at, start, true});
-    ring.expected = c.rip;
-    if (step == Step::fault || now(c) == start || c.event.repeating) return;
+    if (start.linear != ring.expected) push(ring, {ring.expected, start.linear, start.time, true});
+    const u64 next = code_linear(c);
+    ring.expected = next;
+    if (step == Step::fault || now(c) == start.time || c.event.repeating) return;
     const Insn& last = last_of(block);
-    const u64 from = at + last.offset;
+    const u64 from = start.linear + last.offset;
     const u64 end = from + last.length;
     // A store that dropped code leaves its block in the middle.
-    const bool cut_short = c.code_epoch != epoch && c.rip > at && c.rip < end;
-    if (c.rip != end && !cut_short) push(ring, {from, c.rip, now(c), false});
+    const bool cut_short = c.code_epoch != start.epoch && next > start.linear && next < end;
+    if (next != end && !cut_short) push(ring, {from, next, now(c), false});
 }
 
 }  // namespace postern::cpu

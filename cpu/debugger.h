@@ -30,11 +30,12 @@ struct Watch {
 struct DebugHit {
     enum class Kind : u8 { none, breakpoint, watch } kind = Kind::none;
     unsigned processor = 0;
-    u64 address = 0;  // RIP; of a watch the first byte of the access that is watched
+    u64 address = 0;  // of the instruction; of a watch the first byte of the access that is watched
     Watch watch{};
 };
 
-/// Control went from the instruction at `from` to `to`. An event's `from` is where it struck.
+/// Control went from the instruction at `from` to `to`, linear addresses. An event's `from` is
+/// where it struck.
 struct BranchRecord {
     u64 from;
     u64 to;
@@ -47,18 +48,18 @@ struct BranchRing {
     static constexpr unsigned size = 64;
     std::array<BranchRecord, size> record;
     u64 count;     // ever
-    u64 expected;  // RIP if control simply goes on
+    u64 expected;  // what comes next if control simply goes on
 };
 
 struct Debugger {
-    std::vector<u64> breakpoints;  // RIP values, sorted
+    std::vector<u64> breakpoints;  // linear addresses, sorted
     std::vector<Watch> watches;
     DebugHit hit;
     PendingKind interrupted = PendingKind::none;  // of Cpu::pending, which a snapshot has
 
     /// The breakpoint that a processor stands at and has been told of: its instruction runs.
     struct Pass {
-        u64 rip = 0;
+        u64 linear = 0;
         bool valid = false;
     };
     std::array<Pass, processors_most> pass{};
@@ -69,8 +70,8 @@ struct Debugger {
 
 // Changes, while no processor is inside run(). All need System::debugger; cached code is dropped.
 
-void add_breakpoint(System& system, u64 rip);
-void remove_breakpoint(System& system, u64 rip);
+void add_breakpoint(System& system, u64 linear);
+void remove_breakpoint(System& system, u64 linear);
 void add_watch(System& system, const Watch& watch);
 void remove_watch(System& system, const Watch& watch);
 /// Without it blocks find each other; with it each goes by the run loop.
@@ -78,9 +79,9 @@ void record_branches(System& system, bool on);
 
 // What the decoder asks.
 
-/// A breakpoint may be at `rip`: cached code is shared by all mappings of its page, so whoever is
-/// at the same place in a page counts.
-bool may_break_at(const Cpu& c, u64 rip);
+/// A breakpoint may be at `offset` of CS: cached code is shared by all mappings of its page, so
+/// whoever is at the same place in a page counts.
+bool may_break_at(const Cpu& c, u64 offset);
 /// Stands before such an instruction and counts as none.
 Step debugger_gate(Cpu& c, const Insn* i);
 
@@ -107,7 +108,13 @@ void debugger_boundary(const Cpu& c, bool event_delivered);
 void restore_pending(Cpu& c);
 /// After a step: true if it retired and met watched data.
 bool debugger_met_watch(const Cpu& c, bool retired);
-/// `block` has run, from time `start`, with the code epoch it was found in; `step` is its outcome.
-void record_block(const Cpu& c, const Block& block, u64 start, u64 epoch, Step step);
+/// How a block began: the time, where, and the code epoch it was found in.
+struct BlockStart {
+    u64 time;
+    u64 linear;
+    u64 epoch;
+};
+/// `block` has run; `step` is its outcome.
+void record_block(const Cpu& c, const Block& block, const BlockStart& start, Step step);
 
 }  // namespace postern::cpu

@@ -10,6 +10,7 @@
 #include "cpu/event/event.h"
 #include "cpu/exec/follow.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 #include "cpu/reset.h"
 #include "cpu/simd/host_unit.h"
 
@@ -88,9 +89,9 @@ Step run_slice(Cpu& c) {
         if (c.code_epoch != epoch) c.unresolved = nullptr;
         c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
         remember_way(c, *block);
-        const u64 start = now(c);
+        const BlockStart start{now(c), code_linear(c), epoch};
         const Step step = run_from(c, block->entry);
-        if (records_branches(c)) record_block(c, *block, start, epoch, step);
+        if (records_branches(c)) record_block(c, *block, start, step);
         if (step != Step::lookup) return step;
     }
     return Step::stop;

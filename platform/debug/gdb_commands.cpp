@@ -182,9 +182,9 @@ std::string GdbServer::change_break(std::string_view rest, bool add) {
     }
     const bool hardware = *type == 1;
     const auto same = [&](const Breakpoint& b) {
-        return b.rip == range->address && b.hardware == hardware;
+        return b.linear == range->address && b.hardware == hardware;
     };
-    const auto here = [&](const Breakpoint& b) { return b.rip == range->address; };
+    const auto here = [&](const Breakpoint& b) { return b.linear == range->address; };
     std::erase_if(breakpoints_, same);
     if (add) breakpoints_.push_back({range->address, hardware});
     const bool wanted = std::ranges::any_of(breakpoints_, here);

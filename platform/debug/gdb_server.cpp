@@ -8,6 +8,8 @@
 
 #include <fmt/format.h>
 
+#include "cpu/mode.h"
+
 namespace postern::platform {
 
 namespace {
@@ -41,7 +43,7 @@ GdbServer::GdbServer(DebugTarget& target, Channel channel, const Symbols* symbol
 }
 
 GdbServer::~GdbServer() {
-    for (const Breakpoint& b : breakpoints_) cpu::remove_breakpoint(target_.system(), b.rip);
+    for (const Breakpoint& b : breakpoints_) cpu::remove_breakpoint(target_.system(), b.linear);
     for (const cpu::Watch& w : watches_) cpu::remove_watch(target_.system(), w);
     if (owns_debugger_) target_.system().debugger = nullptr;
 }
@@ -150,9 +152,9 @@ void GdbServer::run_and_report(std::string_view actions) {
 }
 
 void GdbServer::grant_pass(unsigned processor) {
-    const u64 rip = target_.processor(processor).rip;
-    if (std::ranges::binary_search(debugger_->breakpoints, rip))
-        debugger_->pass[processor] = {rip, true};
+    const u64 linear = cpu::code_linear(target_.processor(processor));
+    if (std::ranges::binary_search(debugger_->breakpoints, linear))
+        debugger_->pass[processor] = {linear, true};
 }
 
 void GdbServer::resume(unsigned processor, bool step) {
@@ -201,7 +203,7 @@ std::string GdbServer::hit_words() const {
         return fmt::format("{}:{:x};", word, hit.address);
     }
     const bool hardware = std::ranges::any_of(
-        breakpoints_, [&](const Breakpoint& b) { return b.rip == hit.address && b.hardware; });
+        breakpoints_, [&](const Breakpoint& b) { return b.linear == hit.address && b.hardware; });
     return hardware ? "hwbreak:;" : "swbreak:;";
 }
 

@@ -49,7 +49,7 @@ private:
     static const std::vector<Command>& commands();
 
     struct Breakpoint {
-        u64 rip;
+        u64 linear;
         bool hardware;
     };
 

@@ -6,6 +6,7 @@
 
 #include "arch/paging.h"
 #include "cpu/flags.h"
+#include "cpu/mode.h"
 #include "cpu/simd/host_unit.h"
 
 namespace postern::platform {
@@ -166,8 +167,9 @@ bool set_eflags(Cpu& c, u64 value) {
     return true;
 }
 
-void set_rip(Cpu& c, u64 value) {
-    c.rip = value;
+/// The client's RIP is a linear address, as its breakpoints are.
+void set_rip(Cpu& c, u64 linear) {
+    c.rip = cpu::in_64_bit_mode(c) ? linear : static_cast<u32>(linear - c.segment[cs].base);
     c.code_page = cpu::no_code_page;
 }
 
@@ -183,7 +185,7 @@ std::string register_bytes(const Cpu& c, const DebugRegister& r) {
     const auto number = [size](u64 value) { return little_endian(value, size); };
     switch (r.kind) {
         case Kind::gpr: return number(c.gpr[r.index]);
-        case Kind::rip: return number(c.rip);
+        case Kind::rip: return number(cpu::code_linear(c));
         case Kind::eflags: return number(cpu::rflags(c));
         case Kind::selector: return number(c.segment[r.index].selector);
         case Kind::st: return raw(c.vector.x87.st[r.index].data(), size);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cpu/flags.h"
+#include "cpu/mode.h"
 #include "platform/debug/disassembly.h"
 #include "platform/debug/memory.h"
 
@@ -55,7 +56,10 @@ Lines register_lines(const Cpu& c, const Symbols* symbols) {
             line += fmt::format("{}{:<3} {:016x}", n == row ? "" : "  ", gpr_names[n], c.gpr[n]);
         lines.push_back(line);
     }
-    lines.push_back(fmt::format("rip {}", place(c.rip, symbols)));
+    lines.push_back(cpu::in_64_bit_mode(c)
+                        ? fmt::format("rip {}", place(c.rip, symbols))
+                        : fmt::format("eip {:08x}  at {}", static_cast<u32>(c.rip),
+                                      place(cpu::code_linear(c), symbols)));
     lines.push_back(
         fmt::format("rflags {:08x}  cpl {}  {}", cpu::rflags(c), c.cpl, activity_words(c)));
     return lines;
@@ -92,7 +96,7 @@ Lines branch_lines(const cpu::Debugger& debugger, unsigned processor, const Symb
 
 Lines code_lines(const Cpu& c, const Symbols* symbols) {
     Lines lines;
-    u64 at = c.rip;
+    u64 at = cpu::code_linear(c);
     for (unsigned n = 0; n < code_instructions; ++n) {
         lines.push_back(instruction_line(c, at, symbols));
         const unsigned length = disassemble(c, at).length;
@@ -104,10 +108,13 @@ Lines code_lines(const Cpu& c, const Symbols* symbols) {
 
 Lines stack_lines(const Cpu& c, const Symbols* symbols) {
     Lines lines;
+    const bool wide = cpu::in_64_bit_mode(c);
+    const size_t size = wide ? 8 : 4;
     for (unsigned n = 0; n < stack_words; ++n) {
         u64 word = 0;
-        const u64 at = c.gpr[rsp] + 8 * u64{n};
-        if (peek(c, at, {reinterpret_cast<u8*>(&word), sizeof word}) != sizeof word) break;
+        const u64 offset = cpu::stack_pointer(c) + size * n;
+        const u64 at = wide ? offset : static_cast<u32>(c.segment[ss].base + offset);
+        if (peek(c, at, {reinterpret_cast<u8*>(&word), size}) != size) break;
         lines.push_back(fmt::format("{:016x}: {}", at, place(word, symbols)));
     }
     return lines;

@@ -249,5 +249,52 @@ TEST_F(DebuggerTest, FaultIsABranchFromWhereItStruck) {
     EXPECT_TRUE(ring.record[0].event);
 }
 
+/// CS.base is no multiple of a page, so that no offset of EIP is one of the linear address.
+class DebuggerOutside64BitMode : public DebuggerTest {
+protected:
+    static constexpr u64 base = 0x1230;
+
+    DebuggerOutside64BitMode() {
+        // inc eax; inc eax; jmp over an inc eax; hlt
+        m.write(here, Code{0x40, 0x40, 0xeb, 0x01, 0x40, 0xf4});
+        m.set_mode(GuestMode::protected32);
+        c.segment[cs].base = base;
+        m.set_plain_state(here);
+        c.gpr[rax] = 0;
+    }
+};
+
+TEST_F(DebuggerOutside64BitMode, BreakpointIsALinearAddress) {
+    add_breakpoint(m.system, here + 1);
+    EXPECT_EQ(go().outcome, RunOutcome::breakpoint);
+    EXPECT_EQ(d.hit.address, here + 1);
+    EXPECT_EQ(c.rip, here + 1 - base);
+    EXPECT_EQ(c.gpr[rax], 1u);
+    EXPECT_EQ(go().outcome, RunOutcome::halted);
+    EXPECT_EQ(c.gpr[rax], 2u);
+}
+
+TEST_F(DebuggerOutside64BitMode, OffsetInTheSegmentIsNoBreakpoint) {
+    add_breakpoint(m.system, here + 1 - base);
+    EXPECT_EQ(go().outcome, RunOutcome::halted);
+}
+
+TEST_F(DebuggerOutside64BitMode, BreakpointAtTheVeryFirstInstructionStopsOnce) {
+    add_breakpoint(m.system, here);
+    EXPECT_EQ(go().outcome, RunOutcome::breakpoint);
+    EXPECT_EQ(c.gpr[rax], 0u);
+    EXPECT_EQ(go().outcome, RunOutcome::halted);
+}
+
+TEST_F(DebuggerOutside64BitMode, BranchesAreOfLinearAddresses) {
+    record_branches(m.system, true);
+    go();
+    const BranchRing& ring = d.branches[0];
+    ASSERT_EQ(ring.count, 1u);
+    EXPECT_EQ(ring.record[0].from, here + 2);
+    EXPECT_EQ(ring.record[0].to, here + 5);
+    EXPECT_FALSE(ring.record[0].event);
+}
+
 }  // namespace
 }  // namespace postern::cpu

@@ -72,8 +72,9 @@ private:
 
 class GdbSession : public testing::Test {
 protected:
-    void start(std::span<const u8> code) {
+    void start(std::span<const u8> code, void (*prepare)(cpu::Cpu&) = nullptr) {
         target = std::make_unique<MachineTarget>(code);
+        if (prepare != nullptr) prepare(target->processor(0));
         int ends[2];
         ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
         client = std::make_unique<Client>(FileDescriptor{ends[0]});
@@ -210,6 +211,43 @@ TEST_F(GdbSession, StopsAtBreakpointsOfBothKinds) {
     EXPECT_EQ(ask("Z5,0,1"), "");
 }
 
+std::string monitor(Client& client, std::string_view command) {
+    client.send("qRcmd," + hex_of(command));
+    std::string text;
+    std::string part = client.next();
+    for (; part.starts_with("O") && part != "OK"; part = client.next())
+        text += *bytes_of_hex(std::string_view{part}.substr(1));
+    EXPECT_EQ(part, "OK");
+    return text;
+}
+
+void enter_real_mode(cpu::Cpu& c) {
+    c.cr0 = Cr0Word{Cr0::et};
+    c.cr4 = {};
+    c.efer = {};
+    c.segment[cs] = {0xfff, 0, 0x9b, 0xffff, 0, 0xfff0};
+    c.rip = 0x10;
+}
+
+TEST_F(GdbSession, AddressesOfRealModeCodeAreLinear) {
+    finish();
+    constexpr std::array<u8, 4> code{0x40, 0x40, 0x40, 0xf4};  // three times inc ax; hlt
+    start(code, enter_real_mode);
+    EXPECT_EQ(register_value("rip"), code_base);
+    EXPECT_EQ(ask("Z0,10001,1"), "OK");
+    EXPECT_EQ(ask("c"), "T05swbreak:;thread:1;");
+    EXPECT_EQ(register_value("rip"), code_base + 1);
+    EXPECT_EQ(register_value("rax"), 1u);
+    EXPECT_NE(monitor(*client, "regs").find("eip 00000011  at 0000000000010001"),
+              std::string::npos);
+    EXPECT_EQ(ask("s"), "T05thread:1;");
+    EXPECT_EQ(register_value("rip"), code_base + 2);
+    EXPECT_EQ(ask("P10=0000010000000000"), "OK");
+    EXPECT_EQ(target->processor(0).rip, 0x10u);
+    EXPECT_EQ(ask("c"), "T05swbreak:;thread:1;");
+    EXPECT_EQ(register_value("rax"), 3u);
+}
+
 TEST_F(GdbSession, StopsAfterWatchedAccesses) {
     EXPECT_EQ(ask("Z2,20000,8"), "OK");
     EXPECT_EQ(ask("c"), "T05watch:20000;thread:1;");
@@ -293,16 +331,6 @@ TEST_F(GdbSession, WithoutAcknowledgementsNoneIsSent) {
     ask("qC");
     ask("?");
     EXPECT_EQ(client->acks, before);
-}
-
-std::string monitor(Client& client, std::string_view command) {
-    client.send("qRcmd," + hex_of(command));
-    std::string text;
-    std::string part = client.next();
-    for (; part.starts_with("O") && part != "OK"; part = client.next())
-        text += *bytes_of_hex(std::string_view{part}.substr(1));
-    EXPECT_EQ(part, "OK");
-    return text;
 }
 
 TEST_F(GdbSession, MonitorShowsRegisters) {
