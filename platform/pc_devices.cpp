@@ -11,8 +11,8 @@ PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
     : pit{surroundings.clock, router}, rtc{surroundings.clock, router, layout},
       power{surroundings.clock, router, surroundings.bus}, pci{router, &network},
       serial{surroundings.serial, {&surroundings.clock, &router}}, exit_port{surroundings.bus},
-      mark_port{surroundings.on_mark}, debug_port{surroundings.debug},
-      reset_port{surroundings.bus} {
+      mark_port{surroundings.on_mark}, debug_port{surroundings.debug}, reset_port{surroundings.bus},
+      fw_cfg{layout, static_cast<unsigned>(processors.size())} {
     for (cpu::Cpu* const processor : processors) {
         local_apics.push_back(std::make_unique<LocalApic>(*processor, &network));
         processor->interrupts = local_apics.back().get();
@@ -28,7 +28,7 @@ PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
     complete = pic.attach(bus) && pit.attach(bus) && pci.attach(bus);
     for (Device* const device : std::initializer_list<Device*>{
              &ioapic, &apic_page, &rtc, &power, &serial, &exit_port, &mark_port, &debug_port,
-             &post_port, &reset_port, &doorbell})
+             &post_port, &reset_port, &fw_cfg, &doorbell})
         complete = bus.attach(*device) && complete;
 }
 
@@ -52,6 +52,7 @@ PcDevices::State PcDevices::state() const {
     state.power = power.state();
     state.serial = serial.state();
     state.pci = pci.state();
+    state.fw_cfg = fw_cfg.state();
     state.post = post_port.state().last;
     state.pic = pic.state();
     state.reset = reset_port.state().control;
@@ -66,6 +67,7 @@ void PcDevices::restore(const State& state) {
     power.restore(state.power);
     serial.restore(state.serial);
     pci.restore(state.pci);
+    fw_cfg.restore(state.fw_cfg);
     post_port.restore({state.post});
     pic.restore(state.pic);
     reset_port.restore({state.reset});

@@ -14,6 +14,7 @@
 #include "platform/device/acpi_pm.h"
 #include "platform/device/apic_network.h"
 #include "platform/device/doorbell.h"
+#include "platform/device/fw_cfg.h"
 #include "platform/device/interrupt_router.h"
 #include "platform/device/ioapic.h"
 #include "platform/device/local_apic.h"
@@ -47,6 +48,7 @@ public:
         AcpiPm::State power;
         Serial::State serial;
         PciHost::State pci;
+        FwCfg::State fw_cfg;
         u32 post;
         Pic::State pic;
         u8 reset;
@@ -89,6 +91,7 @@ public:
     DebugPort debug_port;
     PostPort post_port;
     ResetPort reset_port;
+    FwCfg fw_cfg;
     Doorbell doorbell;
     bool complete = true;  // false: two of them claim the same range
 };
