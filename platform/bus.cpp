@@ -34,6 +34,13 @@ bool Bus::attach(Device& device) {
     return true;
 }
 
+void Bus::attach_in_front(Device& device) {
+    for (const PortRange& range : device.ports())
+        ports_.insert(ports_.begin(), {range.first, range.count, &device});
+    for (const MmioRange& range : device.mmio())
+        mmio_.insert(mmio_.begin(), {range.first, range.size, &device});
+}
+
 bool Bus::try_read(u64 address, unsigned size, u64& value) {
     const Claim* const claim = find(mmio_, address);
     value =

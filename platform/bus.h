@@ -75,6 +75,8 @@ class Bus final : public cpu::Bus {
 public:
     /// False: one of its ranges overlaps another device's. The device must outlive the bus.
     [[nodiscard]] bool attach(Device& device);
+    /// Where its ranges overlap another device's, such as a bridge's window, this one answers.
+    void attach_in_front(Device& device);
 
     u64 read(Hpa address, unsigned size) override;
     void write(Hpa address, unsigned size, u64 value) override;

@@ -54,6 +54,11 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
         console_ = std::make_unique<VirtioConsole>(*config.console, Dma{system});
         devices_->pci.add(*console_);
     }
+    if (config.test_devices) {
+        test_device_ = std::make_unique<TestDevice>(devices_->router);
+        if (!test_device_->attach(machine_->bus()))
+            return error("two devices claim the same addresses", "--test-devices", "leave it out");
+    }
     const GuestRam ram{machine_->ram(), config.layout};
     const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
@@ -74,6 +79,7 @@ SnapshotSubject subject_of(Computer& computer) {
     if (VirtioBlk* drive = computer.drive()) s.parts.push_back(snapshot::part("drive", *drive));
     if (VirtioConsole* console = computer.console())
         s.parts.push_back(snapshot::part("console", *console));
+    if (TestDevice* test = computer.test_device()) s.parts.push_back(snapshot::part("test", *test));
     return s;
 }
 

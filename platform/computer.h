@@ -15,6 +15,7 @@
 #include "cpu/run.h"
 #include "cpu/system.h"
 #include "platform/boot/boot.h"
+#include "platform/device/test_device.h"
 #include "platform/device/virtio_blk.h"
 #include "platform/device/virtio_console.h"
 #include "platform/machine.h"
@@ -34,6 +35,7 @@ struct ComputerConfig {
     // Null: there is none. Must outlive the computer.
     const Disk* drive = nullptr;
     Sink* console = nullptr;
+    bool test_devices = false;
 };
 
 /// What its output goes to. All must outlive the computer.
@@ -99,6 +101,7 @@ public:
     /// Null: there is none.
     [[nodiscard]] VirtioBlk* drive() { return drive_.get(); }
     [[nodiscard]] VirtioConsole* console() { return console_.get(); }
+    [[nodiscard]] TestDevice* test_device() { return test_device_.get(); }
     /// How much of the time so far nobody ran, since this object began.
     [[nodiscard]] u64 idle() const { return idle_; }
     [[nodiscard]] State state() const { return state_; }
@@ -136,6 +139,7 @@ private:
     std::unique_ptr<PcDevices> devices_;
     std::unique_ptr<VirtioBlk> drive_;
     std::unique_ptr<VirtioConsole> console_;
+    std::unique_ptr<TestDevice> test_device_;
     WatchedBus watched_bus_;
     State state_;
     cpu::Cpu* running_ = nullptr;
