@@ -26,11 +26,9 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--sgx-seed", true},
-
-    PlannedOption{"--trace", true},         PlannedOption{"--interrupt-enclave", true},
-    PlannedOption{"--sgx-conflict", true},  PlannedOption{"--sgx-provision", false},
-    PlannedOption{"--test-devices", false},
+    PlannedOption{"--sgx-seed", true},          PlannedOption{"--trace", true},
+    PlannedOption{"--interrupt-enclave", true}, PlannedOption{"--sgx-conflict", true},
+    PlannedOption{"--sgx-provision", false},
 };
 
 constexpr std::array<std::string_view, 4> commands{"run", "demo", "decode", "matrix"};
@@ -68,8 +66,9 @@ private:
     void add_run() {
         RunOptions& o = run_options;
         run = app.add_subcommand("run", "Run a kernel as a guest");
-        run->add_option("--kernel", o.kernel, "bzImage or ELF64 executable");
-        run->add_option("--initrd", o.initrd, "A file the kernel finds as a module");
+        run->add_option("--kernel", o.kernel, "bzImage, ELF64 or Multiboot 1");
+        run->add_option("--initrd", o.initrd,
+                        "A file the kernel finds as a module; Multiboot: \"FILE ARGUMENTS,FILE\"");
         run->add_option("--append", o.append, "The kernel's command line");
         run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
         run->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
@@ -80,7 +79,7 @@ private:
         run->add_option("--console", o.console,
                         "A virtio console (with --bare): stdio, none or a file")
             ->capture_default_str();
-        run->add_option("--boot", o.boot, "auto, elf, pvh, linux or decompress")
+        run->add_option("--boot", o.boot, "auto, elf, pvh, linux, decompress or multiboot")
             ->capture_default_str();
         run->add_option("--drive", o.drive, "A raw disk image, as a virtio block device");
         run->add_option("--save", o.save, "Write a snapshot to this file and stop");
@@ -88,6 +87,8 @@ private:
                         "When: a count of instructions, or mark (the first write to port 0xf5)");
         run->add_option("--load", o.load, "Go on from a snapshot");
         run->add_flag("--bare", o.bare, "No hypervisor: the kernel runs on the bare processors");
+        run->add_flag("--test-devices", o.test_devices,
+                      "QEMU's pc-testdev, for kvm-unit-tests (with --bare)");
         run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");
         run->add_option("--enclave-fault", o.enclave_fault,
                         "What an enclave gets that touches a device: ud, gp or stop")

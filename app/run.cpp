@@ -78,17 +78,18 @@ struct BootName {
     std::string_view name;
     platform::BootWay way;
 };
-constexpr std::array boot_names{
-    BootName{"auto", platform::BootWay::automatic}, BootName{"elf", platform::BootWay::elf},
-    BootName{"pvh", platform::BootWay::pvh}, BootName{"linux", platform::BootWay::linux_kernel},
-    BootName{"decompress", platform::BootWay::decompress}};
+constexpr std::array boot_names{BootName{"auto", platform::BootWay::automatic},
+                                BootName{"elf", platform::BootWay::elf},
+                                BootName{"pvh", platform::BootWay::pvh},
+                                BootName{"linux", platform::BootWay::linux_kernel},
+                                BootName{"decompress", platform::BootWay::decompress},
+                                BootName{"multiboot", platform::BootWay::multiboot}};
 
 Expected<platform::BootWay> parse_boot(const std::string& word) {
     for (const BootName& row : boot_names)
         if (row.name == word) return row.way;
-    if (word == "multiboot") return error("not implemented yet", "--boot multiboot", "--boot elf");
     return error(fmt::format("unknown way to boot \"{}\"", word), "--boot",
-                 "auto, elf, pvh, linux or decompress");
+                 "auto, elf, pvh, linux, decompress or multiboot");
 }
 
 Expected<unsigned> parse_processors(const std::string& word) {
@@ -140,7 +141,42 @@ Expected<platform::Layout> parse_layout(const RunOptions& options) {
     return platform::checked_layout(*memory, *epc);
 }
 
-Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform::Layout& layout) {
+/// "a.elf arguments,b.img": files separated by commas (two stand for one in a name), each with
+/// arguments behind its first space.
+std::vector<std::string> parse_modules(std::string_view words) {
+    std::vector<std::string> modules(1);
+    for (size_t at = 0; at < words.size(); ++at) {
+        if (words[at] != ',')
+            modules.back() += words[at];
+        else if (at + 1 < words.size() && words[at + 1] == ',')
+            modules.back() += words[at++];
+        else
+            modules.emplace_back();
+    }
+    return modules;
+}
+
+Expected<void> read_modules(const std::string& words, u64 most, platform::Kernel& kernel) {
+    for (const std::string& command_line : parse_modules(words)) {
+        const std::string name = command_line.substr(0, command_line.find(' '));
+        if (name.empty())
+            return error("a module without a name", "--initrd", "\"FILE ARGUMENTS,FILE\"");
+        auto bytes = platform::read_file(name, most, "a file that fits memory");
+        if (!bytes) return std::unexpected{bytes.error()};
+        kernel.modules.push_back({name, std::move(*bytes), command_line});
+    }
+    return {};
+}
+
+/// Of a bare run: hosted there is no loader for it.
+bool is_multiboot(const RunOptions& options, platform::BootWay way, std::span<const u8> file) {
+    if (!options.bare) return false;
+    if (way == platform::BootWay::automatic) way = platform::detect_boot(file);
+    return way == platform::BootWay::multiboot;
+}
+
+Expected<platform::Kernel> read_kernel(const RunOptions& options, platform::BootWay way,
+                                       const platform::Layout& layout) {
     if (options.kernel.empty())
         return error("no kernel is given", "--kernel", "a bzImage or an ELF64 executable");
     platform::Kernel kernel;
@@ -151,6 +187,11 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, const platform
     if (!file) return std::unexpected{file.error()};
     kernel.file = std::move(*file);
     if (options.initrd.empty()) return kernel;
+    if (is_multiboot(options, way, kernel.file)) {
+        if (auto read = read_modules(options.initrd, layout.ram_size(), kernel); !read)
+            return std::unexpected{read.error()};
+        return kernel;
+    }
     auto initrd = platform::read_file(options.initrd, layout.ram_size(), "a file that fits memory");
     if (!initrd) return std::unexpected{initrd.error()};
     kernel.initrd = std::move(*initrd);
@@ -174,6 +215,7 @@ Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
         return error(missing, "--save and --load", "--bare");
     if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
         return error(missing, "--gdb, --log and --symbols", "--bare");
+    if (options.test_devices) return error(missing, "--test-devices", "--bare");
     if (processors != 1) return error(missing, "--cpus above 1", "1");
     using enum platform::BootWay;
     if (boot == automatic || boot == elf) return {};
@@ -204,7 +246,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
     EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
     platform::Kernel no_kernel;
-    EXPECT(kernel, options.load.empty() ? read_kernel(options, *layout)
+    EXPECT(kernel, options.load.empty() ? read_kernel(options, *boot, *layout)
                                         : Expected<platform::Kernel>{no_kernel});
     EXPECT(serial, open_output(options.serial, "--serial", terminal));
     made.boot = *boot;
@@ -273,6 +315,7 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
     made.computer.console = made.console.get();
     if (options.serial == "stdio") made.input = BarePlan::Input::serial;
     if (options.console == "stdio") made.input = BarePlan::Input::console;
+    made.computer.test_devices = options.test_devices;
     made.save = options.save;
     made.load = options.load;
     if (options.save.empty() && !options.save_at.empty())

@@ -36,6 +36,7 @@ struct RunOptions {
     std::string save_at;
     std::string load;
     bool bare = false;
+    bool test_devices = false;
     bool stats = false;
 };
 

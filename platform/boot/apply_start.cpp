@@ -37,6 +37,7 @@ void apply_start(cpu::Cpu& c, const StartState& start) {
     c.efer = EferWord{}.with(Efer::lme, is_64).with(Efer::lma, is_64);
     apply_segments(c, start, is_64 ? code_rights_64 : code_rights_32);
     c.gpr.fill(0);
+    c.gpr[rax] = start.rax;
     c.gpr[rsi] = start.rsi;
     c.gpr[rbx] = start.rbx;
     c.rip = c.next_rip = start.rip;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ELF64 executables: what an image asks to be loaded where, with everything checked that a
-// broken or hostile file could get wrong. Nothing is copied here.
+// ELF executables: what an image asks to be loaded where, with everything checked that a broken
+// or hostile file could get wrong. Nothing is copied here.
 #pragma once
 
 #include <span>
@@ -35,9 +35,19 @@ struct ElfImage {
 
 /// True if the file says of itself that it is ELF.
 bool is_elf(std::span<const u8> file);
+/// The same of ELF32.
+bool is_elf32(std::span<const u8> file);
+
+/// Which executables a way of booting takes, and what their entry is.
+enum class ElfUse : u8 {
+    kernel_64,  // ELF64; e_entry is a physical address
+    // ELF32, or ELF64 whose entry is code of 32 bits; e_entry may be the linear address of a
+    // segment's byte, and is the physical one in the image.
+    multiboot,
+};
 
 /// `name` is what errors call the file.
 Expected<ElfImage> parse_elf(std::span<const u8> file, const std::string& name,
-                             const Layout& layout);
+                             const Layout& layout, ElfUse use = ElfUse::kernel_64);
 
 }  // namespace postern::platform

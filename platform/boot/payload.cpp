@@ -167,4 +167,24 @@ Expected<Unpacked> unpack(std::span<const u8> packed, u64 most, const std::strin
                  "the whole file, as the kernel's build wrote it");
 }
 
+bool is_gzip(std::span<const u8> file) {
+    return file.size() >= sizeof gzip_magic &&
+           std::ranges::equal(file.first(sizeof gzip_magic), gzip_magic);
+}
+
+Expected<Unpacked> unpack_gzip_file(std::span<const u8> file, u64 most, const std::string& name) {
+    auto memory = HostMemory::map(align_up(most, page_size));
+    if (!memory) return std::unexpected{memory.error()};
+    const Outcome outcome = unpack_gzip(file, {memory->data(), most});
+    switch (outcome.ending) {
+        case Ending::complete: return Unpacked{std::move(*memory), outcome.size};
+        case Ending::too_large:
+            return error(fmt::format("it unpacks to more than the {} bytes of memory", most), name,
+                         "a smaller kernel, or more --memory");
+        case Ending::broken: break;
+    }
+    return error("its gzip stream is cut short or damaged", name,
+                 "the whole file, as gzip wrote it");
+}
+
 }  // namespace postern::platform

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unpacking of the kernel inside a bzImage, with the libraries that wrote the formats.
+// Unpacking of the kernel inside a bzImage, or of a kernel packed by itself, with the libraries
+// that wrote the formats.
 #pragma once
 
 #include <span>
@@ -21,5 +22,9 @@ struct Unpacked {
 /// refused by name. More than `most` bytes (not 0) are refused, and so is an incomplete stream.
 /// What follows the stream is ignored: the kernel's build appends the unpacked size.
 Expected<Unpacked> unpack(std::span<const u8> packed, u64 most, const std::string& name);
+
+/// A whole file packed with gzip, which is no payload of another.
+bool is_gzip(std::span<const u8> file);
+Expected<Unpacked> unpack_gzip_file(std::span<const u8> file, u64 most, const std::string& name);
 
 }  // namespace postern::platform

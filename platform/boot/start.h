@@ -22,11 +22,19 @@ struct GuestRam {
     [[nodiscard]] u8* at(u64 address) const { return bytes + layout.offset_of(address); }
 };
 
+/// A file that goes with a Multiboot kernel.
+struct Module {
+    std::string name;  // for errors
+    std::vector<u8> bytes;
+    std::string command_line;  // its file's name first
+};
+
 struct Kernel {
     std::string name;  // for errors
     std::vector<u8> file;
     std::vector<u8> initrd;  // empty: no module
     std::string command_line;
+    std::vector<Module> modules{};  // Multiboot has these for an initrd
 };
 
 /// What firmware has left for a kernel that is not our own guest.
@@ -45,7 +53,8 @@ struct StartState {
     StartMode mode = StartMode::long_64;
     u64 rip = 0;
     u64 rsi = 0;  // long_64: physical address of the start info, or of Linux's boot_params
-    u64 rbx = 0;  // protected_32: physical address of the start info
+    u64 rax = 0;  // protected_32: Multiboot's magic number
+    u64 rbx = 0;  // protected_32: physical address of the start info or boot information
     u64 cr3 = 0;
     u64 gdt_base = 0;
     u16 gdt_limit = 0;

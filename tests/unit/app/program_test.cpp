@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "unit/platform/elf_image.h"
+#include "unit/platform/multiboot_file.h"
 
 namespace postern::app {
 namespace {
@@ -58,6 +59,10 @@ TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"run", "--boot", "linux"},
                    "not implemented yet without --bare: --boot linux: ");
     expect_refused({"run", "--cpus", "2"}, "not implemented yet without --bare: --cpus above 1: 1");
+    expect_refused({"run", "--test-devices"},
+                   "not implemented yet without --bare: --test-devices: ");
+    expect_refused({"run", "--boot", "multiboot"},
+                   "not implemented yet without --bare: --boot multiboot: ");
     expect_refused({"run", "--load", "x"}, "not implemented yet without --bare: --save and --load");
 }
 
@@ -124,6 +129,57 @@ TEST(Run, TheGuestsOutputAndStatusAreThePrograms) {
     EXPECT_EQ(outcome.status, 7);
     EXPECT_EQ(outcome.out, "A");
     EXPECT_EQ(outcome.err, "");
+}
+
+/// Prints the text whose address `load_address` leaves in ESI, and exits with 3.
+std::string multiboot_kernel(std::vector<u8> load_address) {
+    // mov dx, 3f8h; again: lodsb; test al, al; jz done; out dx, al; jmp again;
+    // done: mov al, 3; out 0f4h, al
+    constexpr u8 print[] = {0x66, 0xba, 0xf8, 3,    0xac, 0x84, 0xc0, 0x74,
+                            3,    0xee, 0xeb, 0xf8, 0xb0, 3,    0xe6, 0xf4};
+    load_address.insert(load_address.end(), std::begin(print), std::end(print));
+    const auto file = test::flat_multiboot(load_address).bytes;
+    return file_with("postern-multiboot", {file.begin(), file.end()});
+}
+
+TEST(Run, AMultibootKernelFindsItsCommandLine) {
+    const std::string kernel = multiboot_kernel({0x8b, 0x73, 0x10});  // mov esi, [ebx + 16]
+    const Outcome outcome =
+        run({"run", "--bare", "--kernel", kernel, "--memory", "16M", "--append", "a b"});
+    EXPECT_EQ(outcome.status, 7) << outcome.err;
+    EXPECT_EQ(outcome.out, kernel + " a b");
+}
+
+TEST(Run, AMultibootKernelFindsItsModules) {
+    // mov esi, [ebx + 24]; mov esi, [esi + 16]: the second one's start
+    const std::string kernel = multiboot_kernel({0x8b, 0x73, 0x18, 0x8b, 0x76, 0x10});
+    const std::string first = file_with("postern-first", "one");
+    const std::string second = file_with("postern,second", "two");
+    const std::string modules = first + " with arguments," + ::testing::TempDir() +
+                                "postern,,second-" + std::to_string(getpid());
+    const Outcome outcome =
+        run({"run", "--bare", "--kernel", kernel, "--memory", "16M", "--initrd", modules});
+    EXPECT_EQ(outcome.status, 7) << outcome.err;
+    EXPECT_EQ(outcome.out, "two");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--initrd", first + ",,"},
+                   "no such file: " + first + ",: ");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--initrd", first + ","},
+                   "a module without a name: --initrd: ");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--initrd", "no-such-module x"},
+                   "no such file: no-such-module: ");
+}
+
+TEST(Run, ABadMultibootKernelIsNamed) {
+    auto file = test::elf32_multiboot({0xf4});
+    file.put(0x1008, 0);
+    const std::string kernel = file_with("postern-sum", {file.bytes.begin(), file.bytes.end()});
+    expect_refused({"run", "--bare", "--kernel", kernel},
+                   "Multiboot header at 0x1000 with a wrong checksum (magic, flags and checksum "
+                   "add up to 0x1badb002): " +
+                       kernel);
+    expect_refused(
+        {"run", "--bare", "--boot", "multiboot", "--kernel", file_with("postern-x", "x")},
+        "no Multiboot header: ");
 }
 
 TEST(Run, SerialOutputGoesToAFileOrNowhere) {

@@ -21,6 +21,7 @@ StartState some_start(StartMode mode) {
     start.mode = mode;
     start.rip = 0x12'3456;
     start.rsi = 0x1'7000;
+    start.rax = mode == StartMode::protected_32 ? 0x2bad'b002 : 0;
     start.rbx = 0x1'8000;
     start.cr3 = mode == StartMode::long_64 ? 0x1'0000 : 0;
     start.gdt_base = 0x1'6000;
@@ -53,6 +54,7 @@ TEST_F(ApplyStart, ProtectedModeIsWithoutPaging) {
     EXPECT_EQ(c.cr4.to_raw(), 0u);
     EXPECT_EQ(c.efer.to_raw(), 0u);
     EXPECT_EQ(c.segment[cs], (Segment{0x10, 0, 0xc09b, ~u32{0}, 0, 0}));
+    EXPECT_EQ(c.gpr[rax], 0x2bad'b002u);
     EXPECT_EQ(c.gpr[rbx], 0x1'8000u);
 }
 
