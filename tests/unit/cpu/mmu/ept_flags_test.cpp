@@ -103,14 +103,14 @@ TEST_F(EptFlags, FlagsClearedWithoutAFlushStayClear) {
     EXPECT_EQ(flags(page), accessed | dirty);
 }
 
-struct ModificationLog : EptFlags {
+struct PageModificationLog : EptFlags {
     /// One write to `page`, everything else done before.
     void expect_log_full(Access access) {
         expect_exit(access, BasicReason::page_modification_log_full, 0, page);
     }
 };
 
-TEST_F(ModificationLog, FirstWriteIsLoggedAndTheIndexMovesDown) {
+TEST_F(PageModificationLog, PmlIndexMovesDownWhenAFirstWriteIsLogged) {
     warm(Access::read);
     log_from(511);
     expect_fine(Access::write, page + 0x234);
@@ -120,7 +120,7 @@ TEST_F(ModificationLog, FirstWriteIsLoggedAndTheIndexMovesDown) {
     EXPECT_EQ(log_index(), 510u);
 }
 
-TEST_F(ModificationLog, ReadsAreNotLogged) {
+TEST_F(PageModificationLog, ReadsAreNotLogged) {
     warm(Access::read);
     entry(page) &= ~accessed;
     log_from(511);
@@ -129,7 +129,7 @@ TEST_F(ModificationLog, ReadsAreNotLogged) {
     EXPECT_EQ(log_index(), 511u);
 }
 
-TEST_F(ModificationLog, UsedPageTablesOfTheGuestAreLogged) {
+TEST_F(PageModificationLog, UsedPageTablesOfTheGuestAreLogged) {
     log_from(511);
     expect_fine(Access::read);
     EXPECT_EQ(log_index(), 507u);
@@ -138,7 +138,7 @@ TEST_F(ModificationLog, UsedPageTablesOfTheGuestAreLogged) {
         EXPECT_EQ(logged(506 + level), m.entry(page, level) & bit_mask(51, 12)) << level;
 }
 
-TEST_F(ModificationLog, LastEntryIsUsedBeforeTheLogIsFull) {
+TEST_F(PageModificationLog, LastEntryIsUsedBeforeTheLogIsFull) {
     warm(Access::read);
     log_from(0);
     expect_fine(Access::write);
@@ -146,7 +146,7 @@ TEST_F(ModificationLog, LastEntryIsUsedBeforeTheLogIsFull) {
     EXPECT_EQ(log_index(), 0xffffu);
 }
 
-TEST_F(ModificationLog, FullLogExitsBeforeAnyFlagIsSet) {
+TEST_F(PageModificationLog, FullLogExitsBeforeAnyFlagIsSet) {
     warm(Access::read);
     entry(page) &= ~accessed;
     for (const u64 index : {u64{0xffff}, u64{512}}) {
@@ -157,7 +157,7 @@ TEST_F(ModificationLog, FullLogExitsBeforeAnyFlagIsSet) {
     }
 }
 
-TEST_F(ModificationLog, FullLogExitsForAnAccessedFlagToo) {
+TEST_F(PageModificationLog, FullLogExitsForAnAccessedFlagToo) {
     warm(Access::read);
     entry(page) &= ~accessed;
     log_from(0xffff);
@@ -165,21 +165,21 @@ TEST_F(ModificationLog, FullLogExitsForAnAccessedFlagToo) {
     EXPECT_EQ(flags(page), 0u);
 }
 
-TEST_F(ModificationLog, FullLogIsNoMatterWhereNoFlagIsToBeSet) {
+TEST_F(PageModificationLog, FullLogIsNoMatterWhereNoFlagIsToBeSet) {
     warm();
     log_from(0xffff);
     expect_fine(Access::write);
     EXPECT_EQ(log_index(), 0xffffu);
 }
 
-TEST_F(ModificationLog, ViolationGoesBeforeTheFullLog) {
+TEST_F(PageModificationLog, ViolationGoesBeforeTheFullLog) {
     warm(Access::read);
     permit(page, 1);
     log_from(0xffff);
     expect_violation(Access::write, 0x78a);
 }
 
-TEST_F(ModificationLog, NeedsAccessedAndDirtyFlags) {
+TEST_F(PageModificationLog, NeedsAccessedAndDirtyFlags) {
     log_from(0xffff);
     use(eptp_plain);
     expect_fine(Access::write);

@@ -85,7 +85,7 @@ TEST_F(Ept, ByteThatWasAccessedIsReported) {
     expect_violation(Access::read, 0x781, page + 0x7f8, page + 0x7f8);
 }
 
-TEST_F(Ept, LinearAndGuestPhysicalAddressAreToldApart) {
+TEST_F(Ept, GuestPhysicalAddressAndLinearAddressAreToldApart) {
     m.map(other_page, page, pte_present | pte_write);
     entry(page) = 0;
     expect_violation(Access::read, 0x581, page + 0x123, other_page + 0x123);

@@ -83,7 +83,7 @@ TEST(EptChecks, UncacheableTablesAndAccessedAndDirtyFlagsAreOffered) {
     }
 }
 
-TEST(EptChecks, AddressBeyondThePhysicalWidthIsReserved) {
+TEST(EptChecks, PmlAddressAndEptPointerBeyondThePhysicalWidthAreRefused) {
     M m = M::with_guest();
     m.set(F::ept_pointer, too_wide | 0x1e);
     EXPECT_EQ(error_of_entry(m), 7u);

@@ -324,7 +324,7 @@ struct PmlExit : EptExit {
     }
 };
 
-TEST_F(PmlExit, FullLogExitsBeforeTheStoreAndTheStoreIsLoggedAfterwards) {
+TEST_F(PmlExit, PageModificationLogFullComesBeforeTheStoreThatIsLoggedAfterwards) {
     set(F::pml_index, 0xffff);
     expect_exit(log_full, 0, page + 0x18);
     expect_restart();
