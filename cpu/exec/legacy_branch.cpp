@@ -20,11 +20,13 @@ Step branches(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
     c.next_rip = static_cast<u32>(c.rip + i->length);
     c.budget += i->remaining;
-    if (!exec(c, *i)) [[unlikely]]
+    if (!exec(c, *i)) [[unlikely]] {
+        note_exit_length(c, *i);
         return Step::fault;
+    }
     c.budget -= 1;
     c.rip = c.next_rip;
-    return Step::lookup;
+    return c.recheck ? Step::stop : Step::lookup;
 }
 
 /// With 16-bit operands the target is cut to 16 bits. SDM 2A, "JMP", "Jcc".

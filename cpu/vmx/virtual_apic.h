@@ -16,8 +16,8 @@ namespace postern::cpu::vmx {
 inline constexpr u16 vtpr = 0x080, vppr = 0x0a0, veoi = 0x0b0, visr = 0x100, virr = 0x200;
 inline constexpr u16 vicr_lo = 0x300, vicr_hi = 0x310, vself_ipi = 0x3f0;
 
+/// Of the current VMCS's page, whether or not its guest runs.
 u32 read_virtual_register(Cpu& c, u16 offset);
-/// The next VMLAUNCH's or VMRESUME's, in VMX root operation, as well as the guest's.
 u8 virtual_task_priority(Cpu& c);
 
 /// VM entry: PPR virtualization and the first evaluation of virtual interrupts, or the exit that

@@ -55,6 +55,16 @@ TEST_F(Apic, TheHighestRequestIsDeliveredFirst) {
     EXPECT_EQ(apic->pending_vector(0), 0x31);
 }
 
+TEST_F(Apic, TheProcessorsEndOfInterruptIsThatOfTheRegister) {
+    apic->request(0x31);
+    apic->acknowledge(0x31);
+    apic->request(0x52);
+    apic->acknowledge(0x52);
+    apic->end_of_interrupt();
+    EXPECT_EQ(read(0x120), 0u);
+    EXPECT_EQ(read(0x110), 0x2'0000u);
+}
+
 TEST_F(Apic, TaskPriorityHoldsBackItsClassAndBelow) {
     apic->request(0x45);
     apic->set_task_priority(4);

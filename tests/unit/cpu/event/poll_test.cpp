@@ -62,6 +62,7 @@ TEST(Poll, TakesTheSourceOfHighestPriorityFirst) {
 TEST(Poll, InjectionGoesBeforeEverything) {
     Machine m;
     arrange_everything(m);
+    m.c.event.init_pending = true;
     m.c.event.injection = injection(0x8000'0044);
     EXPECT_EQ(poll(m.c), Delivery::delivered);
     EXPECT_EQ(m.c.rip, handler_of(0x44));
