@@ -243,8 +243,9 @@ void end_wait_for_masked(Cpu& c) {
 
 using Source = Delivery (*)(Cpu&);
 
-/// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": an
-/// expired preemption timer goes before the NMI window, each window before what it waits for.
+/// SDM 3A, "Priority Among Concurrent Events", with SDM 3C, "Other Causes of VM Exits": what VM
+/// entry injects is the entry's last step, an expired preemption timer goes before the NMI window,
+/// each window before what it waits for.
 constexpr Source sources[] = {apic_write,
                               inject,
                               tpr_threshold,
@@ -291,7 +292,9 @@ Delivery poll(Cpu& c) {
 }
 
 bool is_event_due(const Cpu& c) {
-    return is_timer_due(c) || is_nmi_due(c) || due_interrupt(c) >= 0;
+    return (is_timer_due(c) && noticed(c, preemption_timer)) ||
+           (is_nmi_due(c) && noticed(c, nmi)) ||
+           (due_interrupt(c) >= 0 && noticed(c, external_interrupt));
 }
 
 bool wakes(const Cpu& c) {
@@ -304,7 +307,8 @@ bool wakes(const Cpu& c) {
 }
 
 u64 next_event(const Cpu& c) {
-    const u64 timer = vmx::in_guest(c) ? c.vmx.preemption_deadline : ~u64{0};
+    const bool timed = vmx::in_guest(c) && noticed(c, preemption_timer);
+    const u64 timer = timed ? c.vmx.preemption_deadline : ~u64{0};
     const u64 interrupt = c.interrupts != nullptr ? c.interrupts->next_event() : ~u64{0};
     return std::min(timer, interrupt);
 }

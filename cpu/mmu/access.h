@@ -40,6 +40,10 @@ inline Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as = Ac
 /// MOV to CR3, CR0 or CR4 with PAE paging outside IA-32e mode: loads Cpu::pdpte from the table at
 /// `cr3`, or raises #GP(0) for reserved bits. SDM 3A, "PDPTE Registers".
 Result<> load_pdptes(Cpu& c, u64 cr3);
+/// What must be 0 in a PDPTE that is present.
+inline u64 reserved_in_pdpte(const Cpu& c) {
+    return bit_mask(63, c.system->physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
+}
 
 /// Guest-physical to physical (EPT, when it is on). `linear` only for the report of an exit.
 Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final);

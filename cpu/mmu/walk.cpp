@@ -232,7 +232,7 @@ Result<> find_translation(Cpu& c, Gva linear, Access access, Accessor as, Transl
 
 Result<> load_pdptes(Cpu& c, u64 cr3) {
     const u64 table = cr3 & bit_mask(31, 5);
-    const u64 reserved = bit_mask(63, c.system->physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
+    const u64 reserved = reserved_in_pdpte(c);
     std::array<u64, 4> loaded{};
     for (unsigned n = 0; n < loaded.size(); ++n) {
         const Hpa at =

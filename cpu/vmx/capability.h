@@ -198,12 +198,12 @@ inline constexpr VmxBasic vmx_basic =
     VmxBasic::of(vmcs_revision, 4096).with_ins_outs().with_true_controls();
 
 inline constexpr unsigned cr3_target_limit = 4;
-inline constexpr unsigned activity_hlt_only = 1;
+inline constexpr unsigned hlt_shutdown_and_wait_for_sipi = 7;
 /// The timer counts instructions (docs/decisions/). VMWRITE to read-only fields fails: it is
 /// there for VMCS shadowing, which is not.
 inline constexpr VmxMisc vmx_misc = VmxMisc{}
                                         .with_lma_stored()
-                                        .with_activities(activity_hlt_only)
+                                        .with_activities(hlt_shutdown_and_wait_for_sipi)
                                         .with_cr3_target_count(cr3_target_limit)
                                         .with_zero_length_injection();
 

@@ -32,10 +32,15 @@ constexpr std::array checks{
         [](Cpu& c) { return implies(has(c, SecondaryControl::unrestricted_guest), has_ept(c)); }},
     EntryCheck{execution, "PML needs EPT",
                [](Cpu& c) { return implies(has(c, SecondaryControl::enable_pml), has_ept(c)); }},
-    EntryCheck{execution, "PML address is a physical page",
+    EntryCheck{execution, "the PML address is aligned to a page",
                [](Cpu& c) {
                    return implies(has(c, SecondaryControl::enable_pml),
-                                  is_physical_page(c, get<F::pml_address>(c)));
+                                  get<F::pml_address>(c) % page_size == 0);
+               }},
+    EntryCheck{execution, "the PML address is physical",
+               [](Cpu& c) {
+                   return implies(has(c, SecondaryControl::enable_pml),
+                                  is_physical(c, get<F::pml_address>(c)));
                }},
 };
 static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check.rule; }));

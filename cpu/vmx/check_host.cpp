@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// SDM 3C, "Checks on Host-State Area".
-#include <array>
-
+// SDM 3C, "Checks on Host Control Registers, MSRs, and SSP", "Checks on Host Segment and
+// Descriptor-Table Registers" and "Checks Related to Address-Space Size".
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/check.h"
 
@@ -15,6 +14,8 @@ constexpr std::string_view segments = "Checks on Host Segment and Descriptor-Tab
 constexpr std::string_view sizes = "Checks Related to Address-Space Size";
 
 bool is_64_bit(const Cpu& c) { return has(c, ExitControl::host_address_space_size); }
+
+Cr4Word host_cr4(const Cpu& c) { return Cr4Word::from_raw(get<F::host_cr4>(c)); }
 
 template <VmcsField... selectors>
 bool have_no_rpl_and_ti(const Cpu& c) {
@@ -50,13 +51,13 @@ constexpr std::array checks{
                [](Cpu& c) {
                    return are_canonical<F::host_ia32_sysenter_esp, F::host_ia32_sysenter_eip>(c);
                }},
-    EntryCheck{registers, "host IA32_PAT is valid",
+    EntryCheck{registers, "host IA32_PAT, if loaded, is valid",
                [](Cpu& c) {
                    return implies(has(c, ExitControl::load_ia32_pat),
                                   is_valid_pat(get<F::host_ia32_pat>(c)));
                }},
     EntryCheck{
-        registers, "host IA32_EFER fits the host address-space size",
+        registers, "host IA32_EFER, if loaded, has no reserved bit and fits the address-space size",
         [](Cpu& c) { return implies(has(c, ExitControl::load_ia32_efer), is_valid_host_efer(c)); }},
 
     EntryCheck{
@@ -66,33 +67,34 @@ constexpr std::array checks{
                                       F::host_ds_selector, F::host_fs_selector, F::host_gs_selector,
                                       F::host_tr_selector>(c);
         }},
-    EntryCheck{segments, "host CS selector is not null",
-               [](Cpu& c) { return get<F::host_cs_selector>(c) != 0; }},
-    EntryCheck{segments, "host TR selector is not null",
-               [](Cpu& c) { return get<F::host_tr_selector>(c) != 0; }},
-    EntryCheck{segments, "host SS selector is not null outside 64-bit mode",
+    EntryCheck{segments, "host CS and TR selectors are not 0",
+               [](Cpu& c) {
+                   return get<F::host_cs_selector>(c) != 0 && get<F::host_tr_selector>(c) != 0;
+               }},
+    EntryCheck{segments, "host SS selector is not 0 outside 64-bit mode",
                [](Cpu& c) { return implies(!is_64_bit(c), get<F::host_ss_selector>(c) != 0); }},
-    EntryCheck{
-        segments, "host FS, GS and TR bases are canonical",
-        [](Cpu& c) { return are_canonical<F::host_fs_base, F::host_gs_base, F::host_tr_base>(c); }},
-    EntryCheck{segments, "host GDTR and IDTR bases are canonical",
-               [](Cpu& c) { return are_canonical<F::host_gdtr_base, F::host_idtr_base>(c); }},
+    EntryCheck{segments, "host FS, GS, GDTR, IDTR and TR bases are canonical",
+               [](Cpu& c) {
+                   return are_canonical<F::host_fs_base, F::host_gs_base, F::host_gdtr_base,
+                                        F::host_idtr_base, F::host_tr_base>(c);
+               }},
 
-    EntryCheck{sizes, "host address-space size is the current mode's",
-               [](Cpu& c) { return is_64_bit(c) == c.efer.has(Efer::lma); }},
-    EntryCheck{
-        sizes, "an IA-32e mode guest needs a 64-bit host",
-        [](Cpu& c) { return implies(!is_64_bit(c), !has(c, EntryControl::ia32e_mode_guest)); }},
-    EntryCheck{sizes, "host CR4 fits the address-space size",
-               [](Cpu& c) {
-                   const auto cr4 = Cr4Word::from_raw(get<F::host_cr4>(c));
-                   return is_64_bit(c) ? cr4.has(Cr4::pae) : !cr4.has(Cr4::pcide);
-               }},
-    EntryCheck{sizes, "host RIP fits the address-space size",
-               [](Cpu& c) {
-                   const u64 rip = get<F::host_rip>(c);
-                   return is_64_bit(c) ? is_canonical_48(rip) : rip >> 32 == 0;
-               }},
+    EntryCheck{sizes, "outside IA-32e mode no IA-32e mode guest is entered",
+               [](Cpu& c) { return implies(!c.efer.has(Efer::lma), !is_ia32e_guest(c)); }},
+    EntryCheck{sizes, "outside IA-32e mode the host is not 64-bit",
+               [](Cpu& c) { return implies(!c.efer.has(Efer::lma), !is_64_bit(c)); }},
+    EntryCheck{sizes, "in IA-32e mode the host is 64-bit",
+               [](Cpu& c) { return implies(c.efer.has(Efer::lma), is_64_bit(c)); }},
+    EntryCheck{sizes, "an IA-32e mode guest needs a 64-bit host",
+               [](Cpu& c) { return implies(!is_64_bit(c), !is_ia32e_guest(c)); }},
+    EntryCheck{sizes, "a host that is not 64-bit has no PCIDE",
+               [](Cpu& c) { return implies(!is_64_bit(c), !host_cr4(c).has(Cr4::pcide)); }},
+    EntryCheck{sizes, "a host that is not 64-bit has a RIP of 32 bits",
+               [](Cpu& c) { return implies(!is_64_bit(c), get<F::host_rip>(c) >> 32 == 0); }},
+    EntryCheck{sizes, "a 64-bit host has PAE",
+               [](Cpu& c) { return implies(is_64_bit(c), host_cr4(c).has(Cr4::pae)); }},
+    EntryCheck{sizes, "a 64-bit host has a canonical RIP",
+               [](Cpu& c) { return implies(is_64_bit(c), is_canonical_48(get<F::host_rip>(c))); }},
 };
 static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check.rule; }));
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// SDM 3C, "Checks on Guest Segment Registers". A register that is not usable is checked only
-// where a row says so; virtual-8086 mode has rules of its own, which replace the others.
-#include <array>
-
-#include "arch/regs/cr0.h"
-#include "arch/regs/rflags.h"
+// SDM 3C, "Checks on Guest Segment Registers": ES, CS, SS, DS, FS and GS. A register that is not
+// usable is checked only where a row says so; virtual-8086 mode has rules of its own, which
+// replace the others.
 #include "cpu/vmx/check.h"
+#include "cpu/vmx/check_segment.h"
 
 namespace postern::cpu::vmx {
 namespace {
@@ -14,206 +12,174 @@ using F = VmcsField;
 
 constexpr std::string_view title = "Checks on Guest Segment Registers";
 
-Segment segment(const Cpu& c, unsigned index) { return guest_segment(c.vmx.vmcs, index); }
+bool is_v86(const Cpu& c) { return guest_flags(c).has(Rflag::vm); }
 
-bool is_v86(const Cpu& c) { return Rflags::from_raw(get<F::guest_rflags>(c)).has(Rflag::vm); }
-bool is_unrestricted(const Cpu& c) { return has(c, SecondaryControl::unrestricted_guest); }
-
-// Code types as the manual numbers them.
+// Types of code segments and of the data segment that CS may hold, as the manual numbers them.
 constexpr unsigned data_read_write_accessed = 3;
 constexpr unsigned data_expand_down_accessed = 7;
 constexpr unsigned code_conforming_accessed = 13;
 
-/// CS is always checked; it counts as usable.
-bool is_checked(const Segment& s, unsigned index) { return index == cs || !s.unusable(); }
-
+/// ES to GS, usable or not.
 template <class Predicate>
-bool all_of(const Cpu& c, unsigned first, unsigned last, Predicate holds) {
-    for (unsigned index = first; index <= last; ++index) {
+bool all_six(const Cpu& c, Predicate holds) {
+    for (unsigned index = es; index <= gs; ++index)
+        if (!holds(segment(c, index))) return false;
+    return true;
+}
+
+/// CS and the usable ones of the others, outside virtual-8086 mode.
+template <class Predicate>
+bool code_and_data(const Cpu& c, Predicate holds) {
+    if (is_v86(c)) return true;
+    for (unsigned index = es; index <= gs; ++index) {
         const Segment s = segment(c, index);
-        if (is_checked(s, index) && !holds(s, index)) return false;
+        if ((index == cs || !s.unusable()) && !holds(s)) return false;
     }
     return true;
 }
 
-/// ES, CS, SS, DS, FS, GS, outside virtual-8086 mode.
+/// The usable ones of DS, ES, FS and GS, outside virtual-8086 mode.
 template <class Predicate>
-bool code_and_data(const Cpu& c, Predicate holds) {
-    return is_v86(c) || all_of(c, es, gs, holds);
-}
-
-bool is_granularity_consistent(const Segment& s) {
-    if ((s.limit & 0xfff) != 0xfff && s.granularity()) return false;
-    return (s.limit >> 20) == 0 || s.granularity();
-}
-
-bool has_reserved_rights(const Segment& s) {
-    return (s.access_rights & access_rights_reserved) != 0;
-}
-
-bool is_v86_segment(const Segment& s) {
-    return s.base == u64{s.selector} << 4 && s.limit == 0xffff && s.access_rights == 0xf3;
-}
-
-bool are_v86_segments(const Cpu& c) {
-    for (unsigned index = es; index <= gs; ++index)
-        if (!is_v86_segment(segment(c, index))) return false;
+bool data_only(const Cpu& c, Predicate holds) {
+    if (is_v86(c)) return true;
+    for (const unsigned index : {ds, es, fs, gs}) {
+        const Segment s = segment(c, index);
+        if (!s.unusable() && !holds(s)) return false;
+    }
     return true;
 }
 
 bool is_valid_cs_type(const Cpu& c) {
     const unsigned type = segment(c, cs).type();
-    if (type == data_read_write_accessed) return is_unrestricted(c);
-    return (type & 9) == 9;  // code, accessed
+    return (type & 9) == 9 || (type == data_read_write_accessed && is_unrestricted_guest(c));
 }
 
 bool is_valid_ss_type(const Segment& s) {
-    return s.type() == data_read_write_accessed || s.type() == data_expand_down_accessed;
+    return s.unusable() || s.type() == data_read_write_accessed ||
+           s.type() == data_expand_down_accessed;
 }
 
-/// DS, ES, FS, GS: accessed, and readable if code.
-bool is_valid_data_type(const Segment& s) {
-    const bool code = (s.type() & 8) != 0;
-    return (s.type() & 1) != 0 && (!code || (s.type() & 2) != 0);
+enum class CodeKind : u8 { data, nonconforming, conforming };
+
+CodeKind code_kind(const Segment& code) {
+    if (code.type() == data_read_write_accessed) return CodeKind::data;
+    return code.type() >= code_conforming_accessed ? CodeKind::conforming : CodeKind::nonconforming;
 }
 
-bool is_valid_cs_dpl(const Cpu& c) {
+/// A rule for the privilege of a code segment of one kind: its DPL and that of SS.
+template <class Predicate>
+bool of_code(const Cpu& c, CodeKind kind, Predicate holds) {
     const Segment code = segment(c, cs);
-    const unsigned stack_dpl = segment(c, ss).dpl();
-    if (code.type() == data_read_write_accessed) return code.dpl() == 0;
-    return code.type() >= code_conforming_accessed ? code.dpl() <= stack_dpl
-                                                   : code.dpl() == stack_dpl;
+    return is_v86(c) || code_kind(code) != kind || holds(code.dpl(), segment(c, ss).dpl());
 }
 
-bool is_valid_ss_dpl(const Cpu& c) {
-    const Segment stack = segment(c, ss);
-    if (!is_unrestricted(c) && stack.dpl() != stack.rpl()) return false;
-    const bool must_be_0 = segment(c, cs).type() == data_read_write_accessed ||
-                           !Cr0Word::from_raw(get<F::guest_cr0>(c)).has(Cr0::pe);
-    return !must_be_0 || stack.dpl() == 0;
+bool needs_ss_dpl_0(const Cpu& c) {
+    return code_kind(segment(c, cs)) == CodeKind::data || !guest_cr0(c).has(Cr0::pe);
 }
 
 /// Data and non-conforming code only.
 bool is_valid_data_dpl(const Segment& s) { return s.type() > 11 || s.dpl() >= s.rpl(); }
 
-bool is_valid_tr_type(const Cpu& c) {
-    const unsigned type = segment(c, tr).type();
-    return type == 11 || (type == 3 && !has(c, EntryControl::ia32e_mode_guest));
-}
-
-/// LDTR, if usable.
-template <class Predicate>
-bool usable_ldtr(const Cpu& c, Predicate holds) {
-    const Segment s = segment(c, ldtr);
-    return s.unusable() || holds(s);
-}
-
-constexpr std::array checks{
-    EntryCheck{title, "TR is in the GDT",
-               [](Cpu& c) { return !selects_ldt(segment(c, tr).selector); }},
-    EntryCheck{title, "LDTR is in the GDT",
+constexpr std::array rows{
+    EntryCheck{title, "SS.RPL is CS.RPL, unless the guest is unrestricted or virtual-8086",
                [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return !selects_ldt(s.selector); });
-               }},
-    EntryCheck{title, "SS.RPL is CS.RPL",
-               [](Cpu& c) {
-                   return is_v86(c) || is_unrestricted(c) ||
+                   return is_v86(c) || is_unrestricted_guest(c) ||
                           segment(c, ss).rpl() == segment(c, cs).rpl();
                }},
-    EntryCheck{title, "virtual-8086 segments have their base, limit and rights",
-               [](Cpu& c) { return implies(is_v86(c), are_v86_segments(c)); }},
-    EntryCheck{title, "TR, FS and GS bases are canonical",
+
+    EntryCheck{title, "virtual-8086 bases are 16 times the selectors",
                [](Cpu& c) {
-                   return is_canonical_48(get<F::guest_tr_base>(c)) &&
-                          is_canonical_48(get<F::guest_fs_base>(c)) &&
+                   return implies(is_v86(c), all_six(c, [](const Segment& s) {
+                                      return s.base == u64{s.selector} << 4;
+                                  }));
+               }},
+    EntryCheck{title, "FS and GS bases are canonical",
+               [](Cpu& c) {
+                   return is_canonical_48(get<F::guest_fs_base>(c)) &&
                           is_canonical_48(get<F::guest_gs_base>(c));
                }},
-    EntryCheck{title, "LDTR base is canonical",
+    EntryCheck{title, "CS base has 32 bits",
+               [](Cpu& c) { return get<F::guest_cs_base>(c) >> 32 == 0; }},
+    EntryCheck{title, "usable SS, DS and ES have bases of 32 bits",
                [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return is_canonical_48(s.base); });
-               }},
-    EntryCheck{title, "CS, SS, DS and ES bases have 32 bits",
-               [](Cpu& c) {
-                   return all_of(c, es, ds,
-                                 [](const Segment& s, unsigned) { return s.base >> 32 == 0; });
+                   for (const unsigned index : {ss, ds, es}) {
+                       const Segment s = segment(c, index);
+                       if (!s.unusable() && s.base >> 32 != 0) return false;
+                   }
+                   return true;
                }},
 
-    EntryCheck{title, "CS is accessed code",
+    EntryCheck{title, "virtual-8086 limits are FFFFH",
+               [](Cpu& c) {
+                   return implies(is_v86(c),
+                                  all_six(c, [](const Segment& s) { return s.limit == 0xffff; }));
+               }},
+
+    EntryCheck{title, "virtual-8086 access rights are F3H",
+               [](Cpu& c) {
+                   return implies(is_v86(c), all_six(c, [](const Segment& s) {
+                                      return s.access_rights == 0xf3;
+                                  }));
+               }},
+    EntryCheck{title, "CS is accessed code, or writable data of an unrestricted guest",
                [](Cpu& c) { return is_v86(c) || is_valid_cs_type(c); }},
-    EntryCheck{title, "SS is accessed writable data",
-               [](Cpu& c) {
-                   return code_and_data(c, [](const Segment& s, unsigned index) {
-                       return index != ss || is_valid_ss_type(s);
-                   });
-               }},
-    EntryCheck{title, "DS, ES, FS and GS are accessed and readable",
-               [](Cpu& c) {
-                   return code_and_data(c, [](const Segment& s, unsigned index) {
-                       return index == cs || index == ss || is_valid_data_type(s);
-                   });
-               }},
-    EntryCheck{title, "code and data segments have S set",
-               [](Cpu& c) {
-                   return code_and_data(
-                       c, [](const Segment& s, unsigned) { return s.is_code_or_data(); });
-               }},
-    EntryCheck{title, "CS.DPL fits its type and SS.DPL",
-               [](Cpu& c) { return is_v86(c) || is_valid_cs_dpl(c); }},
-    EntryCheck{title, "SS.DPL is SS.RPL, and 0 without protection",
-               [](Cpu& c) { return is_v86(c) || is_valid_ss_dpl(c); }},
-    EntryCheck{title, "data segments' DPL is not below RPL",
-               [](Cpu& c) {
-                   return is_unrestricted(c) ||
-                          code_and_data(c, [](const Segment& s, unsigned index) {
-                              return index == cs || index == ss || is_valid_data_dpl(s);
-                          });
-               }},
-    EntryCheck{title, "code and data segments are present",
-               [](Cpu& c) {
-                   return code_and_data(c, [](const Segment& s, unsigned) { return s.present(); });
-               }},
-    EntryCheck{title, "code and data rights have no reserved bit",
-               [](Cpu& c) {
-                   return code_and_data(
-                       c, [](const Segment& s, unsigned) { return !has_reserved_rights(s); });
-               }},
-    EntryCheck{title, "a 64-bit CS has D clear",
-               [](Cpu& c) { return implies(is_64_bit_code(c), !segment(c, cs).db()); }},
-    EntryCheck{title, "code and data granularity fits the limit",
-               [](Cpu& c) {
-                   return code_and_data(
-                       c, [](const Segment& s, unsigned) { return is_granularity_consistent(s); });
-               }},
-
-    EntryCheck{title, "TR is a busy TSS", [](Cpu& c) { return is_valid_tr_type(c); }},
-    EntryCheck{title, "TR has S clear", [](Cpu& c) { return !segment(c, tr).is_code_or_data(); }},
-    EntryCheck{title, "TR is present", [](Cpu& c) { return segment(c, tr).present(); }},
-    EntryCheck{title, "TR is usable", [](Cpu& c) { return !segment(c, tr).unusable(); }},
-    EntryCheck{title, "TR rights have no reserved bit",
-               [](Cpu& c) { return !has_reserved_rights(segment(c, tr)); }},
-    EntryCheck{title, "TR granularity fits the limit",
-               [](Cpu& c) { return is_granularity_consistent(segment(c, tr)); }},
-
+    EntryCheck{title, "a usable SS is accessed writable data",
+               [](Cpu& c) { return is_v86(c) || is_valid_ss_type(segment(c, ss)); }},
     EntryCheck{
-        title, "LDTR is an LDT",
-        [](Cpu& c) { return usable_ldtr(c, [](const Segment& s) { return s.type() == 2; }); }},
-    EntryCheck{title, "LDTR has S clear",
+        title, "usable DS, ES, FS and GS are accessed",
+        [](Cpu& c) { return data_only(c, [](const Segment& s) { return (s.type() & 1) != 0; }); }},
+    EntryCheck{title, "code in DS, ES, FS and GS is readable",
                [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return !s.is_code_or_data(); });
+                   return data_only(
+                       c, [](const Segment& s) { return (s.type() & 8) == 0 || s.readable(); });
                }},
-    EntryCheck{title, "LDTR is present",
-               [](Cpu& c) { return usable_ldtr(c, [](const Segment& s) { return s.present(); }); }},
-    EntryCheck{title, "LDTR rights have no reserved bit",
+    EntryCheck{title, "CS and usable data segments have S set",
                [](Cpu& c) {
-                   return usable_ldtr(c, [](const Segment& s) { return !has_reserved_rights(s); });
+                   return code_and_data(c, [](const Segment& s) { return s.is_code_or_data(); });
                }},
-    EntryCheck{title, "LDTR granularity fits the limit",
-               [](Cpu& c) { return usable_ldtr(c, is_granularity_consistent); }},
+    EntryCheck{title, "data in CS has DPL 0",
+               [](Cpu& c) {
+                   return of_code(c, CodeKind::data,
+                                  [](unsigned code, unsigned) { return code == 0; });
+               }},
+    EntryCheck{title, "non-conforming code has the DPL of SS",
+               [](Cpu& c) {
+                   return of_code(c, CodeKind::nonconforming,
+                                  [](unsigned code, unsigned stack) { return code == stack; });
+               }},
+    EntryCheck{title, "conforming code has no DPL above that of SS",
+               [](Cpu& c) {
+                   return of_code(c, CodeKind::conforming,
+                                  [](unsigned code, unsigned stack) { return code <= stack; });
+               }},
+    EntryCheck{title, "SS.DPL is SS.RPL, unless the guest is unrestricted",
+               [](Cpu& c) {
+                   return is_v86(c) || is_unrestricted_guest(c) ||
+                          segment(c, ss).dpl() == segment(c, ss).rpl();
+               }},
+    EntryCheck{title, "SS.DPL is 0 with data in CS and without protection",
+               [](Cpu& c) { return is_v86(c) || !needs_ss_dpl_0(c) || segment(c, ss).dpl() == 0; }},
+    EntryCheck{title, "usable data segments' DPL is not below RPL, unless unrestricted",
+               [](Cpu& c) { return is_unrestricted_guest(c) || data_only(c, is_valid_data_dpl); }},
+    EntryCheck{
+        title, "CS and usable data segments are present",
+        [](Cpu& c) { return code_and_data(c, [](const Segment& s) { return s.present(); }); }},
+    EntryCheck{title, "CS and usable data segments have rights without bits 11:8",
+               [](Cpu& c) { return code_and_data(c, has_no_reserved_middle); }},
+    EntryCheck{
+        title, "a 64-bit CS has D clear",
+        [](Cpu& c) { return is_v86(c) || implies(is_64_bit_code(c), !segment(c, cs).db()); }},
+    EntryCheck{title, "CS and usable data segments in bytes have G clear",
+               [](Cpu& c) { return code_and_data(c, is_byte_limit_ungranular); }},
+    EntryCheck{title, "CS and usable data segments above 1 MByte have G set",
+               [](Cpu& c) { return code_and_data(c, is_large_limit_granular); }},
+    EntryCheck{title, "CS and usable data segments have rights without bits 31:17",
+               [](Cpu& c) { return code_and_data(c, has_no_reserved_top); }},
 };
-static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check.rule; }));
+static_assert(has_unique_keys(rows, [](const EntryCheck& check) { return check.rule; }));
 
 }  // namespace
 
-std::span<const EntryCheck> segment_checks() { return checks; }
+std::span<const EntryCheck> segment_checks() { return rows; }
 
 }  // namespace postern::cpu::vmx

@@ -29,10 +29,13 @@ bool compares_threshold(const Cpu& c) {
 }
 
 constexpr std::array checks{
-    EntryCheck{execution, "virtual-APIC address is a physical page",
+    EntryCheck{execution, "the virtual-APIC address is aligned to a page",
                [](Cpu& c) {
-                   return implies(has_shadow(c),
-                                  is_physical_page(c, get<F::virtual_apic_address>(c)));
+                   return implies(has_shadow(c), get<F::virtual_apic_address>(c) % page_size == 0);
+               }},
+    EntryCheck{execution, "the virtual-APIC address is physical",
+               [](Cpu& c) {
+                   return implies(has_shadow(c), is_physical(c, get<F::virtual_apic_address>(c)));
                }},
     EntryCheck{execution, "TPR threshold has no bit above 3",
                [](Cpu& c) {
@@ -66,10 +69,15 @@ constexpr std::array checks{
                    return implies(posts(c),
                                   get<F::posted_interrupt_notification_vector>(c) >> 8 == 0);
                }},
-    EntryCheck{execution, "posted-interrupt descriptor is aligned and physical",
+    EntryCheck{execution, "the posted-interrupt descriptor is aligned to 64 bytes",
                [](Cpu& c) {
-                   const u64 at = get<F::posted_interrupt_descriptor_address>(c);
-                   return implies(posts(c), at % 64 == 0 && is_physical(c, at));
+                   return implies(posts(c),
+                                  get<F::posted_interrupt_descriptor_address>(c) % 64 == 0);
+               }},
+    EntryCheck{execution, "the posted-interrupt descriptor is physical",
+               [](Cpu& c) {
+                   return implies(posts(c),
+                                  is_physical(c, get<F::posted_interrupt_descriptor_address>(c)));
                }},
 };
 static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check.rule; }));

@@ -4,6 +4,7 @@
 #include "arch/vmx/interruption_information.h"
 #include "cpu/flags.h"
 #include "cpu/vmx/check.h"
+#include "cpu/vmx/guest_pdptes.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
@@ -44,23 +45,59 @@ void load_guest_registers(Cpu& c) {
     }
 }
 
+/// SDM 3C, "Loading Page-Directory-Pointer-Table Entries".
+void load_pdptes_of_guest(Cpu& c) {
+    if (is_pae_guest(c)) c.pdpte = guest_pdptes(c);
+}
+
+constexpr u32 access_rights_defined = ~(access_rights_reserved | access_rights_unusable);
+constexpr u32 access_rights_big = 1u << 14;
+
+/// What is left of a register that is not usable. Base, limit and rights are undefined but for
+/// what stands here; they keep the field's value as far as it is one that the register can hold.
+Segment unusable_segment(unsigned index, Segment loaded) {
+    loaded.access_rights = (loaded.access_rights & access_rights_defined) | access_rights_unusable;
+    switch (index) {
+        case ss:
+            loaded.base &= 0xffff'fff0;
+            loaded.access_rights |= access_rights_big;
+            break;
+        case ds:
+        case es: loaded.base &= 0xffff'ffff; break;
+        case ldtr:
+            if (!is_canonical_48(loaded.base)) loaded.base = 0;
+            break;
+        default: break;
+    }
+    return loaded;
+}
+
 /// SDM 3C, "Loading Guest Segment Registers and Descriptor-Table Registers".
 void load_guest_segments(Cpu& c) {
     const Vmcs& v = c.vmx.vmcs;
-    for (unsigned index = 0; index < segment_count; ++index)
-        set_segment(c, index, guest_segment(v, index));
+    for (unsigned index = 0; index < segment_count; ++index) {
+        const Segment loaded = guest_segment(v, index);
+        set_segment(c, index, loaded.unusable() ? unusable_segment(index, loaded) : loaded);
+    }
     c.cpl = c.segment[ss].dpl();
     c.gdtr = {v.get<F::guest_gdtr_base>(), static_cast<u32>(v.get<F::guest_gdtr_limit>())};
     c.idtr = {v.get<F::guest_idtr_base>(), static_cast<u32>(v.get<F::guest_idtr_limit>())};
 }
 
+/// SDM 3C, "Special Features of VM Entry": an event goes through the IDT.
+bool is_vectoring(InterruptionInformation event) {
+    return event.valid() && event.type() != InterruptionType::other_event;
+}
+
 /// An event that VM entry delivers leaves no debug exception pending, unless it is an INT n or
-/// INT3 in the shadow of MOV SS. SDM 3C, "Delivery of Pending Debug Exceptions after VM Entry".
-bool keeps_pending_debug(InterruptionInformation event, InterruptibilityState blocking) {
-    if (!event.valid() || event.type() == InterruptionType::other_event) return true;
+/// INT3 in the shadow of MOV SS; nor does an activity state that takes none. SDM 3C, "Delivery of
+/// Pending Debug Exceptions after VM Entry".
+bool keeps_pending_debug(InterruptionInformation event, const EventState& state) {
+    if (!is_vectoring(event))
+        return state.activity == ActivityState::active || state.activity == ActivityState::hlt;
     const bool software = event.type() == InterruptionType::software_interrupt ||
                           event.type() == InterruptionType::software_exception;
-    return software && blocking.has(Interruptibility::mov_ss);
+    return software && state.blocking.has(Interruptibility::mov_ss);
 }
 
 /// SDM 3C, "Event Injection". An injected #PF leaves CR2 alone: the hypervisor has set it.
@@ -95,7 +132,7 @@ void load_guest_flow(Cpu& c) {
         InterruptibilityState::from_raw(static_cast<u32>(v.get<F::guest_interruptibility_state>()));
     c.event.activity =
         static_cast<ActivityState>(static_cast<u32>(v.get<F::guest_activity_state>()));
-    if (keeps_pending_debug(event, c.event.blocking))
+    if (keeps_pending_debug(event, c.event))
         c.event.pending_debug = v.get<F::guest_pending_debug_exceptions>();
     c.event.injection = injected_event(c, event);
 }
@@ -127,29 +164,21 @@ void fail_entry(Cpu& c, BasicReason reason, u64 qualification) {
     enter_root(c);
 }
 
-const EntryCheck* violated_control_check(Cpu& c) {
-    for (const auto checks : {control_checks(), ept_checks(), virtual_apic_checks()})
-        if (const EntryCheck* violated = first_violated(checks, c)) return violated;
-    return nullptr;
-}
-
-const EntryCheck* violated_guest_check(Cpu& c) {
-    const EntryCheck* violated = first_violated(guest_checks(), c);
-    return violated != nullptr ? violated : first_violated(segment_checks(), c);
-}
-
-/// From here on VMLAUNCH and VMRESUME cannot fail any more; the entry can.
+/// From here on VMLAUNCH and VMRESUME cannot fail any more; the entry can. SDM 3C, "Checking and
+/// Loading Guest State" and "Clearing Address-Range Monitoring".
 bool enter_guest(Cpu& c) {
     const Vmcs& v = c.vmx.vmcs;
-    if (const EntryCheck* violated = violated_guest_check(c)) {
+    if (const EntryCheck* violated = first_violated(EntryFailure::guest, c)) {
         fail_entry(c, BasicReason::entry_failure_guest_state,
                    static_cast<u64>(violated->qualification));
         return false;
     }
     const bool nmi_blocked = c.event.blocking.has(Interruptibility::nmi);
     load_guest_registers(c);
+    load_pdptes_of_guest(c);
     load_guest_segments(c);
     load_guest_flow(c);
+    c.monitor = {};
     const u32 bad = load_msr_list(c, Hpa{v.get<F::vm_entry_msr_load_address>()},
                                   static_cast<u32>(v.get<F::vm_entry_msr_load_count>()));
     if (bad != 0) {
@@ -177,8 +206,9 @@ Status enter(Cpu& c, bool launch, bool& entered) {
         return fail(c, entry_events_blocked_by_mov_ss);
     if (launch && v.launched) return fail(c, vmlaunch_non_clear_vmcs);
     if (!launch && !v.launched) return fail(c, vmresume_non_launched_vmcs);
-    if (violated_control_check(c) != nullptr) return fail(c, entry_invalid_control_fields);
-    if (first_violated(host_checks(), c) != nullptr) return fail(c, entry_invalid_host_state);
+    if (first_violated(EntryFailure::controls, c) != nullptr)
+        return fail(c, entry_invalid_control_fields);
+    if (first_violated(EntryFailure::host, c) != nullptr) return fail(c, entry_invalid_host_state);
 
     entered = enter_guest(c);
     if (entered) v.launched = true;

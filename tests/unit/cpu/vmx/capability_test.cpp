@@ -27,7 +27,7 @@ TEST(VmxCapability, MiscellaneousData) {
     const u64 misc = capability(0x485);
     EXPECT_EQ(misc & 0x1f, 0u);    // the timer counts at the rate of the TSC
     EXPECT_EQ(misc >> 5 & 1, 1u);  // LMA is stored: unrestricted guest
-    EXPECT_EQ(misc >> 6 & 7, 1u);  // activity: HLT only
+    EXPECT_EQ(misc >> 6 & 7, 7u);  // activity: HLT, shutdown, wait-for-SIPI
     EXPECT_EQ(misc >> 16 & 0x1ff, 4u);
     EXPECT_EQ(misc >> 29 & 1, 0u);
     const u64 basic = capability(0x480);

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the checks of code, data and system segments share.
+#pragma once
+
+#include "cpu/cpu.h"
+#include "cpu/vmx/guest_segment.h"
+
+namespace postern::cpu::vmx {
+
+inline Segment segment(const Cpu& c, unsigned index) { return guest_segment(c.vmx.vmcs, index); }
+
+/// A limit that does not end a page cannot have been counted in pages.
+inline bool is_byte_limit_ungranular(const Segment& s) {
+    return (s.limit & 0xfff) == 0xfff || !s.granularity();
+}
+inline bool is_large_limit_granular(const Segment& s) {
+    return s.limit >> 20 == 0 || s.granularity();
+}
+
+inline bool has_no_reserved_middle(const Segment& s) {
+    return (s.access_rights & access_rights_reserved & 0xffff) == 0;
+}
+inline bool has_no_reserved_top(const Segment& s) {
+    return (s.access_rights & access_rights_reserved) >> 16 == 0;
+}
+
+}  // namespace postern::cpu::vmx
