@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/coverage.md: the rows of the project's tables, read from their sources, and the
-tests whose names speak of them; then the open behaviours of docs/open-points.md. --check compares
+tests whose names speak of them; then each item of the manual's lists of VM-entry checks with its row
+and the states that violate it; then the open behaviours of docs/open-points.md. --check compares
 instead and fails if the file is out of date.
 
 A test speaks of a row if the words of the row's name stand in its own, in that order
@@ -212,6 +213,90 @@ def section(table: Table, tests: Tests) -> list[str]:
     return [*lines, ""]
 
 
+# SDM 3C, "VM Entries", in its order.
+check_titles = [
+    "VM-Execution Control Fields",
+    "VM-Exit Control Fields",
+    "VM-Entry Control Fields",
+    "Checks on Host Control Registers, MSRs, and SSP",
+    "Checks on Host Segment and Descriptor-Table Registers",
+    "Checks Related to Address-Space Size",
+    "Checks on Guest Control Registers, Debug Registers, and MSRs",
+    "Checks on Guest Segment Registers",
+    "Checks on Guest Descriptor-Table Registers",
+    "Checks on Guest RIP, RFLAGS, and SSP",
+    "Checks on Guest Non-Register State",
+    "Checks on Guest Page-Directory-Pointer-Table Entries",
+]
+
+literal = r'"[^"\n]*"(?:\s*"[^"\n]*")*'
+
+
+def string_constants(text: str) -> dict[str, str]:
+    """constexpr std::string_view name = "value";"""
+    return {name: unquoted(value) for name, value in
+            re.findall(rf"string_view\s+(\w+)\s*=\s*({literal})\s*;", text)}
+
+
+def unquoted(cell: str) -> str:
+    return "".join(re.findall(r'"([^"]*)"', cell))
+
+
+def string_of(cell: str, constants: dict[str, str]) -> str:
+    return unquoted(cell) if cell.startswith('"') else constants.get(cell, "")
+
+
+def check_cases() -> dict[str, dict[str, int]]:
+    """The states that violate a rule: how many, by rule and by the file that they are in."""
+    cases: dict[str, dict[str, int]] = {}
+    for path in sorted((root / "tests/unit/cpu/vmx").glob("*_violations.cpp")):
+        text = path.read_text(encoding="utf-8")
+        constants = string_constants(text)
+        for cell in re.findall(rf"\{{\s*({literal}|\w+)\s*,", text):
+            rule = string_of(cell, constants)
+            of_rule = cases.setdefault(rule, {})
+            of_rule[path.name] = of_rule.get(path.name, 0) + 1
+    return cases
+
+
+def check_items() -> list[Row]:
+    """Title, item, where its row is, and what violates it."""
+    cases = check_cases()
+    items = []
+    for path in sorted((root / "cpu/vmx").glob("check_*.cpp")):
+        text = re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
+        constants = string_constants(text)
+        cell = rf"\s*({literal}|\w+)\s*,"
+        for kind, *cells in re.findall(rf"\b(EntryCheck|NotOffered)\{{{cell}{cell}(?:{cell})?", text):
+            title, rule, feature = (string_of(one, constants) for one in cells)
+            if title not in check_titles or not rule:
+                raise ValueError(f"{path.name}: not a row: {cells[0]}, {cells[1]}")
+            if kind == "NotOffered":
+                items.append([title, rule, "not offered", feature])
+                continue
+            if rule not in cases:
+                raise ValueError(f"{path.name}: no state violates: {rule}")
+            states = ", ".join(f"`{name}`: {count}" for name, count in cases[rule].items())
+            items.append([title, rule, f"`{path.name}`", states])
+    return items
+
+
+def check_section() -> list[str]:
+    items = check_items()
+    offered = sum(1 for item in items if item[2] != "not offered")
+    lines = ["## Checks of VM entry", "",
+             f"{len(items)} items of the lists of SDM 3C, \"VM Entries\", in our own words: "
+             f"{offered} are rows of the tables",
+             f"in `cpu/vmx/`, each with the states of `tests/unit/cpu/vmx/` that violate it; "
+             f"{len(items) - offered} speak of what is not offered.", ""]
+    for title in check_titles:
+        lines += [f"### {title}", "", "| item | row | violated by |", "|---|---|---|"]
+        lines += ["| " + " | ".join(escape(cell) for cell in item[1:]) + " |"
+                  for item in items if item[0] == title]
+        lines.append("")
+    return lines
+
+
 def markdown_tables(text: str) -> Iterator[list[Row]]:
     rows: list[Row] = []
     for line in [*text.splitlines(), ""]:
@@ -247,6 +332,7 @@ def document() -> str:
              "names the row, not that none reaches it.", ""]
     for table in tables():
         lines += section(table, tests)
+    lines += check_section()
     lines += open_section()
     return "\n".join(lines).rstrip() + "\n"
 
