@@ -48,18 +48,23 @@ struct MsrState {
     u64 power_ctl;
     u64 spec_ctrl;
     u64 xss;
+    u64 umwait_control;
     u64 mtrr_def_type;
     std::array<u64, 32> mtrr_variable;  // base and mask, alternating
     std::array<u64, 11> mtrr_fixed;
     std::array<u64, 4> sgx_le_pubkey_hash;
 };
 
-/// What MONITOR armed. SDM 2B, "MONITOR".
+/// What MONITOR or UMONITOR armed, and the wait of MWAIT, UMWAIT or TPAUSE. SDM 2B, "MONITOR"; SDM
+/// 2D, "UMONITOR".
 struct Monitor {
-    u64 line;  // physical address, aligned to the line
+    u64 line;      // physical address, aligned to the line
+    u64 deadline;  // absolute time at which the wait ends; 0: none
     bool armed;
-    bool waiting;  // by MWAIT: a store to the line ends the wait
+    bool user;     // by UMONITOR: MWAIT knows nothing of it, nor UMWAIT of MONITOR's
+    bool waiting;  // a store to the line ends the wait
     bool masked_interrupts_wake;
+    bool limited;  // the deadline is IA32_UMWAIT_CONTROL's: CF tells
 };
 
 inline constexpr u64 no_code_page = 1;

@@ -76,7 +76,7 @@ constexpr FeatureSet v2_features{fpu,
 constexpr FeatureSet v3_features =
     v2_features | FeatureSet{avx,     avx2,   f16c, fma,       xsave,      xsaveopt, xsavec,
                              xgetbv1, xsaves, aes,  pclmulqdq, bmi1,       bmi2,     lzcnt,
-                             movbe,   adx,    pku,  prefetchw, clflushopt, clwb};
+                             movbe,   adx,    pku,  prefetchw, clflushopt, clwb,     waitpkg};
 
 constexpr FeatureSet icx_features = v3_features | FeatureSet{sha, vaes, vpclmulqdq, gfni};
 

@@ -42,6 +42,13 @@ Result<> ignore(Cpu&, u32, u64) { return Done{}; }
 
 // Time.
 
+__extension__ typedef unsigned __int128 u128;  // NOLINT: __extension__ takes no alias
+
+/// Bits of a TSC multiplier behind the point. SDM 3C, "Time-Stamp Counter Multiplier".
+constexpr unsigned multiplier_fraction = 48;
+
+bool is_scaled(const Cpu& c) { return c.vmx.non_root && c.vmx.tsc_multiplier != 0; }
+
 Result<u64> get_tsc(Cpu& c, u32) { return read_tsc(c); }
 
 /// A write moves IA32_TSC_ADJUST by as much. SDM 3B, "Time-Stamp Counter Adjustment".
@@ -268,6 +275,8 @@ constexpr std::array rows{
     many(Msr::sgxlepubkeyhash0, Msr::sgxlepubkeyhash3, "IA32_SGXLEPUBKEYHASH", F::sgx_lc, 0,
          get_key_hash, set_key_hash),
     one(Msr::platform_info, "PLATFORM_INFO", F::msr, 0, constant<platform_information>, nullptr),
+    one(Msr::umwait_control, "IA32_UMWAIT_CONTROL", F::waitpkg, high_half | 2,
+        get<&M::umwait_control>, set<&M::umwait_control>),
     one(Msr::mtrrcap, "IA32_MTRRCAP", F::mtrr, 0, constant<mtrr_capabilities>, nullptr),
     one(Msr::arch_capabilities, "IA32_ARCH_CAPABILITIES", F::arch_capabilities, 0,
         constant<arch_capabilities>, nullptr),
@@ -324,8 +333,19 @@ static_assert([] {
 
 }  // namespace
 
+/// SDM 3C, "Changes to Instruction Behavior in VMX Non-Root Operation", RDTSC: scaled, then offset.
 u64 read_tsc(const Cpu& c) {
-    return now(c) + c.msr.tsc_adjust + (c.vmx.non_root ? c.vmx.tsc_offset : 0);
+    const u64 counter = now(c) + c.msr.tsc_adjust;
+    if (!c.vmx.non_root) return counter;
+    if (!is_scaled(c)) return counter + c.vmx.tsc_offset;
+    const u128 product = u128{counter} * c.vmx.tsc_multiplier;
+    return static_cast<u64>(product >> multiplier_fraction) + c.vmx.tsc_offset;
+}
+
+u64 ticks_to_time(const Cpu& c, u64 ticks) {
+    if (!is_scaled(c)) return ticks;
+    const u128 time = (u128{ticks} << multiplier_fraction) / c.vmx.tsc_multiplier;
+    return time >> 64 != 0 ? ~u64{0} : static_cast<u64>(time);
 }
 
 const MsrRow* find_msr(const Cpu& c, u32 number) {

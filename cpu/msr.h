@@ -15,8 +15,10 @@ namespace postern::cpu {
 Result<u64> read_msr(Cpu& c, u32 number);
 Result<> write_msr(Cpu& c, u32 number, u64 value);
 
-/// The time-stamp counter as RDTSC and RDMSR see it here: adjusted, and offset in a guest.
+/// The time-stamp counter as RDTSC and RDMSR see it here: adjusted; scaled and offset in a guest.
 u64 read_tsc(const Cpu& c);
+/// Time in which that counter goes up by `ticks`.
+u64 ticks_to_time(const Cpu& c, u64 ticks);
 
 /// A run of MSRs that behave alike.
 struct MsrRow {

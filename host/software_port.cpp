@@ -10,6 +10,7 @@
 #include "arch/regs/xcr0.h"
 #include "arch/vmx/capability.h"
 #include "cpu/cpuid.h"
+#include "cpu/event/event.h"
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
@@ -134,6 +135,8 @@ cpu::RunOutcome SoftwarePort::run_to_exit() {
         }
         const u64 until = std::min(nmi_due_, now + longest_run_);
         const cpu::RunOutcome outcome = cpu::run(*cpu_, until);
+        // UMWAIT or TPAUSE: the guest waits for a time that is still to come.
+        if (outcome == cpu::RunOutcome::halted && cpu::next_event(*cpu_) < end_of_time) continue;
         if (outcome != cpu::RunOutcome::time || cpu::now(*cpu_) < until) return outcome;
     }
 }

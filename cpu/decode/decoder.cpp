@@ -130,6 +130,7 @@ constexpr std::array isa_features{
     IsaFeature{ZYDIS_ISA_SET_VAES, Feature::vaes},
     IsaFeature{ZYDIS_ISA_SET_VPCLMULQDQ, Feature::vpclmulqdq},
     IsaFeature{ZYDIS_ISA_SET_VTX, Feature::vmx},
+    IsaFeature{ZYDIS_ISA_SET_WAITPKG, Feature::waitpkg},
     IsaFeature{ZYDIS_ISA_SET_XSAVE, Feature::xsave},
     IsaFeature{ZYDIS_ISA_SET_XSAVEC, Feature::xsavec},
     IsaFeature{ZYDIS_ISA_SET_XSAVEOPT, Feature::xsaveopt},

@@ -239,6 +239,9 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_RDSEED, with_registers<exec_rdseed>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_RDTSC, plain<exec_rdtsc>, system, with_sgx2},
     InstructionRow{ZYDIS_MNEMONIC_RDTSCP, plain<exec_rdtscp>, system, with_sgx2},
+    InstructionRow{ZYDIS_MNEMONIC_TPAUSE, with_registers<exec_tpause>, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_UMONITOR, build_umonitor, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_UMWAIT, with_registers<exec_umwait>, system, legal},
     // Registers of the system
     InstructionRow{ZYDIS_MNEMONIC_CLTS, plain<exec_clts>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_LMSW, with_registers<exec_lmsw>, system, legal},

@@ -7,6 +7,7 @@
 #include "cpu/event/breakpoint.h"
 #include "cpu/event/controls.h"
 #include "cpu/event/deliver.h"
+#include "cpu/flags.h"
 #include "cpu/reset.h"
 #include "cpu/vmx/virtual_apic.h"
 
@@ -233,10 +234,23 @@ Delivery startup(Cpu& c) {
     return Delivery::delivered;
 }
 
-/// MWAIT with ECX[0]: an interrupt that is masked ends the wait, and goes on waiting itself.
-void end_wait_for_masked(Cpu& c) {
-    if (!c.monitor.waiting || !c.monitor.masked_interrupts_wake || c.interrupts == nullptr) return;
-    if (c.interrupts->pending_vector(now(c)) < 0) return;
+/// The deadline of UMWAIT or TPAUSE.
+bool is_wait_over(const Cpu& c) {
+    return c.monitor.waiting && c.monitor.deadline != 0 && now(c) >= c.monitor.deadline;
+}
+
+/// MWAIT with ECX[0], UMWAIT, TPAUSE: an interrupt that is masked ends the wait, and goes on
+/// waiting itself.
+bool masked_interrupt_ends_wait(const Cpu& c) {
+    return c.monitor.waiting && c.monitor.masked_interrupts_wake && c.interrupts != nullptr &&
+           c.interrupts->pending_vector(now(c)) >= 0;
+}
+
+/// SDM 2D, "UMWAIT", "TPAUSE": CF says that the operating system's limit ended it.
+void end_wait(Cpu& c) {
+    const bool over = is_wait_over(c);
+    if (!over && !masked_interrupt_ends_wait(c)) return;
+    if (over && c.monitor.limited) set_cf(c, true);
     c.event.activity = ActivityState::active;
     c.monitor = {};
 }
@@ -282,7 +296,7 @@ Delivery poll(Cpu& c) {
     c.event.resume_loaded = false;
     c.event.trap_inhibited = false;
     if (c.monitor.waiting) [[unlikely]]
-        end_wait_for_masked(c);
+        end_wait(c);
     for (const Source source : sources) {
         if (!noticed(c, source)) continue;
         const Delivery done = source(c);
@@ -302,15 +316,15 @@ bool wakes(const Cpu& c) {
     if (s.activity == ActivityState::active || is_init_due(c) || s.sipi_pending) return true;
     if (s.injection.valid || s.mtf_pending || is_event_due(c)) return true;
     if (c.vmx.virtual_apic.threshold_exit || is_virtual_interrupt_due(c)) return true;
-    return c.monitor.waiting && c.monitor.masked_interrupts_wake && c.interrupts != nullptr &&
-           c.interrupts->pending_vector(now(c)) >= 0;
+    return is_wait_over(c) || masked_interrupt_ends_wait(c);
 }
 
 u64 next_event(const Cpu& c) {
     const bool timed = vmx::in_guest(c) && noticed(c, preemption_timer);
     const u64 timer = timed ? c.vmx.preemption_deadline : ~u64{0};
     const u64 interrupt = c.interrupts != nullptr ? c.interrupts->next_event() : ~u64{0};
-    return std::min(timer, interrupt);
+    const bool timed = c.monitor.waiting && c.monitor.deadline != 0;
+    return std::min({timer, interrupt, timed ? c.monitor.deadline : ~u64{0}});
 }
 
 bool must_step(const Cpu& c) {

@@ -94,6 +94,7 @@ void take_registers(const Decoded& d, Insn& i);   // visible register operands i
 void take_stack_size(const Decoded& d, Insn& i);  // 8, or 2 with 66H, into form
 Handler build_load_segment(const Decoded& d, Insn& i, BlockCache& cache);  // LSS, LFS, LGS
 Handler build_port(const Decoded& d, Insn& i, BlockCache& cache);
+Handler build_umonitor(const Decoded& d, Insn& i, BlockCache& cache);
 
 template <Result<> (*exec)(Cpu&, const Insn&)>
 Handler build_system(const Decoded&, Insn&, BlockCache&) {

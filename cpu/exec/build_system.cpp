@@ -2,6 +2,7 @@
 // Operands of system instructions, in the places cpu/exec/system.h names.
 #include "cpu/decode/instruction_table.h"
 #include "cpu/exec/build.h"
+#include "cpu/exec/legacy.h"
 #include "cpu/exec/system.h"
 
 namespace postern::cpu {
@@ -82,6 +83,37 @@ Handler build_port(const Decoded& d, Insn& i, BlockCache&) {
     if (!d.is_immediate(port)) return in ? ends_block<exec_in_dx> : ends_block<exec_out_dx>;
     i.imm = static_cast<i64>(d.operand[port].imm.value.u & 0xff);
     return in ? ends_block<exec_in_imm> : ends_block<exec_out_imm>;
+}
+
+namespace {
+
+/// The segment prefix of an instruction whose address is in a register.
+SegmentIndex prefixed_segment(const Decoded& d) {
+    struct Prefix {
+        ZydisInstructionAttributes attribute;
+        SegmentIndex segment;
+    };
+    constexpr Prefix prefixes[] = {{ZYDIS_ATTRIB_HAS_SEGMENT_CS, cs},
+                                   {ZYDIS_ATTRIB_HAS_SEGMENT_SS, ss},
+                                   {ZYDIS_ATTRIB_HAS_SEGMENT_ES, es},
+                                   {ZYDIS_ATTRIB_HAS_SEGMENT_FS, fs},
+                                   {ZYDIS_ATTRIB_HAS_SEGMENT_GS, gs}};
+    for (const Prefix& prefix : prefixes)
+        if ((d.instruction.attributes & prefix.attribute) != 0) return prefix.segment;
+    return ds;
+}
+
+}  // namespace
+
+Handler build_umonitor(const Decoded& d, Insn& i, BlockCache&) {
+    const SegmentIndex segment = prefixed_segment(d);
+    i.dst = register_row(d.operand[0].reg.value);
+    i.segment = segment == fs ? row_fs_base : segment == gs ? row_gs_base : row_zero;
+    if (is_legacy(d)) {
+        i.src = segment;
+        set_address_size(d, i);
+    }
+    return ends_block<exec_umonitor>;
 }
 
 }  // namespace postern::cpu

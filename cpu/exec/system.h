@@ -76,6 +76,10 @@ Result<> exec_hlt(Cpu& c, const Insn& i);
 Result<> exec_pause(Cpu& c, const Insn& i);
 Result<> exec_monitor(Cpu& c, const Insn& i);
 Result<> exec_mwait(Cpu& c, const Insn& i);
+/// dst: the row with the address; outside 64-bit mode its segment in src.
+Result<> exec_umonitor(Cpu& c, const Insn& i);
+Result<> exec_umwait(Cpu& c, const Insn& i);  // dst
+Result<> exec_tpause(Cpu& c, const Insn& i);  // dst
 
 // Ports; the size of the data in form. INS and OUTS make one iteration: with a REP prefix they
 // come back with next_rip = rip until the count is used up.

@@ -27,10 +27,9 @@ u64 page_of(const u8* bytes) { return reinterpret_cast<u64>(bytes) & ~(page_size
 }  // namespace
 
 void arm_monitor(Cpu& c, Hpa address, const u8* bytes) {
-    c.monitor = {.line = address.raw() & ~(monitor_line - 1),
-                 .armed = true,
-                 .waiting = false,
-                 .masked_interrupts_wake = false};
+    c.monitor = {};
+    c.monitor.line = address.raw() & ~(monitor_line - 1);
+    c.monitor.armed = true;
     if (c.system->processor_count > 1) withhold_writes(c, page_of(bytes));
 }
 

@@ -68,6 +68,7 @@ struct VmxState {
     u16 vpid;                 // of the running guest; 0 in root
     u64 ept_pointer;          // of the running guest; 0 without EPT
     u64 tsc_offset;
+    u64 tsc_multiplier;  // with 48 bits behind the point; 0: the guest's TSC is not scaled
     ApicAccessPage apic_access;
     VirtualApicState virtual_apic;
     TlbTag tlb_tag;  // hosted only: bare, the root's translations share the TLB

@@ -53,9 +53,7 @@ Result<> check_monitor(Cpu& c) {
     return Done{};
 }
 
-}  // namespace
-
-namespace {
+bool is_armed(const Cpu& c) { return c.monitor.armed && !c.monitor.user; }
 
 /// DS:RAX, DS:EAX or DS:AX, or through another segment.
 Result<Gva> monitored_address(Cpu& c, const Insn& i) {
@@ -98,11 +96,11 @@ bool may_not_wait_masked(const Cpu& c) {
 Result<> exec_mwait(Cpu& c, const Insn&) {
     TRY(check_monitor(c));
     if (wants(c, PrimaryControl::mwait_exiting))
-        return vmx::raise_exit(c, BasicReason::mwait, c.monitor.armed ? 1 : 0);
+        return vmx::raise_exit(c, BasicReason::mwait, is_armed(c) ? 1 : 0);
     constexpr u32 masked_interrupts = 1;
     const auto extensions = static_cast<u32>(c.gpr[rcx]);
     if ((extensions & ~masked_interrupts) != 0) return general_protection(c);
-    if (!c.monitor.armed || (extensions != 0 && may_not_wait_masked(c))) return Done{};
+    if (!is_armed(c) || (extensions != 0 && may_not_wait_masked(c))) return Done{};
     c.monitor.waiting = true;
     c.monitor.masked_interrupts_wake = extensions != 0;
     c.event.activity = ActivityState::hlt;

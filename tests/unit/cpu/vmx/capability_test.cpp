@@ -46,7 +46,7 @@ TEST(VmxCapability, EptAndVpid) {
 TEST(VmxCapability, ControlsThatAHypervisorOfA64BitGuestNeeds) {
     EXPECT_EQ(capability(0x481) >> 32, 0xffu);
     EXPECT_EQ(capability(0x482) >> 32, 0xfff9'fffeu);
-    EXPECT_EQ(capability(0x48b), 0x0013'9fff'0000'0000u);
+    EXPECT_EQ(capability(0x48b), 0x0613'9fff'0000'0000u);
     EXPECT_EQ(capability(0x483) >> 32, 0x007f'efffu);
     EXPECT_EQ(capability(0x484) >> 32, 0x0000'd3ffu);
     EXPECT_EQ(capability(0x48e) & 0xffff'ffff, 0x0400'6172u);
@@ -116,8 +116,8 @@ TEST(VmxCapability, FieldsExistWithTheirControls) {
     for (const u32 bitmap : {0x201cu, 0x201eu, 0x2020u, 0x2022u})
         EXPECT_TRUE(vmread(m.c, bitmap, value).ok());  // EOI-exit bitmap
     EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());  // ENCLV-exiting bitmap
-    // The highest index of those that exist: 17H of 482EH and 202EH.
-    EXPECT_EQ(capability(0x48a), 0x2eu);
+    // The highest index of those that exist: 19H of 2032H, the TSC multiplier.
+    EXPECT_EQ(capability(0x48a), 0x32u);
 }
 
 }  // namespace
