@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One passage through the IDT outside IA-32e mode: interrupt and trap gates of 16 and 32 bits, and
-// the interrupt vector table of real mode. Task gates are refused.
+// the interrupt vector table of real mode.
 #include "arch/regs/segment.h"
 #include "cpu/event/deliver.h"
 #include "cpu/exec/segment_check.h"
@@ -8,6 +8,7 @@
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/exec/system/far.h"
 #include "cpu/exec/system/stack_switch.h"
+#include "cpu/exec/system/task_switch.h"
 #include "cpu/flags.h"
 #include "cpu/mode.h"
 
@@ -40,7 +41,7 @@ Result<> read_gate(Cpu& c, const Event& e, LegacyGate& gate) {
     if (!narrow && !wide && !task) return general_protection(c, error);
     if (is_software(e) && bits<46, 45>(raw) < c.cpl) return general_protection(c, error);
     if (!bit<47>(raw)) return raise(c, Vector::segment_not_present, error);
-    if (task) return raise_unimplemented(c, "task gate in the IDT");
+    if (task) return switch_by_event(c, static_cast<u16>(bits<31, 16>(raw)), external_bit(e));
     gate = {.offset = bits<15, 0>(raw) | (narrow ? 0 : bits<63, 48>(raw) << 16),
             .selector = static_cast<u16>(bits<31, 16>(raw)),
             .size = narrow ? 2u : 4u,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Far JMP and CALL: to code segments and through call gates. Task switches are refused.
+// Far JMP and CALL: to code segments, through call gates and to other tasks.
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/exec/system/far.h"
 #include "cpu/exec/system/stack_switch.h"
+#include "cpu/exec/system/task_switch.h"
 #include "cpu/mmu/access.h"
 #include "cpu/mode.h"
 
@@ -68,9 +69,6 @@ Result<> read_gate(Cpu& c, u16 selector, u64 low, CallGate& gate) {
     const u32 error = selector_error(selector);
     const bool wide = in_ia32e_mode(c);
     const bool narrow = !wide && is_type(s, SystemType::call_gate16);
-    const bool task = is_type(s, SystemType::task_gate) || is_type(s, SystemType::tss_available) ||
-                      is_type(s, SystemType::tss16_available);
-    if (!wide && !s.is_code_or_data() && task) return raise_unimplemented(c, "task switch");
     if (s.is_code_or_data() || !(is_type(s, SystemType::call_gate) || narrow))
         return general_protection(c, error);
     if (s.dpl() < c.cpl || s.dpl() < s.rpl()) return general_protection(c, error);
@@ -185,10 +183,13 @@ Result<> call_gate(Cpu& c, const CallGate& gate) {
     return Done{};
 }
 
-/// Reads what a far pointer's selector names; `is_code` if no gate.
-Result<> read_target(Cpu& c, const FarPointer& p, u64& descriptor, bool& is_code) {
+/// Reads what a far pointer's selector names; `is_code` if no gate. A task is switched to.
+Result<> read_target(Cpu& c, const FarPointer& p, TaskSwitchSource source, u64& descriptor,
+                     bool& is_code) {
     if (is_null_selector(p.selector)) return general_protection(c);
     descriptor = TRY(read_descriptor(c, p.selector));
+    if (!in_ia32e_mode(c) && leads_to_task(descriptor))
+        return switch_by_branch(c, p.selector, descriptor, source);
     is_code = segment_from_descriptor(p.selector, descriptor).is_code();
     return Done{};
 }
@@ -202,7 +203,7 @@ Result<> exec_far_jump(Cpu& c, const Insn& i) {
     if (in_real_mode(c)) return go_far_real(c, p.selector, p.offset);
     u64 descriptor = 0;
     bool is_code = false;
-    TRY(read_target(c, p, descriptor, is_code));
+    TRY(read_target(c, p, TaskSwitchSource::jmp, descriptor, is_code));
     FarTarget t{};
     if (is_code) {
         TRY(check_code(c, p, descriptor, t));
@@ -230,7 +231,7 @@ Result<> exec_far_call(Cpu& c, const Insn& i) {
     }
     u64 descriptor = 0;
     bool is_code = false;
-    TRY(read_target(c, p, descriptor, is_code));
+    TRY(read_target(c, p, TaskSwitchSource::call, descriptor, is_code));
     if (!is_code) {
         CallGate gate{};
         TRY(read_gate(c, p.selector, descriptor, gate));

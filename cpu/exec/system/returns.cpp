@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// IRET and far RET. Returns to virtual-8086 mode and from nested tasks are refused.
+// IRET and far RET. Returns to virtual-8086 mode are refused.
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/exec/system/far.h"
+#include "cpu/exec/system/task_switch.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
 #include "cpu/mode.h"
@@ -113,7 +114,7 @@ Result<> refuse_return(Cpu& c, unsigned size, u64 image) {
 Result<> check_nested_task(Cpu& c) {
     if (!c.flags.has(Rflag::nt)) return Done{};
     if (in_ia32e_mode(c)) return general_protection(c);
-    return raise_unimplemented(c, "IRET from a nested task");
+    return switch_by_return(c);
 }
 
 void load_flags(Cpu& c, u64 image, u64 mask) {

@@ -339,9 +339,9 @@ TEST(Delivery, ATaskGateIsRefusedLoudly) {
     Machine m;
     m.c.cr0.set(Cr0::pg, false);
     m.c.efer.set(Efer::lma, false);
-    m.put<u64>(m.c.idtr.base + 8 * 6, 0x0000'8500'0028'0000);
+    m.put<u64>(m.c.idtr.base + 8 * 6, 0x0000'8500'0070'0000);
     EXPECT_EQ(raise_ud(m), Delivery::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "task gate in the IDT");
+    EXPECT_STREQ(m.c.pending.what, "task switch");
 }
 
 }  // namespace
