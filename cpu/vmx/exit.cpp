@@ -205,6 +205,17 @@ void save_non_register_state(Cpu& c, const Exit& e) {
     }
 }
 
+/// With EPT a guest with PAE paging has its PDPTEs saved. SDM 3C, "Saving Non-Register State".
+void save_pdptes(Cpu& c) {
+    Vmcs& v = c.vmx.vmcs;
+    const bool pae = c.cr0.has(Cr0::pg) && c.cr4.has(Cr4::pae) && !c.efer.has(Efer::lma);
+    if (!pae || !has(v, SecondaryControl::enable_ept)) return;
+    v.set<F::guest_pdpte0>(c.pdpte[0]);
+    v.set<F::guest_pdpte1>(c.pdpte[1]);
+    v.set<F::guest_pdpte2>(c.pdpte[2]);
+    v.set<F::guest_pdpte3>(c.pdpte[3]);
+}
+
 /// SDM 3C, "Saving Control Registers, Debug Registers, and MSRs".
 void save_registers(Cpu& c) {
     Vmcs& v = c.vmx.vmcs;
@@ -238,6 +249,7 @@ void save_guest(Cpu& c, const Exit& e, const EventInProgress& original) {
     Vmcs& v = c.vmx.vmcs;
     save_registers(c);
     save_segments(c);
+    save_pdptes(c);
     const auto flags = Rflags::from_raw(rflags(c));
     v.set<F::guest_rip>(c.rip);
     v.set<F::guest_rsp>(c.gpr[rsp]);
@@ -262,10 +274,13 @@ void exit(Cpu& c, const Exit& e) {
     record_information(c, e, original);
     save_guest(c, e, original);
     const Vmcs& v = c.vmx.vmcs;
-    c.vmx.tsc_offset = 0;  // the store area gets the time-stamp counter as it is
+    c.vmx.tsc_offset = c.vmx.tsc_multiplier =
+        0;  // the store area gets the time-stamp counter as it is
     const bool stored = store_msr_list(c, Hpa{v.get<F::vm_exit_msr_store_address>()},
                                        static_cast<u32>(v.get<F::vm_exit_msr_store_count>()));
     if (!stored) return abort(c, Abort::saving_guest_msrs);
+    if (c.efer.has(Efer::lma) && !has(v, ExitControl::host_address_space_size))
+        return abort(c, Abort::host_address_space_size);
     leave_guest_translations(c);
     c.event.blocking.set(Interruptibility::nmi, blocks_nmi_after(c, e));
     enter_root(c);

@@ -60,13 +60,20 @@ void load_host_segments(Cpu& c) {
     c.cpl = 0;
 }
 
+/// PAE follows the host's address-space size, and PCIDs are IA-32e mode's.
+Cr4Word host_cr4(const Vmcs& v) {
+    const auto loaded = Cr4Word::from_raw(v.get<F::host_cr4>());
+    return has(v, ExitControl::host_address_space_size) ? loaded.with(Cr4::pae)
+                                                        : loaded.without({Cr4::pcide});
+}
+
 /// SDM 3C, "Loading Host Control Registers, Debug Registers, MSRs".
 void load_host_registers(Cpu& c) {
     const Vmcs& v = c.vmx.vmcs;
     const bool is_64_bit = has(v, ExitControl::host_address_space_size);
     c.cr0 = merged_cr0(c.cr0, v.get<F::host_cr0>());
     c.cr3 = v.get<F::host_cr3>();
-    c.cr4 = Cr4Word::from_raw(v.get<F::host_cr4>());
+    c.cr4 = host_cr4(v);
     c.dr7 = dr7_reset;
     c.msr.debugctl = 0;
     c.msr.sysenter_cs = v.get<F::host_ia32_sysenter_cs>();
@@ -76,6 +83,12 @@ void load_host_registers(Cpu& c) {
     c.efer = has(v, ExitControl::load_ia32_efer)
                  ? EferWord::from_raw(v.get<F::host_ia32_efer>())
                  : c.efer.with(Efer::lma, is_64_bit).with(Efer::lme, is_64_bit);
+}
+
+/// SDM 3C, "Checking and Loading Host Page-Directory-Pointer-Table Entries".
+bool load_host_pdptes(Cpu& c) {
+    const bool pae = c.cr0.has(Cr0::pg) && c.cr4.has(Cr4::pae) && !c.efer.has(Efer::lma);
+    return !pae || load_pdptes(c, c.cr3).ok();
 }
 
 /// SDM 3C, "Loading Host RIP, RSP, RFLAGS, and SSP" and "Updating Non-Register State". Whether
@@ -114,7 +127,7 @@ void enter_root(Cpu& c) {
     c.vmx.non_root = false;
     c.vmx.vpid = 0;
     c.vmx.ept_pointer = 0;
-    c.vmx.tsc_offset = 0;
+    c.vmx.tsc_offset = c.vmx.tsc_multiplier = 0;
     c.vmx.apic_access = {};
     c.vmx.virtual_apic = {};
     c.vmx.preemption_deadline = ~u64{0};
@@ -122,6 +135,7 @@ void enter_root(Cpu& c) {
         select_tlb(c);
     else
         flush_translations(c);
+    if (!load_host_pdptes(c)) return abort(c, Abort::host_pdptes);
     const auto count = static_cast<u32>(v.get<F::vm_exit_msr_load_count>());
     if (load_msr_list(c, Hpa{v.get<F::vm_exit_msr_load_address>()}, count) != 0)
         abort(c, Abort::loading_host_msrs);
@@ -130,7 +144,7 @@ void enter_root(Cpu& c) {
 void abort(Cpu& c, Abort indicator) {
     c.vmx.abort = static_cast<u32>(indicator);
     write_physical(c, Hpa{c.vmx.current} + region_abort, 4, c.vmx.abort);
-    (void)raise_unimplemented(c, "VMX abort: the MSR areas of a VM exit");
+    (void)raise_unimplemented(c, "VMX abort");
 }
 
 void leave_guest_translations(Cpu& c) {

@@ -33,7 +33,12 @@ EventState what_stays_pending(const EventState& event);
 void enter_root(Cpu& c);
 
 /// SDM 3C, "VMX Aborts".
-enum class Abort : u32 { saving_guest_msrs = 1, loading_host_msrs = 4 };
+enum class Abort : u32 {
+    saving_guest_msrs = 1,
+    host_pdptes = 2,
+    loading_host_msrs = 4,
+    host_address_space_size = 6,  // the guest was in IA-32e mode, the host is not to be
+};
 void abort(Cpu& c, Abort indicator);
 
 /// Before guest state changes at an exit, and after it is loaded at an entry. SDM 3C,
