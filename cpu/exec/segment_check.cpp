@@ -146,6 +146,7 @@ void take_address(const Decoded& d, unsigned n, Insn& check) {
                       ? 0
                       : static_cast<u8>(std::countr_zero(static_cast<unsigned>(m.scale)));
     check.disp = static_cast<i32>(m.disp.value);
+    check.form = static_cast<u8>(d.instruction.address_width / 8u);  // for exit information
     check.src = segment_of_operand(m.segment);
     // The address uses ESP as it is after the pop. SDM 2B, "POP".
     if (d.instruction.mnemonic == ZYDIS_MNEMONIC_POP && m.base == ZYDIS_REGISTER_ESP)

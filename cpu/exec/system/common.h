@@ -52,23 +52,35 @@ inline SegmentIndex operand_segment(const Insn& i) {
     return i.base == rsp || i.base == rbp ? ss : ds;
 }
 
+/// Outside 64-bit mode the operand is in the micro-operation that goes before the instruction
+/// (cpu/exec/segment_check.h): its segment in src, the size of its address in form.
+inline bool is_split(const Insn& i) { return i.base == row_linear; }
+inline const Insn& operand_of(const Insn& i) { return is_split(i) ? (&i)[-1] : i; }
+
+inline AddressSize address_size(const Insn& i) {
+    if (is_split(i))
+        return operand_size(operand_of(i)) == 2 ? AddressSize::bits16 : AddressSize::bits32;
+    return (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64;
+}
+
 inline MemoryOperandInformation memory_information(const Insn& i) {
-    const bool has_index = i.index < gpr_count;
-    const bool has_base = i.base < gpr_count;
+    const Insn& operand = operand_of(i);
+    const bool has_index = operand.index < gpr_count;
+    const bool has_base = operand.base < gpr_count;
     return MemoryOperandInformation::of_memory(
-        {.address_size = (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64,
-         .segment = operand_segment(i),
-         .scaling = i.scale,
+        {.address_size = address_size(i),
+         .segment = is_split(i) ? static_cast<SegmentIndex>(operand.src) : operand_segment(i),
+         .scaling = operand.scale,
          .has_index = has_index,
-         .index = has_index ? static_cast<Gpr>(i.index) : rax,
+         .index = has_index ? static_cast<Gpr>(operand.index) : rax,
          .has_base = has_base,
-         .base = has_base ? static_cast<Gpr>(i.base) : rax});
+         .base = has_base ? static_cast<Gpr>(operand.base) : rax});
 }
 
 /// The exit qualification of a memory operand: its displacement; relative to RIP, the address.
 inline u64 displacement(const Cpu& c, const Insn& i) {
     const u64 relative_to = i.base == row_block ? c.gpr[row_block] : 0;
-    return relative_to + static_cast<u64>(i64{i.disp});
+    return relative_to + static_cast<u64>(i64{operand_of(i).disp});
 }
 
 /// All of RFLAGS but ZF stays.

@@ -226,8 +226,8 @@ Result<> exec_lmsw(Cpu& c, const Insn& i) {
         return exit;
     }
     const u64 changed = 0xf & ~s.mask;
-    const u64 wanted = (source | 1) & changed;
-    return write_cr0(c, (c.cr0.to_raw() & ~changed) | wanted);
+    const u64 before = c.cr0.to_raw();
+    return write_cr0(c, (before & ~changed) | ((source | (before & 1)) & changed));
 }
 
 /// SDM 2B, "SMSW".

@@ -12,13 +12,13 @@ namespace postern::cpu {
 
 namespace {
 
-/// The VM exit goes before the check of CPL, and #UD and #DB (general detect), too. SDM 3C,
+/// The VM exit goes before the check of CPL, DE's #UD and #DB (general detect), too. SDM 3C,
 /// "Relative Priority of Faults and VM Exits".
 Result<> check_access(Cpu& c, unsigned number, MovDr access) {
+    if (number > 7) return invalid_opcode(c);
     if (wants(c, PrimaryControl::mov_dr_exiting))
         return vmx::raise_exit(c, BasicReason::mov_dr, access.to_raw());
-    if (number > 7 || (c.cr4.has(Cr4::de) && (number == 4 || number == 5)))
-        return invalid_opcode(c);
+    if (c.cr4.has(Cr4::de) && (number == 4 || number == 5)) return invalid_opcode(c);
     TRY(require_supervisor(c));
     if (Dr7Word::from_raw(c.dr7).has(Dr7::gd)) return raise_debug(c, Dr6Word{Dr6::bd}.to_raw());
     return Done{};

@@ -18,7 +18,8 @@ enum class Access47 : u8 { sldt, str, lldt, ltr };
 /// SIDT, or SGDT".
 Result<> consult_hypervisor(Cpu& c, const Insn& i, Access46 access) {
     if (!wants(c, SecondaryControl::descriptor_table_exiting)) return Done{};
-    const auto information = memory_information(i).with_operand_32_bit().with_table_instruction(
+    const bool wide = in_64_bit_mode(c) || operand_size(i) == 4;
+    const auto information = memory_information(i).with_operand_32_bit(wide).with_table_instruction(
         static_cast<unsigned>(access));
     return vmx::raise_exit(c, BasicReason::access_to_gdtr_or_idtr, displacement(c, i),
                            information.to_raw());
