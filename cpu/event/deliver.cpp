@@ -4,6 +4,7 @@
 
 #include "arch/regs/dr7.h"
 #include "cpu/event/controls.h"
+#include "cpu/mode.h"
 #include "cpu/sgx/sgx.h"
 
 namespace postern::cpu {
@@ -98,6 +99,8 @@ void begin(Cpu& c, const Event& e) {
     EventState& s = c.event;
     s.activity = ActivityState::active;
     c.monitor = {};
+    // SDM 3C, "Architectural State Before a VM Exit": a VM exit met from here on finds no shadow.
+    s.blocking = s.blocking.without({Interruptibility::sti, Interruptibility::mov_ss});
     if (e.is(InterruptionType::nmi)) s.blocking.set(Interruptibility::nmi);
     s.delivering = {.valid = true,
                     .enclave = e.enclave,
@@ -114,7 +117,6 @@ bool retires(const Event& e) { return e.instruction_length != 0 && !e.injected; 
 Delivery finish(Cpu& c, const Event& e) {
     EventState& s = c.event;
     s.delivering = {};
-    s.blocking = s.blocking.without({Interruptibility::sti, Interruptibility::mov_ss});
     s.resume_loaded = false;
     s.trap_inhibited = false;
     s.repeating = false;
@@ -162,7 +164,8 @@ ExceptionClass class_of_event(const Event& e) {
 
 Event double_fault(const Cpu& c, const Event& first) {
     Event e;
-    e.information = InterruptionInformation::hardware_exception(Vector::double_fault);
+    e.information =
+        InterruptionInformation::hardware_exception(Vector::double_fault, in_protected_mode(c));
     e.return_rip = c.rip;
     e.resume_flag = c.flags.has(Rflag::rf);
     e.enclave = first.enclave;
