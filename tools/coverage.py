@@ -8,7 +8,8 @@ instead and fails if the file is out of date.
 A test speaks of a row if the words of the row's name stand in its own, in that order
 (ept_violation: EnclaveExit.EptViolationIsMapped). For instructions, whose names are everyday
 words (and, not, in), they must begin the suite's or the test's name. A comment
-"// covers: <title of a table>" before a test gives it the whole table."""
+"// covers: <title of a table>" before a test gives it the whole table, with a row's name
+instead, that row."""
 
 import argparse
 import difflib
@@ -156,7 +157,7 @@ def speaks_of(test: str, row_name: str, everyday: bool) -> bool:
 @dataclass
 class Tests:
     names: list[str]
-    of_tables: dict[str, list[str]]
+    covering: dict[str, list[str]]
 
 
 def read_tests() -> Tests:
@@ -172,7 +173,7 @@ def read_tests() -> Tests:
             name = f"{match[2]}.{match[3]}"
             tests.names.append(name)
             if covers:
-                tests.of_tables.setdefault(covers, []).append(name)
+                tests.covering.setdefault(covers, []).append(name)
             covers = ""
     # Programs whose header says what they must come to: each is a test.
     for path in (root / "tests" / "asm").rglob("*.s"):
@@ -192,17 +193,20 @@ def escape(cell: str) -> str:
     return cell.replace("|", "\\|").replace("<", "&lt;")
 
 
+def tests_of(row_name: str, table: Table, tests: Tests) -> list[str]:
+    names = [name for name in tests.names if speaks_of(name, row_name, table.everyday_names)]
+    return sorted({*names, *tests.covering.get(row_name, [])})
+
+
 def section(table: Table, tests: Tests) -> list[str]:
     lines = [f"## {table.title}", ""]
     if not table.rows:
         return [*lines, "No table in the sources yet.", ""]
-    found = {row[table.name_column]: [name for name in tests.names
-                                      if speaks_of(name, row[table.name_column],
-                                                   table.everyday_names)]
+    found = {row[table.name_column]: tests_of(row[table.name_column], table, tests)
              for row in table.rows}
     named = sum(1 for names in found.values() if names)
     lines += [f"{len(table.rows)} rows, {named} of them named by a test.", ""]
-    for name in tests.of_tables.get(table.title, []):
+    for name in tests.covering.get(table.title, []):
         lines += [f"The whole table: `{name}`.", ""]
     lines.append("| " + " | ".join([*table.columns, "tests"]) + " |")
     lines.append("|" + "---|" * (len(table.columns) + 1))

@@ -182,6 +182,7 @@ TEST(Nmi, VirtualBlockingDoesNotStopAPhysicalOne) {
     EXPECT_EQ(poll(m.c), Delivery::vm_exit);
 }
 
+// covers: nmi_window
 TEST(Nmi, WindowOpensOnlyWithoutVirtualBlocking) {
     Machine m;
     m.as_guest(nmi_exiting | virtual_nmis, nmi_window);

@@ -146,6 +146,7 @@ TEST_F(PageModificationLog, LastEntryIsUsedBeforeTheLogIsFull) {
     EXPECT_EQ(log_index(), 0xffffu);
 }
 
+// covers: page_modification_log_full
 TEST_F(PageModificationLog, FullLogExitsBeforeAnyFlagIsSet) {
     warm(Access::read);
     entry(page) &= ~accessed;
@@ -157,6 +158,7 @@ TEST_F(PageModificationLog, FullLogExitsBeforeAnyFlagIsSet) {
     }
 }
 
+// covers: page_modification_log_full
 TEST_F(PageModificationLog, FullLogExitsForAnAccessedFlagToo) {
     warm(Access::read);
     entry(page) &= ~accessed;

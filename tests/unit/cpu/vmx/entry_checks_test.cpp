@@ -82,6 +82,7 @@ TEST(EntryChecks, TheBaselineViolatesNoneAndEnters) {
     m.run();
 }
 
+// covers: entry_failure_guest_state
 TEST(EntryChecks, EachRuleViolatedByItselfFailsAsItsTableSays) {
     for (const auto list : violation_lists)
         for (const Violation& violation : list()) expect_violation(violation);

@@ -223,6 +223,7 @@ struct BadMsr {
     u64 value;
 };
 
+// covers: entry_failure_msr_loading
 TEST(VmEntry, AnMsrThatMayNotBeLoadedFailsTheEntryWithReason34AndItsNumber) {
     constexpr BadMsr bad[]{
         {0xc000'0100, 0},              // FS base

@@ -154,6 +154,7 @@ TEST(VirtualApicAccess, AWriteToTheHighCommandKeepsItsLastByteAlone) {
     EXPECT_EQ(m.reg(0x310), 0x1200'0000u);
 }
 
+// covers: apic_write
 TEST(VirtualApicAccess, WritesOfEoiAndCommandExitWithoutVirtualInterruptDelivery) {
     Guest eoi{both};
     eoi.write_code(apic_page + 0xb0, 7);

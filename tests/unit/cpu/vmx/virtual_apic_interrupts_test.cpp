@@ -14,6 +14,7 @@ constexpr u64 vtpr = 0x80, vppr = 0xa0, veoi = 0xb0, visr = 0x100, virr = 0x200,
 
 // The TPR threshold.
 
+// covers: tpr_below_threshold
 TEST(VirtualTpr, BelowItsThresholdAfterMovToCr8Exits) {
     Guest m{0};
     m.set(VmcsField::tpr_threshold, 5);
@@ -226,6 +227,7 @@ TEST(VirtualEoi, ThePriorityIsTheHigherOfTaskAndService) {
     EXPECT_EQ(m.status(), 0x3345u);
 }
 
+// covers: virtualized_eoi
 TEST(VirtualEoi, OfAVectorInTheBitmapExitsAfterwards) {
     for (const unsigned vector : {0x20u, 0x61u, 0x80u, 0xffu}) {
         Guest m{pages};

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+#: mode protected16
+#: in rsi=0x10000
+.intel_syntax noprefix
+.code16
+    umonitor si
