@@ -15,30 +15,12 @@ cd "$(dirname "$0")/.."
 cache=build/cache
 kernels=build/kernels
 log=$cache/kernels.log
-asked_archive=""
+me=kernels
+. tools/archive.sh
 
 # With all that their "depends" name, so that tools/initramfs.py finds every one.
 modules="virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
          virtio_blk virtio_console irqbypass kvm kvm-intel"
-
-fail() {
-    echo "kernels: $1" >&2
-    exit 2
-}
-
-fail_with_log() {
-    tail -n 5 "$log" >&2
-    fail "$1; the whole log is in $log"
-}
-
-# Package lists may be missing or out of date: asks once, and only if something was not found.
-ask_archive() {
-    [ -z "$asked_archive" ] || return 1
-    asked_archive=yes
-    [ "$(id -u)" = 0 ] || fail "package lists are missing or old; run: sudo apt-get update"
-    echo "kernels: updating the package lists"
-    apt-get update >>"$log" 2>&1 </dev/null || fail_with_log "apt-get update failed"
-}
 
 # The package with the kernel that the package $1 depends on.
 image_of() {
@@ -46,41 +28,10 @@ image_of() {
         sed -n 's/^ *Depends: \(linux-image-[0-9].*\)$/\1/p' | head -n 1
 }
 
-# Sets `file` to the package $1 in the cache, downloaded unless it is there.
-download() {
-    name=$(apt-get download --print-uris "$1" 2>>"$log" | cut -d' ' -f2)
-    [ -n "$name" ] || return 1
-    file=$cache/$name
-    [ ! -s "$file" ] || return 0
-    echo "kernels: downloading $1"
-    work=$cache/partial.$$
-    rm -rf "$work"
-    mkdir -p "$work"
-    (cd "$work" && apt-get -o APT::Sandbox::User=root download "$1") >>"$log" 2>&1 </dev/null &&
-        mv "$work/$name" "$file" || file=""
-    rm -rf "$work"
-    [ -n "$file" ]
-}
-
 # The same for the kernel that the package $1 depends on.
 download_image() {
     image=$(image_of "$1")
     [ -n "$image" ] && download "$image"
-}
-
-# Calls $1 for the package $2, a second time with fresh package lists.
-get() {
-    "$1" "$2" || { ask_archive && "$1" "$2"; } || fail_with_log "cannot download $2"
-}
-
-# Takes the files matching $3 ... of the package $1 apart into the directory $2.
-unpack() {
-    package=$1 into=$2
-    shift 2
-    rm -rf "$into"
-    mkdir -p "$into"
-    dpkg-deb --fsys-tarfile "$package" 2>>"$log" |
-        tar -x -C "$into" --wildcards "$@" 2>>"$log" || fail_with_log "cannot unpack $package"
 }
 
 has_modules() {
@@ -150,10 +101,7 @@ case "${1:-}" in
     --renew) renew=yes ;;
     *) fail "unknown argument '$1'; the only one is --renew" ;;
 esac
-for tool in apt-get apt-cache dpkg-deb; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; this needs a Debian system"
-done
-mkdir -p "$cache" "$kernels"
+mkdir -p "$kernels"
 [ -z "$renew" ] || ask_archive
 get_kernel amd64 linux-image-amd64
 get_kernel cloud linux-image-cloud-amd64
