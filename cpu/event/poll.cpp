@@ -323,8 +323,8 @@ u64 next_event(const Cpu& c) {
     const bool timed = vmx::in_guest(c) && noticed(c, preemption_timer);
     const u64 timer = timed ? c.vmx.preemption_deadline : ~u64{0};
     const u64 interrupt = c.interrupts != nullptr ? c.interrupts->next_event() : ~u64{0};
-    const bool timed = c.monitor.waiting && c.monitor.deadline != 0;
-    return std::min({timer, interrupt, timed ? c.monitor.deadline : ~u64{0}});
+    const bool waits = c.monitor.waiting && c.monitor.deadline != 0;
+    return std::min({timer, interrupt, waits ? c.monitor.deadline : ~u64{0}});
 }
 
 bool must_step(const Cpu& c) {
