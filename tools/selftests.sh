@@ -41,7 +41,7 @@ get_source() {
 
 # The programs that the Makefile names for this processor.
 wanted() {
-    sed -n 's/^TEST_GEN_PROGS\(_EXTENDED\)\?_x86_64 += //p' "$kvm/Makefile"
+    sed -n 's/^TEST_GEN_PROGS\(_EXTENDED\)\?_x86_64 +\?= //p' "$kvm/Makefile"
 }
 
 # Static, so that an initial file system needs nothing else. Some do not build against Debian's

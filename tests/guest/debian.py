@@ -53,12 +53,12 @@ class Debian:
                 print(f"skipped: {needed} is missing")
                 sys.exit(SKIPPED)
 
-    def boot(self, append, *options, program=None, typed=None):
+    def boot(self, append, *options, program=None, typed=None, timeout=TIMEOUT):
         return self.run("--kernel", self.kernel, "--initrd", self.initramfs, "--append",
                         f"console=ttyS0 ignore_loglevel {append}", *options, program=program,
-                        typed=typed)
+                        typed=typed, timeout=timeout)
 
-    def run(self, *options, program=None, typed=None):
+    def run(self, *options, program=None, typed=None, timeout=TIMEOUT):
         """`typed`: what is waited for on standard output, and what is typed then."""
         command = [program or self.postern, "run", "--bare", "--stats", *map(str, options)]
         given = subprocess.PIPE if typed else subprocess.DEVNULL
@@ -69,7 +69,7 @@ class Debian:
                 if typed:
                     early = wait_for(typed[0], machine.stdout)
                     machine.stdin.write(typed[1])
-                output, errors = machine.communicate(timeout=TIMEOUT)
+                output, errors = machine.communicate(timeout=timeout)
             finally:
                 machine.kill()
         return Run(machine.returncode, (early + output).decode(errors="replace"), errors.decode())
@@ -86,8 +86,9 @@ def wait_for(prompt, stream):
     return seen
 
 
-def with_modules(directory, kernels, flavour, *modules, script):
-    """An initial file system that loads the modules and has `script` as /bin/check."""
+def with_modules(directory, kernels, flavour, *modules, script, files=()):
+    """An initial file system that loads the modules and has `script` as /bin/check, and the files
+    (each a path here and one there)."""
     output, check = Path(directory, "initramfs.cpio"), Path(directory, "check")
     check.write_text(script)
     place = Path(kernels, flavour, "modules")
@@ -95,6 +96,7 @@ def with_modules(directory, kernels, flavour, *modules, script):
         print(f"skipped: {place} is missing")
         sys.exit(SKIPPED)
     words = [word for module in modules for word in ("--module", module)]
+    words += [word for here, there in files for word in ("--add", f"{here}={there}")]
     subprocess.run([sys.executable, "-B", INITRAMFS, "--output", output, "--modules", place,
                     "--add", f"{check}=bin/check", *words], check=True, stdout=subprocess.DEVNULL)
     return output
