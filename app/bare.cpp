@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "app/serial_input.h"
+#include "app/stats.h"
 
 namespace postern::app {
 
@@ -141,7 +142,9 @@ void report(Computer& computer, const End& end, const BarePlan& plan, Terminal t
         terminal.err << fmt::format("postern: {}, at {:#x} after {} instructions\n", text, c.rip,
                                     computer.now());
     }
-    if (plan.stats)
+    if (plan.stats_file)
+        write_stats(*plan.stats_file, computer);
+    else if (plan.stats)
         terminal.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n",
                                     computer.now(), state_digest(subject_of(computer)));
 }

@@ -20,6 +20,7 @@ struct BarePlan {
     u64 instructions = 0;                     // 0: no limit
     u64 milliseconds = 0;                     // likewise
     bool stats = false;
+    std::unique_ptr<platform::Sink> stats_file;  // null: standard error
     std::unique_ptr<platform::Disk> drive;
     // Whose other end standard input is.
     enum class Input : u8 { none, serial, console } input = Input::none;

@@ -42,13 +42,15 @@ Expected<void> parse_log(const std::string& words, DebugPlan& plan) {
     for (const std::string_view word : split(words, ',')) {
         if (word == "branches") {
             plan.branches = true;
+        } else if (word == "devices") {
+            plan.devices = true;
         } else if (word.starts_with("instructions=")) {
             const auto range = parse_range(word.substr(word.find('=') + 1));
             if (!range) return std::unexpected{range.error()};
             plan.instructions = *range;
         } else {
             return error(fmt::format("unknown log \"{}\"", word), "--log",
-                         "branches or instructions=FROM:TO");
+                         "branches, devices or instructions=FROM:TO");
         }
     }
     return {};
@@ -97,12 +99,25 @@ Expected<DebugPlan> plan_debugging(const std::string& gdb, const std::string& lo
 
 DebugRun::DebugRun(platform::Computer& computer, const DebugPlan& plan, Terminal terminal)
     : computer_{&computer}, plan_{&plan}, terminal_{terminal} {
+    if (plan.devices)
+        computer.observe_devices([this](const platform::DeviceAccess& a) { log_access(a); });
     if (!plan.wanted()) return;
     computer.machine().system().debugger = &debugger_;
     if (plan.branches) cpu::record_branches(computer.machine().system(), true);
 }
 
-DebugRun::~DebugRun() { computer_->machine().system().debugger = nullptr; }
+DebugRun::~DebugRun() {
+    computer_->machine().system().debugger = nullptr;
+    computer_->observe_devices({});
+}
+
+void DebugRun::log_access(const platform::DeviceAccess& access) {
+    const bool port = access.space == platform::BusSpace::ports;
+    terminal_.err << fmt::format("{:>12} {} {} {} {:#x} {} {} {:#x}\n", access.time,
+                                 access.processor, access.writes ? "write" : "read",
+                                 port ? "port" : "memory", access.address, access.device,
+                                 access.size, access.value);
+}
 
 ComputerOutcome DebugRun::run_until(u64 until) {
     const auto& range = plan_->instructions;

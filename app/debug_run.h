@@ -22,6 +22,7 @@ struct InstructionRange {
 struct DebugPlan {
     std::optional<platform::HostPort> gdb;
     bool branches = false;
+    bool devices = false;
     std::optional<InstructionRange> instructions;
     platform::Symbols symbols;
 
@@ -59,6 +60,7 @@ public:
 
 private:
     platform::ComputerOutcome log_instruction();
+    void log_access(const platform::DeviceAccess& access);
 
     platform::Computer* computer_;
     const DebugPlan* plan_;

@@ -45,6 +45,7 @@ struct CommandLine {
     std::list<std::string> planned_values;
 
     CLI::App* run = nullptr;
+    CLI::Option* stats = nullptr;
     CLI::App* demo = nullptr;
     CLI::App* decoder = nullptr;
     CLI::App* matrix = nullptr;
@@ -99,9 +100,11 @@ private:
             ->allow_extra_args(false);
         run->add_option("--max-instructions", o.max_instructions, "Stop after so many");
         run->add_option("--timeout", o.timeout, "Stop after so many seconds");
-        run->add_flag("--stats", o.stats, "Counters at the end");
+        stats = run->add_option("--stats", o.stats_file,
+                                "Counters at the end; with a file's name, there and as JSON")
+                    ->expected(0, 1);
         run->add_option("--gdb", o.gdb, "[HOST:]PORT: wait there for GDB (with --bare)");
-        run->add_option("--log", o.log, "branches, instructions=FROM:TO (with --bare)");
+        run->add_option("--log", o.log, "branches, devices, instructions=FROM:TO (with --bare)");
         run->add_option("--symbols", o.symbols, "ELF file that names addresses (with --bare)");
         for (const PlannedOption& option : planned_options) {
             CLI::Option* const added =
@@ -142,7 +145,9 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
     for (const PlannedOption& option : planned_options)
         if (line.run->count(option.name) != 0)
             return refuse(terminal, {"not implemented yet", option.name, "leave it out"});
-    return run_command(line.run_options, terminal);
+    RunOptions options = line.run_options;
+    options.stats = line.stats->count() != 0;
+    return run_command(options, terminal);
 }
 
 }  // namespace

@@ -52,11 +52,6 @@ const StopText& text_of(hv::StopReason reason) {
     return stop_texts[index < stop_texts.size() ? index : 0];
 }
 
-struct NamedCounter {
-    std::string_view name;
-    u64 hv::Counters::* counter;
-};
-
 constexpr std::array named_counters{
     NamedCounter{"exits", &hv::Counters::exits},
     NamedCounter{"unknown reasons", &hv::Counters::unknown_reasons},
@@ -197,6 +192,8 @@ std::vector<std::string> ending_lines(const host::RunResult& result) {
     }
     return {};
 }
+
+std::span<const NamedCounter> counter_names() { return named_counters; }
 
 std::vector<std::string> counter_lines(const hv::Counters& counters, u64 instructions) {
     std::vector<std::string> lines{fmt::format("{:>12}  instructions", instructions)};

@@ -2,6 +2,7 @@
 // What the hypervisor recorded, as text.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,13 @@ std::vector<std::string> stop_lines(const hv::StopReport& report);
 
 /// How a run ended, if it did not end by the guest's own will; empty otherwise.
 std::vector<std::string> ending_lines(const host::RunResult& result);
+
+/// The hypervisor's plain counters, by their names.
+struct NamedCounter {
+    std::string_view name;
+    u64 hv::Counters::* counter;
+};
+std::span<const NamedCounter> counter_names();
 
 /// --stats: exits by reason and kind, then every other counter that is not zero.
 std::vector<std::string> counter_lines(const hv::Counters& counters, u64 instructions);

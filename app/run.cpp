@@ -9,6 +9,7 @@
 
 #include "app/bare.h"
 #include "app/report.h"
+#include "app/stats.h"
 #include "app/text.h"
 #include "host/guest.h"
 #include "platform/boot/file.h"
@@ -277,6 +278,14 @@ std::unique_ptr<Plan> plan_hosted(Common& common) {
     return made;
 }
 
+/// Null: nothing goes to a file.
+Expected<std::unique_ptr<platform::Sink>> open_stats(const RunOptions& options) {
+    if (options.stats_file.empty()) return nullptr;
+    auto file = platform::FileSink::open(options.stats_file, "--stats");
+    if (!file) return std::unexpected{file.error()};
+    return std::unique_ptr<platform::Sink>{std::move(*file)};
+}
+
 /// Null: there is to be none.
 Expected<std::unique_ptr<platform::Sink>> plan_console(const RunOptions& options,
                                                        Terminal terminal) {
@@ -305,6 +314,8 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
     made.instructions = common.limits.instructions;
     made.milliseconds = common.limits.milliseconds;
     made.stats = options.stats;
+    EXPECT(stats_file, open_stats(options));
+    made.stats_file = std::move(*stats_file);
     if (!options.drive.empty()) {
         EXPECT(disk, platform::Disk::open(options.drive));
         made.drive = std::move(*disk);
@@ -339,6 +350,8 @@ int run_command(const RunOptions& options, Terminal terminal) {
         auto bare = plan_bare(options, *common, terminal);
         return bare ? run_bare(*bare, terminal) : refuse(terminal, bare.error());
     }
+    const auto stats_file = open_stats(options);
+    if (!stats_file) return refuse(terminal, stats_file.error());
     const auto planned = plan_hosted(*common);
     Plan& ready = *planned;
     Reporter reporter{terminal.err};
@@ -352,7 +365,9 @@ int run_command(const RunOptions& options, Terminal terminal) {
     for (const VmcsField field : (*guest)->port().missing_fields())
         terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
                                     postern::name_of(field));
-    if (options.stats)
+    if (*stats_file)
+        write_stats(**stats_file, (*guest)->vcpu().counters(), result.instructions);
+    else if (options.stats)
         for (const std::string& line :
              counter_lines((*guest)->vcpu().counters(), result.instructions))
             terminal.err << line << '\n';

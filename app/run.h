@@ -37,6 +37,7 @@ struct RunOptions {
     std::string load;
     bool bare = false;
     bool test_devices = false;
+    std::string stats_file;  // empty: to standard error
     bool stats = false;
 };
 

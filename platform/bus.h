@@ -4,12 +4,15 @@
 #pragma once
 
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "base/types.h"
 #include "cpu/system.h"
 
 namespace postern::platform {
+
+enum class BusSpace : u8 { ports, memory };
 
 struct PortRange {
     u16 first;
@@ -35,6 +38,9 @@ public:
     virtual void port_write(u16 offset, unsigned size, u32 value);
     virtual u64 mmio_read(u64 offset, unsigned size);
     virtual void mmio_write(u64 offset, unsigned size, u64 value);
+
+    /// Who answers there, of several in one device; empty: the device itself.
+    [[nodiscard]] virtual std::string_view part_at(BusSpace, u64 /*offset*/) const { return {}; }
 
     /// Absolute time at which the device does something by itself; ~0: never. It may be asked
     /// before every turn of a processor and must be cheap.
@@ -63,6 +69,25 @@ protected:
     ~InterruptLines() = default;
 };
 
+/// An access of the software to what is not memory.
+struct DeviceAccess {
+    u64 time;
+    unsigned processor;
+    bool writes;
+    BusSpace space;
+    u64 address;  // a port or a physical address
+    unsigned size;
+    u64 value;
+    std::string_view device;
+};
+
+/// How often a device was accessed.
+struct DeviceCount {
+    std::string_view device;
+    u64 reads = 0;
+    u64 writes = 0;
+};
+
 /// Why the software asked the machine to stop.
 enum class StopKind : u8 { none, exit_port, reset, power_off };
 
@@ -73,10 +98,11 @@ struct StopRequest {
 
 class Bus final : public cpu::Bus {
 public:
-    /// False: one of its ranges overlaps another device's. The device must outlive the bus.
-    [[nodiscard]] bool attach(Device& device);
+    /// False: one of its ranges overlaps another device's. The device and its name must outlive
+    /// the bus.
+    [[nodiscard]] bool attach(Device& device, std::string_view name = "device");
     /// Where its ranges overlap another device's, such as a bridge's window, this one answers.
-    void attach_in_front(Device& device);
+    void attach_in_front(Device& device, std::string_view name);
 
     u64 read(Hpa address, unsigned size) override;
     void write(Hpa address, unsigned size, u64 value) override;
@@ -106,6 +132,11 @@ public:
         stop_ = {static_cast<StopKind>(state.stop_kind), state.stop_value};
     }
 
+    /// Who answers there: a name; "nobody" if nobody does.
+    [[nodiscard]] std::string_view name_at(BusSpace space, u64 address) const;
+    /// Accesses since this object began, by name, in the order of attaching.
+    [[nodiscard]] std::vector<DeviceCount> counts() const;
+
     /// Every claimed range of physical addresses.
     [[nodiscard]] std::vector<MmioRange> mmio_ranges() const;
 
@@ -114,8 +145,10 @@ private:
         u64 first;
         u64 size;
         Device* device;
+        DeviceCount count;
     };
     static const Claim* find(const std::vector<Claim>& claims, u64 address);
+    static Claim* find(std::vector<Claim>& claims, u64 address);
 
     std::vector<Claim> ports_;
     std::vector<Claim> mmio_;

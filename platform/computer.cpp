@@ -206,19 +206,30 @@ ComputerOutcome Computer::step(unsigned n) {
     return outcome;
 }
 
+void Computer::tell(bool writes, BusSpace space, u64 address, unsigned size, u64 value) const {
+    if (!access_observer_) return;
+    access_observer_({now(), state_.turn, writes, space, address, size, value & all_ones(size),
+                      machine_->bus().name_at(space, address)});
+}
+
 u64 Computer::WatchedBus::read(Hpa address, unsigned size) {
-    return computer_->machine_->bus().read(address, size);
+    const u64 value = computer_->machine_->bus().read(address, size);
+    computer_->tell(false, BusSpace::memory, address.raw(), size, value);
+    return value;
 }
 void Computer::WatchedBus::write(Hpa address, unsigned size, u64 value) {
+    computer_->tell(true, BusSpace::memory, address.raw(), size, value);
     computer_->machine_->bus().write(address, size, value);
     computer_->after_write();
 }
 u32 Computer::WatchedBus::in(u16 port, unsigned size) {
     const u32 value = computer_->machine_->bus().in(port, size);
+    computer_->tell(false, BusSpace::ports, port, size, value);
     computer_->after_write();  // reads of some ports start something, too
     return value;
 }
 void Computer::WatchedBus::out(u16 port, unsigned size, u32 value) {
+    computer_->tell(true, BusSpace::ports, port, size, value);
     computer_->machine_->bus().out(port, size, value);
     computer_->after_write();
 }

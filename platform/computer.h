@@ -7,6 +7,7 @@
 // one's timer or a device is due. When all wait, time goes on to the next event at once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -92,6 +93,9 @@ public:
     /// From what a device calls while the machine runs: run_until() comes back after the
     /// instruction.
     void interrupt();
+    /// Hears of every access to devices, of writes before they are carried out; empty: nobody does.
+    using AccessObserver = std::function<void(const DeviceAccess&)>;
+    void observe_devices(AccessObserver observer) { access_observer_ = std::move(observer); }
 
     [[nodiscard]] u64 now() const override;
     [[nodiscard]] unsigned processor_count() const { return machine_->system().processor_count; }
@@ -129,6 +133,7 @@ private:
     Computer() : watched_bus_{*this} {}
     Expected<void> build(ComputerConfig& config, const ComputerSurroundings& surroundings);
     void after_write();
+    void tell(bool writes, BusSpace space, u64 address, unsigned size, u64 value) const;
     [[nodiscard]] bool find_turn();
     [[nodiscard]] u64 next_wake() const;
     ComputerOutcome run_turns_until(u64 until);
@@ -146,6 +151,7 @@ private:
     u64 running_until_ = 0;
     u64 idle_ = 0;
     bool interrupted_ = false;
+    AccessObserver access_observer_;
 };
 
 SnapshotSubject subject_of(Computer& computer);

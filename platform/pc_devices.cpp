@@ -26,10 +26,16 @@ PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
     pic.write_port(Pic::edge_level_ports, 2, 1u << AcpiPm::line);
     Bus& bus = surroundings.bus;
     complete = pic.attach(bus) && pit.attach(bus) && pci.attach(bus);
-    for (Device* const device : std::initializer_list<Device*>{
-             &ioapic, &apic_page, &rtc, &power, &serial, &exit_port, &mark_port, &debug_port,
-             &post_port, &reset_port, &fw_cfg, &doorbell})
-        complete = bus.attach(*device) && complete;
+    struct Named {
+        Device& device;
+        const char* name;
+    };
+    const Named named[] = {
+        {ioapic, "ioapic"},         {apic_page, "local-apic"},  {rtc, "rtc"},
+        {power, "acpi-pm"},         {serial, "serial"},         {exit_port, "exit-port"},
+        {mark_port, "mark-port"},   {debug_port, "debug-port"}, {post_port, "post-port"},
+        {reset_port, "reset-port"}, {fw_cfg, "fw-cfg"},     {doorbell, "doorbell"}};
+    for (const auto& [device, name] : named) complete = bus.attach(device, name) && complete;
 }
 
 u64 PcDevices::next_event() const {

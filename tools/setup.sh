@@ -5,7 +5,7 @@
 set -eu
 
 run="g++ cmake ninja-build pkg-config binutils python3
-     libzydis-dev libssl-dev libcli11-dev libfmt-dev
+     libzydis-dev libssl-dev libcli11-dev libfmt-dev nlohmann-json3-dev
      liblzma-dev zlib1g-dev libzstd-dev liblz4-dev"
 test="libgtest-dev gdb clang-19 libclang-rt-19-dev qemu-system-x86"
 lint="clang-tidy-19 clang-format-19"

@@ -28,7 +28,7 @@ constexpr PciIdentity host_bridge{0x8086, 0x0d57, 0x06'00'00, 0, 0, 0};
 
 }  // namespace
 
-PciFunction::PciFunction(const PciIdentity& identity) {
+PciFunction::PciFunction(const PciIdentity& identity) : name_{identity.name} {
     define_config(0x00, 4, u32{identity.device} << 16 | identity.vendor);
     define_config(command_register, 2, 0, command_writable);
     define_config(0x08, 4, identity.class_code << 8 | identity.revision);
@@ -105,8 +105,8 @@ PciHost::PciHost(InterruptLines& lines, ApicNetwork* network)
 }
 
 bool PciHost::attach(Bus& bus) {
-    bool complete = bus.attach(*this);
-    for (PortWindow<PciHost>& window : windows_) complete = bus.attach(window) && complete;
+    bool complete = bus.attach(*this, "pci");
+    for (PortWindow<PciHost>& window : windows_) complete = bus.attach(window, "pci") && complete;
     return complete;
 }
 
@@ -175,6 +175,13 @@ void PciHost::mmio_write(u64 offset, unsigned size, u64 value) {
     const Target target = find(BarKind::memory, memory_window.first + offset);
     if (target.function != nullptr)
         target.function->bar_write(target.bar, target.offset, size, value);
+}
+
+std::string_view PciHost::part_at(BusSpace space, u64 offset) const {
+    const bool memory = space == BusSpace::memory;
+    const Target target = find(memory ? BarKind::memory : BarKind::io,
+                               (memory ? memory_window.first : io_window.first) + offset);
+    return target.function != nullptr ? target.function->name_ : "nobody";
 }
 
 /// What the data port's bytes stand for at the moment.

@@ -21,6 +21,7 @@ struct PciIdentity {
     u8 revision;
     u16 subsystem_vendor;
     u16 subsystem;
+    const char* name = "pci-function";  // for logs
 };
 
 enum class BarKind : u8 { none, io, memory };  // memory: 32 bits
@@ -75,6 +76,7 @@ private:
     [[nodiscard]] bool asserts_interrupt() const;
 
     State state_;
+    std::string_view name_;
     std::array<u8, config_size> writable_{};
     std::array<Bar, bars> bars_{};
     PciHost* host_ = nullptr;
@@ -112,6 +114,7 @@ public:
 
     [[nodiscard]] std::span<const PortRange> ports() const override { return {&io_window, 1}; }
     [[nodiscard]] std::span<const MmioRange> mmio() const override { return {&memory_window, 1}; }
+    [[nodiscard]] std::string_view part_at(BusSpace space, u64 offset) const override;
     u32 port_read(u16 offset, unsigned size) override;
     void port_write(u16 offset, unsigned size, u32 value) override;
     u64 mmio_read(u64 offset, unsigned size) override;

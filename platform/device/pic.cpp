@@ -135,7 +135,7 @@ u8 InterruptChip::read(bool odd) {
 
 bool Pic::attach(Bus& bus) {
     bool complete = true;
-    for (PortWindow<Pic>& window : windows_) complete = bus.attach(window) && complete;
+    for (PortWindow<Pic>& window : windows_) complete = bus.attach(window, "pic") && complete;
     return complete;
 }
 

@@ -201,7 +201,7 @@ Pit::Pit(const Clock& clock, InterruptLines& lines) : clock_{&clock}, lines_{&li
 
 bool Pit::attach(Bus& bus) {
     bool complete = true;
-    for (PortWindow<Pit>& window : windows_) complete = bus.attach(window) && complete;
+    for (PortWindow<Pit>& window : windows_) complete = bus.attach(window, "pit") && complete;
     return complete;
 }
 

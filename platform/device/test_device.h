@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <string_view>
 #include <type_traits>
 
 #include "platform/bus.h"
@@ -17,6 +18,7 @@ namespace postern::platform {
 
 class TestDevice final : public Device {
 public:
+    static constexpr std::string_view name = "test-device";
     static constexpr u16 register_port = 0xe0;
     static constexpr u16 flush_port = 0xe4;
     static constexpr u16 register_byte_port = 0xe8;
@@ -36,8 +38,8 @@ public:
 
     /// False: somebody else claims one of the addresses.
     [[nodiscard]] bool attach(Bus& bus) {
-        bus.attach_in_front(wires_);
-        return bus.attach(register_) && bus.attach(*this);
+        bus.attach_in_front(wires_, name);
+        return bus.attach(register_, name) && bus.attach(*this, name);
     }
 
     [[nodiscard]] std::span<const MmioRange> mmio() const override { return {&range, 1}; }

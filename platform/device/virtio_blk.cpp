@@ -88,7 +88,7 @@ Result give_name(const Dma& dma, VirtioStream& to, u64 count) {
 }  // namespace
 
 VirtioBlk::VirtioBlk(const Disk& disk, const Dma& dma)
-    : VirtioPci{block_device, storage_class, feature_seg_max | feature_flush, 1, dma},
+    : VirtioPci{block_device, "virtio-blk", storage_class, feature_seg_max | feature_flush, 1, dma},
       disk_{&disk} {}
 
 u8 VirtioBlk::device_config(u64 offset) const {

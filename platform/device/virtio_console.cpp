@@ -15,7 +15,7 @@ constexpr unsigned receive_queue = 0, transmit_queue = 1;
 }  // namespace
 
 VirtioConsole::VirtioConsole(Sink& sink, const Dma& dma)
-    : VirtioPci{console_device, communication_class, 0, 2, dma}, sink_{&sink} {}
+    : VirtioPci{console_device, "virtio-console", communication_class, 0, 2, dma}, sink_{&sink} {}
 
 /// Each of its fields belongs to a feature that is not offered.
 u8 VirtioConsole::device_config(u64) const { return 0; }

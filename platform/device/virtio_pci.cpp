@@ -61,9 +61,10 @@ void set_part(u64& to, u64 offset, unsigned size, u64 value) {
 
 }  // namespace
 
-VirtioPci::VirtioPci(u16 type, u32 class_code, u64 features, unsigned queues, const Dma& dma)
+VirtioPci::VirtioPci(u16 type, const char* name, u32 class_code, u64 features, unsigned queues,
+                     const Dma& dma)
     : PciFunction{{vendor, static_cast<u16>(first_modern_device + type), class_code, 1, vendor,
-                   static_cast<u16>(first_modern_device + type)}},
+                   static_cast<u16>(first_modern_device + type), name}},
       msix_{queues + 1}, features_{features}, queues_{queues}, dma_{dma} {
     static_assert(queues_most + 1 <= Msix::vectors_most);
     define_bar(0, BarKind::memory, bar_size);

@@ -61,7 +61,8 @@ public:
 
 protected:
     /// `type`: of the virtio device; `features` beside VERSION_1.
-    VirtioPci(u16 type, u32 class_code, u64 features, unsigned queues, const Dma& dma);
+    VirtioPci(u16 type, const char* name, u32 class_code, u64 features, unsigned queues,
+              const Dma& dma);
 
     /// The driver has put requests into the queue; take() them and complete() each.
     virtual void notified(unsigned queue) = 0;

@@ -29,13 +29,16 @@ TEST(DebugPlan, WordsAreUnderstood) {
     EXPECT_TRUE(log->branches);
     EXPECT_EQ(log->instructions->first, 10u);
     EXPECT_EQ(log->instructions->last, 32u);
+    EXPECT_FALSE(log->devices);
+    EXPECT_TRUE(planned("", "devices")->devices);
+    EXPECT_FALSE(planned("", "devices")->wanted()) << "nobody needs to debug for it";
 }
 
 TEST(DebugPlan, WrongWordsAreRefusedWithTheirOption) {
     for (const char* const word : {"port", "70000", "-1", "1.2.3:4", "example.org:1234", ":", "1:"})
         EXPECT_EQ(planned(word, "").error().where, "--gdb") << word;
     for (const char* const word : {"all", "instructions", "instructions=", "instructions=5",
-                                   "instructions=5:5", "instructions=1:2:3", "branches,"})
+                                   "instructions=5:5", "instructions=1:2:3", "branches,", "device"})
         EXPECT_EQ(planned("", word).error().where, "--log") << word;
     EXPECT_EQ(planned("", "", "/nowhere/symbols.elf").error().where, "/nowhere/symbols.elf");
 }
@@ -50,17 +53,17 @@ protected:
     std::ostringstream out, err;
     std::unique_ptr<Computer> computer;
 
-    DebuggedRun() {
+    explicit DebuggedRun(const std::vector<u8>& program = code) {
         platform::ComputerConfig config;
         config.layout = platform::layout_of(64 * platform::mib, 2 * platform::mib);
         config.model = &model;
         config.boot = platform::BootWay::elf;
-        config.kernel = {"k.elf", elf(), {}, {}};
+        config.kernel = {"k.elf", elf(program), {}, {}};
         computer = std::move(*Computer::create(std::move(config), {sink, sink, {}}));
     }
 
     /// One segment at 1 MiB, headers included; the code follows them.
-    static std::vector<u8> elf() {
+    static std::vector<u8> elf(const std::vector<u8>& program) {
         std::vector<u8> file{0x7f, 'E', 'L', 'F', 2, 1, 1};
         file.resize(64 + 56);
         const auto put = [&](size_t at, u64 value, unsigned size) {
@@ -75,10 +78,10 @@ protected:
         put(64, 1 | u64{5} << 32, 8);  // load
         put(80, 0x10'0000, 8);
         put(88, 0x10'0000, 8);
-        put(96, 128, 8);
-        put(104, 128, 8);
+        put(96, 120 + program.size(), 8);
+        put(104, 120 + program.size(), 8);
         put(112, 0x1000, 8);
-        file.insert(file.end(), code.begin(), code.end());
+        file.insert(file.end(), program.begin(), program.end());
         return file;
     }
 };
@@ -116,6 +119,43 @@ TEST_F(DebuggedRun, WithoutPlansNothingIsPrintedAndNobodyDebugs) {
     const auto session = run.serve(Computer::never, [] { return false; });
     ASSERT_TRUE(session.has_value());
     EXPECT_FALSE(session->over);
+}
+
+/// Ports of one byte and four, memory that is a device's, and where nobody is.
+const std::vector<u8> touches{
+    0xb0, 0x41, 0x66, 0xba, 0xf8, 0x03, 0xee,  // mov al, 'A'; mov dx, 3f8h; out dx, al
+    0xb8, 0x00, 0x08, 0x00, 0x80,              // mov eax, 80000800h
+    0x66, 0xba, 0xf8, 0x0c, 0xef,              // mov dx, 0cf8h; out dx, eax
+    0x8b, 0x04, 0x25, 0x30, 0x00, 0xe0, 0xfe,  // not reached: no such page
+};
+
+class LoggedDevices : public DebuggedRun {
+protected:
+    LoggedDevices() : DebuggedRun{touches} {}
+};
+
+TEST_F(LoggedDevices, EachAccessIsALineAndNothingElseIs) {
+    const auto plan = planned("", "devices");
+    {
+        DebugRun run{*computer, *plan, {out, err}};
+        ASSERT_EQ(run.run_until(5).stop, ComputerStop::time);
+    }
+    EXPECT_EQ(err.str(),
+              "           2 0 write port 0x3f8 serial 1 0x41\n"
+              "           5 0 write port 0xcf8 pci 4 0x80000800\n");
+}
+
+TEST_F(LoggedDevices, ReadsShowWhatCameAndNobodyIsNamed) {
+    const auto plan = planned("", "devices");
+    DebugRun run{*computer, *plan, {out, err}};
+    cpu::Bus& bus = *computer->machine().system().bus;
+    EXPECT_EQ(bus.in(0x77f, 2), 0xffffu);
+    EXPECT_EQ(bus.read(Hpa{0xfee0'0030}, 4) & 0xff, 0x15u);
+    const std::string text = err.str();
+    EXPECT_NE(text.find("           0 0 read port 0x77f nobody 2 0xffff\n"), std::string::npos)
+        << text;
+    EXPECT_NE(text.find("           0 0 read memory 0xfee00030 local-apic 4 0x"), std::string::npos)
+        << text;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <fstream>
@@ -63,6 +64,8 @@ TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
                    "not implemented yet without --bare: --test-devices: ");
     expect_refused({"run", "--boot", "multiboot"},
                    "not implemented yet without --bare: --boot multiboot: ");
+    expect_refused({"run", "--console", "stdio"},
+                   "not implemented yet without --bare: --console: ");
     expect_refused({"run", "--load", "x"}, "not implemented yet without --bare: --save and --load");
 }
 
@@ -215,6 +218,51 @@ TEST(Run, StatisticsComeAtTheEnd) {
     EXPECT_NE(outcome.err.find("           2  exits: 30 io_instruction, normal\n"),
               std::string::npos)
         << outcome.err;
+}
+
+TEST(Run, StatisticsInAFileAreJson) {
+    const std::string kernel = kernel_of("postern-a", says_a_and_exits);
+    const std::string path = file_with("postern-stats", "");
+    const auto stats = [&](std::vector<std::string> more) {
+        more.insert(more.begin(), {"run", "--kernel", kernel, "--memory", "16M", "--epc", "0"});
+        more.insert(more.end(), {"--stats", path});
+        const Outcome outcome = run(more);
+        EXPECT_EQ(outcome.status, 7);
+        EXPECT_EQ(outcome.err, "") << "it goes to the file only";
+        std::ifstream stream{path};
+        return nlohmann::json::parse(stream);
+    };
+    const auto hosted = stats({});
+    EXPECT_EQ(hosted["way"], "hosted");
+    EXPECT_EQ(hosted["exits"]["io_instruction"]["normal"], 2);
+    EXPECT_EQ(hosted["counters"]["exits"], 2);
+    const auto bare = stats({"--bare"});
+    EXPECT_EQ(bare["way"], "bare");
+    EXPECT_EQ(bare["processors"], 1);
+    EXPECT_EQ(bare["devices"]["serial"]["writes"], 1);
+    EXPECT_EQ(bare["devices"]["serial"]["reads"], 0);
+    EXPECT_EQ(bare["devices"]["exit-port"]["writes"], 1);
+    EXPECT_EQ(bare["state"].get<std::string>().size(), 64u);
+    for (const char* const way : {"--bare", "--cpus=1"})
+        expect_refused({"run", way, "--kernel", kernel, "--stats", "/nonexistent/x"},
+                       "/nonexistent/x cannot be written (No such file or directory): --stats: ");
+}
+
+TEST(Run, AConsoleIsAFileNobodyOrWhatTheSerialLineIsNot) {
+    const std::string kernel = kernel_of("postern-a", says_a_and_exits);
+    const std::string log = file_with("postern-console", "");
+    const Outcome outcome =
+        run({"run", "--bare", "--kernel", kernel, "--memory", "16M", "--console", log});
+    EXPECT_EQ(outcome.status, 7);
+    EXPECT_EQ(outcome.out, "A") << "the serial line's";
+    expect_refused({"run", "--bare", "--kernel", kernel, "--console", "stdio"},
+                   "the serial line has standard input and output: --console stdio: --serial none");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--console", "/nonexistent/x"},
+                   "/nonexistent/x cannot be written (No such file or directory): --console: ");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--console", ""},
+                   "nothing is named: --console: ");
+    expect_refused({"run", "--bare", "--kernel", kernel, "--log", "device"},
+                   "unknown log \"device\": --log: branches, devices or");
 }
 
 TEST(Demo, BadChoicesAreRefused) {
