@@ -138,7 +138,7 @@ TEST_F(LoggedDevices, EachAccessIsALineAndNothingElseIs) {
     const auto plan = planned("", "devices");
     {
         DebugRun run{*computer, *plan, {out, err}};
-        ASSERT_EQ(run.run_until(5).stop, ComputerStop::time);
+        ASSERT_EQ(run.run_until(6).stop, ComputerStop::time);
     }
     EXPECT_EQ(err.str(),
               "           2 0 write port 0x3f8 serial 1 0x41\n"
