@@ -169,12 +169,14 @@ RunOutcome run(Cpu& c, u64 until) {
 void reset(Cpu& c, System& system, u32 number) {
     BlockCache* blocks = c.blocks;
     InterruptController* interrupts = c.interrupts;
+    const u64 code_epoch = c.code_epoch;
     c = Cpu{};
     c.blocks = blocks != nullptr ? blocks : new BlockCache;
     c.interrupts = interrupts;
     c.system = &system;
     c.number = number;
-    c.code_epoch = 1;
+    // Never one that the jumps of a cache in use know.
+    c.code_epoch = code_epoch + 1;
     reset_tlbs(c);
     c.blocks->drop_all(c);
     reset_registers(c);
