@@ -129,7 +129,8 @@ inline bool is_64_bit_code(const Cpu& c) {
     return is_ia32e_guest(c) && guest_segment(c.vmx.vmcs, cs).is_long();
 }
 
-/// `implies(a, b)`: b, where a makes it matter.
+/// `implies(a, b)`: b, where a makes it matter. Both are evaluated: nothing may be read from memory
+/// in b.
 constexpr bool implies(bool when, bool then) { return !when || then; }
 
 }  // namespace postern::cpu::vmx

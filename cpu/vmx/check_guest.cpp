@@ -51,10 +51,9 @@ constexpr std::array register_rows{
                    const u64 raw = guest_cr4(c).to_raw();
                    return (raw & cr4_fixed0) == cr4_fixed0 && (raw & ~allowed_cr4(c)) == 0;
                }},
-    EntryCheck{registers, "guest IA32_DEBUGCTL, if loaded, has no reserved bit",
-               [](Cpu& c) {
-                   return implies(has(c, EntryControl::load_debug_controls), is_valid_debugctl(c));
-               }},
+    EntryCheck{
+        registers, "guest IA32_DEBUGCTL, if loaded, has no reserved bit",
+        [](Cpu& c) { return !has(c, EntryControl::load_debug_controls) || is_valid_debugctl(c); }},
     EntryCheck{registers, "an IA-32e mode guest has PG and PAE",
                [](Cpu& c) {
                    return implies(is_ia32e_guest(c),
@@ -132,14 +131,14 @@ static_assert(has_unique_keys(flow_rows, [](const EntryCheck& check) { return ch
 constexpr std::array pdpte_rows{
     EntryCheck{pdptes, "without EPT, present PDPTEs in the table at guest CR3 are valid",
                [](Cpu& c) {
-                   const bool checked = is_pae_guest(c) && !has(c, SecondaryControl::enable_ept);
-                   return implies(checked, are_valid_pdptes(c, guest_pdptes(c)));
+                   return !is_pae_guest(c) || has(c, SecondaryControl::enable_ept) ||
+                          are_valid_pdptes(c, guest_pdptes(c));
                },
                EntryFailureQualification::pdpte},
     EntryCheck{pdptes, "with EPT, present PDPTEs in the guest-state area are valid",
                [](Cpu& c) {
-                   const bool checked = is_pae_guest(c) && has(c, SecondaryControl::enable_ept);
-                   return implies(checked, are_valid_pdptes(c, guest_pdptes(c)));
+                   return !is_pae_guest(c) || !has(c, SecondaryControl::enable_ept) ||
+                          are_valid_pdptes(c, guest_pdptes(c));
                },
                EntryFailureQualification::pdpte},
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What VM entry loads.
-#include "unit/cpu/vmx/vmx_machine.h"
+#include "unit/cpu/vmx/violation.h"
 
 namespace postern::cpu::vmx {
 namespace {
@@ -65,6 +65,73 @@ TEST(VmEntry, Dr7ReadsAsItAlwaysDoes) {
     m.set(F::guest_dr7, 0xd302);
     m.run();
     EXPECT_EQ(m.c.dr7, 0x0702u) << "bit 10 set; 12, 14 and 15 clear";
+}
+
+TEST(VmEntry, LoadsPdptesFromTheVmcsOrWithoutEptFromTheTableAtCr3) {
+    M fields = M::with_guest();
+    make_guest_legacy(fields);
+    fields.set(F::guest_pdpte0, 0x1'1001);
+    fields.set(F::guest_pdpte3, 0x1'4009);
+    fields.run();
+    EXPECT_EQ(fields.c.pdpte, (std::array<u64, 4>{0x1'1001, 0, 0, 0x1'4009}));
+
+    M table = M::with_guest();
+    make_guest_pae_without_ept(table);
+    table.set(F::guest_cr3, 0x9020);
+    table.set(F::guest_pdpte0, 0x1'1001);
+    write_physical(table.c, Hpa{0x9028}, 8, 0x1'2001);
+    table.run();
+    EXPECT_EQ(table.c.pdpte, (std::array<u64, 4>{0, 0x1'2001, 0, 0}));
+}
+
+TEST(VmEntry, LeavesPdptesAloneForAGuestWithoutPaePaging) {
+    M m = M::with_guest();
+    m.c.pdpte = {1, 2, 3, 4};
+    m.set(F::guest_pdpte0, 0x1'1001);
+    m.run();
+    EXPECT_EQ(m.c.pdpte, (std::array<u64, 4>{1, 2, 3, 4}));
+}
+
+TEST(VmEntry, LoadsOfUnusableRegistersWhatTheManualSays) {
+    M m = M::with_guest();
+    for (const unsigned index : {es, ss, ds, fs, ldtr}) {
+        m.set(segment_field(F::guest_es_selector, index), 0x20 + index);
+        m.set(segment_field(F::guest_es_base, index), 0xffff'8765'4321);
+        set_rights(m, index, 0x1'0000);
+    }
+    m.set(F::guest_fs_base, 0xffff'8765'4321'0123);
+    m.set(F::guest_ss_selector, 0x20);
+    m.run();
+    const auto& segment = m.c.segment;
+    EXPECT_EQ(segment[ds].selector, 0x23u);
+    EXPECT_TRUE(segment[ds].unusable());
+    EXPECT_EQ(segment[ds].base, 0x8765'4321u);
+    EXPECT_EQ(segment[es].base, 0x8765'4321u);
+    EXPECT_EQ(segment[ss].base, 0x8765'4320u) << "bits 3:0 are cleared";
+    EXPECT_TRUE(segment[ss].unusable());
+    EXPECT_TRUE(segment[ss].db());
+    EXPECT_EQ(segment[fs].base, 0xffff'8765'4321'0123);
+    EXPECT_EQ(m.c.gpr[row_fs_base], 0xffff'8765'4321'0123);
+    EXPECT_EQ(segment[ldtr].base, 0u) << "some canonical address";
+}
+
+TEST(VmEntry, TheDplOfAnUnusableSsIsTheCpl) {
+    M m = M::with_guest();
+    m.set(F::guest_cs_selector, 0x0b);
+    set_rights(m, cs, 0xa0fb);
+    m.set(F::guest_ss_selector, 3);
+    set_rights(m, ss, 0x1'0060);
+    m.run();
+    EXPECT_EQ(m.c.cpl, 3u);
+    EXPECT_EQ(m.c.segment[ss].access_rights, 0x1'4060u);
+}
+
+TEST(VmEntry, ClearsAddressRangeMonitoring) {
+    M m = M::with_guest();
+    m.c.monitor.armed = true;
+    m.c.monitor.line = 0x1000;
+    m.run();
+    EXPECT_FALSE(m.c.monitor.armed);
 }
 
 TEST(VmEntry, UserGuestHasCpl3AndItsTlb) {

@@ -9,12 +9,12 @@ namespace {
 using F = VmcsField;
 using M = VmxMachine;
 
-constexpr u64 page = 0xe000, descriptor = 0xf000;
+constexpr u64 page = 0xe000;
 
 // Bits of the control words.
 constexpr u64 shadow = u64{1} << 21, window = 1u << 2;
 constexpr u64 accesses = 1, x2apic = 1u << 4, registers = 1u << 8, delivery = 1u << 9;
-constexpr u64 external = 1, posted = 1u << 7, acknowledge = 1u << 15;
+constexpr u64 external = 1;
 
 /// A baseline guest with a TPR shadow, the TPR above its threshold.
 M with_shadow(u64 secondary = 0) {
@@ -26,15 +26,6 @@ M with_shadow(u64 secondary = 0) {
     m.set(F::apic_access_address, 0xfee0'0000);
     return m;
 }
-M with_posting() {
-    M m = with_shadow(delivery);
-    m.turn_on(F::pin_based_controls, posted);
-    m.turn_on(F::vm_exit_controls, acknowledge);
-    m.set(F::posted_interrupt_notification_vector, 0xff);
-    m.set(F::posted_interrupt_descriptor_address, descriptor);
-    return m;
-}
-
 u32 reg(M& m, u64 offset) { return static_cast<u32>(read_physical(m.c, Hpa{page + offset}, 4)); }
 void set_reg(M& m, u64 offset, u32 value) { write_physical(m.c, Hpa{page + offset}, 4, value); }
 
