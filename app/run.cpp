@@ -101,7 +101,8 @@ Expected<unsigned> parse_processors(const std::string& word) {
     return static_cast<unsigned>(*count);
 }
 
-/// "no-chaining", "one-page": for tests that show that they change nothing.
+/// "no-chaining", "one-page": for tests that show that they change nothing. "one-space" forgets
+/// translations that might be kept, which software sees in page tables it changes without a flush.
 Expected<cpu::Engine> parse_engine(const std::string& words) {
     cpu::Engine engine;
     if (words.empty()) return engine;
@@ -110,9 +111,11 @@ Expected<cpu::Engine> parse_engine(const std::string& words) {
             engine.unchained = true;
         else if (word == "one-page")
             engine.one_code_page = true;
+        else if (word == "one-space")
+            engine.one_space = true;
         else
             return error(fmt::format("unknown engine setting \"{}\"", word), "--engine",
-                         "no-chaining or one-page");
+                         "no-chaining, one-page or one-space");
     }
     return engine;
 }

@@ -17,7 +17,7 @@
 #include "cpu/event/pending.h"
 #include "cpu/event/state.h"
 #include "cpu/insn.h"
-#include "cpu/mmu/tlb.h"
+#include "cpu/mmu/space.h"
 #include "cpu/sgx/enclave.h"
 #include "cpu/system.h"
 #include "cpu/vector_state.h"
@@ -101,15 +101,16 @@ struct alignas(64) Cpu {
     Enclave enclave;
     Monitor monitor;
     u64 code_page;  // linear page that instructions come from; no_code_page: fetch anew
-    u32 number;     // which processor of the machine
+    SpaceTags spaces;
+    u32 number;  // which processor of the machine
 
     // Derived, or the machine's.
-    Tlb* tlb;                 // of the current privilege and enclave context
-    std::array<Tlb, 5> tlbs;  // by TlbContext
-    u64 tlb_generation;       // rises with every flush
-    const u8* code_host;      // first byte of the page that code_page leads to
-    u64 code_epoch;           // rises whenever cached code is dropped
-    u64 mode_stamp;           // equal stamps mean: same cached code, same mode
+    Tlb* tlb;             // of the current privilege and enclave context
+    Tlb* tlbs;            // of the current space, by TlbContext
+    u64 tlb_generation;   // rises with every flush
+    const u8* code_host;  // first byte of the page that code_page leads to
+    u64 code_epoch;       // rises whenever cached code is dropped
+    u64 mode_stamp;       // equal stamps mean: same cached code, same mode
     System* system;
     InterruptController* interrupts;  // may be null: nothing ever arrives
     BlockCache* blocks;
@@ -119,15 +120,11 @@ struct alignas(64) Cpu {
     bool recheck;        // a device was written to: look for events after this instruction
     bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
     X87Unit x87_unit;    // whether its x87 state is there, too: cpu/x87/unit.h
+    std::array<TlbSpace, tlb_spaces> translations;  // by SpaceTags
 };
 
 static_assert(std::is_standard_layout_v<Cpu>);
 static_assert(offsetof(Cpu, gpr) == 0);
-
-/// tlb_supervisor_ac: CPL below 3 with RFLAGS.AC set and SMAP on, when user pages are in reach.
-/// tlb_checked: CPL 3, in an enclave or not, with alignment checks; every way into an enclave and
-/// out of it forgets all.
-enum TlbContext : u8 { tlb_supervisor, tlb_user, tlb_enclave, tlb_supervisor_ac, tlb_checked };
 
 /// Absolute time, in retired instructions = nanoseconds = TSC ticks. Exact between instructions
 /// and inside a system instruction (which has not retired yet).

@@ -24,7 +24,7 @@ bool overlaps(const Watch& w, u64 at, u64 size) {
 /// Data tags of what the TLBs hold, after a change of watches.
 void mark_tlbs(System& system) {
     for (unsigned n = 0; n < system.processor_count; ++n)
-        for (Tlb& tlb : system.processors[n]->tlbs)
+        for_each_tlb(*system.processors[n], [&](Tlb& tlb) {
             for (unsigned k = 0; k < tlb.filled_count; ++k) {
                 const unsigned slot = tlb.filled[k];
                 TlbInfo& i = tlb.info[slot];
@@ -33,6 +33,7 @@ void mark_tlbs(System& system) {
                 i.flags ^= tlb_watched;
                 tlb.set_tags(slot, false);  // stores find out by themselves
             }
+        });
 }
 
 void push(BranchRing& ring, const BranchRecord& record) {

@@ -198,8 +198,9 @@ Result<> set_efer(Cpu& c, u32, u64 value) {
     if (long_mode_changes && c.cr0.has(Cr0::pg)) return general_protection(c);
     if (wanted.has(Efer::nxe) && !has_feature(*c.system->model, Feature::nx))
         return general_protection(c);
+    const bool decides = ((wanted.to_raw() ^ c.efer.to_raw()) & space_efer) != 0;
     c.efer = wanted;
-    flush_translations(c);
+    if (decides) flush_vpid(c);
     return Done{};
 }
 

@@ -3,6 +3,7 @@
 #include "cpu/run.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "cpu/debugger.h"
@@ -170,7 +171,7 @@ void reset(Cpu& c, System& system, u32 number) {
     BlockCache* blocks = c.blocks;
     InterruptController* interrupts = c.interrupts;
     const u64 code_epoch = c.code_epoch;
-    c = Cpu{};
+    std::construct_at(&c);
     c.blocks = blocks != nullptr ? blocks : new BlockCache;
     c.interrupts = interrupts;
     c.system = &system;

@@ -89,6 +89,7 @@ struct Choices {
 struct Engine {
     bool unchained = false;      // each block is found by the run loop
     bool one_code_page = false;  // only one page's code is kept decoded
+    bool one_space = false;      // translations are forgotten where another space is taken up
 };
 
 inline constexpr unsigned processors_most = 64;

@@ -54,13 +54,8 @@ void for_each_processor(Cpu& c, F f) {
 }  // namespace
 
 void withhold_writes(Cpu& c, u64 host_page) {
-    for_each_processor(c, [&](Cpu& p) {
-        for (Tlb& tlb : p.tlbs)
-            for (unsigned n = 0; n < tlb.filled_count; ++n) {
-                const unsigned slot = tlb.filled[n];
-                if (tlb.entry[slot].page == host_page) tlb.set_tags(slot, false);
-            }
-    });
+    for_each_processor(
+        c, [&](Cpu& p) { for_each_tlb(p, [&](Tlb& tlb) { tlb.withhold_writes(host_page); }); });
 }
 
 void BlockCache::add_code(Cpu& c, u64 page, u64 pieces) {

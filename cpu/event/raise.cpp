@@ -30,6 +30,7 @@ Failed raise(Cpu& c, Vector vector, u32 error_code) {
 }
 
 Failed raise_page_fault(Cpu& c, u64 linear, u32 error_code) {
+    forget_faulting_page(c, Gva{linear});
     raise(c, Vector::page_fault, error_code);
     c.pending.address = linear;
     return {};

@@ -440,46 +440,4 @@ void write_physical(Cpu& c, Hpa address, unsigned size, u64 value) {
     write_place(c, place, size, value);
 }
 
-namespace {
-
-TlbContext tlb_context(const Cpu& c) {
-    if (checks_alignment(c)) return tlb_checked;
-    if (c.enclave.active) return tlb_enclave;
-    if (c.cpl == 3) return tlb_user;
-    return c.flags.has(Rflag::ac) && c.cr4.has(Cr4::smap) ? tlb_supervisor_ac : tlb_supervisor;
-}
-
-}  // namespace
-
-void reset_tlbs(Cpu& c) {
-    for (Tlb& tlb : c.tlbs) tlb.reset();
-    c.tlbs[tlb_checked].checked = true;
-}
-
-void select_tlb(Cpu& c) {
-    Tlb* const selected = &c.tlbs[tlb_context(c)];
-    if (c.tlb != selected) c.code_page = no_code_page;
-    c.tlb = selected;
-}
-
-void flush_translations(Cpu& c) {
-    for (Tlb& tlb : c.tlbs) tlb.flush();
-    ++c.tlb_generation;
-    c.code_page = no_code_page;
-    select_tlb(c);
-}
-
-void flush_but_global(Cpu& c) {
-    if (!c.cr4.has(Cr4::pge)) return flush_translations(c);
-    for (Tlb& tlb : c.tlbs) tlb.flush_unless(tlb_global);
-    ++c.tlb_generation;
-    c.code_page = no_code_page;
-}
-
-void flush_page(Cpu& c, Gva linear) {
-    for (Tlb& tlb : c.tlbs) tlb.flush_page(linear.page().raw());
-    ++c.tlb_generation;
-    c.code_page = no_code_page;
-}
-
 }  // namespace postern::cpu

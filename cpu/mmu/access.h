@@ -89,15 +89,4 @@ bool fill_tlb(Cpu& c, Gva linear, Access access, unsigned size);
 u64 read_physical(Cpu& c, Hpa address, unsigned size);
 void write_physical(Cpu& c, Hpa address, unsigned size, u64 value);
 
-/// After a change of CR0, CR3, CR4, EFER or enclave mode: forgets what no longer holds. More may
-/// be forgotten than is asked for.
-void flush_translations(Cpu& c);
-void flush_but_global(Cpu& c);
-void flush_page(Cpu& c, Gva linear);
-/// After a change of CPL, RFLAGS.AC, CR0.AM, SMAP or enclave mode: points Cpu::tlb at the right
-/// array.
-void select_tlb(Cpu& c);
-/// Before anything else: all arrays are empty, and know what they are for.
-void reset_tlbs(Cpu& c);
-
 }  // namespace postern::cpu

@@ -222,7 +222,7 @@ Result<> load_area(Cpu& c, Gva at, Xcr0Word which, const Header& header) {
 void set_pkru(Cpu& c, u32 value) {
     if (c.pkru == value) return;
     c.pkru = value;
-    flush_translations(c);
+    select_space(c);
 }
 
 void init_extended_state(Cpu& c, u64 features) {

@@ -162,7 +162,7 @@ void fail_entry(Cpu& c, BasicReason reason, u64 qualification) {
     Vmcs& v = c.vmx.vmcs;
     v.set<F::exit_reason>(ExitReason{reason}.with_entry_failure().to_vmcs());
     v.set<F::exit_qualification>(qualification);
-    c.vmx.tlb_tag = {};
+    flush_vpid(c, 0);
     enter_root(c);
 }
 

@@ -281,7 +281,7 @@ void exit(Cpu& c, const Exit& e) {
     if (!stored) return abort(c, Abort::saving_guest_msrs);
     if (c.efer.has(Efer::lma) && !has(v, ExitControl::host_address_space_size))
         return abort(c, Abort::host_address_space_size);
-    leave_guest_translations(c);
+    leave_guest_translations(c, e);
     c.event.blocking.set(Interruptibility::nmi, blocks_nmi_after(c, e));
     enter_root(c);
 }

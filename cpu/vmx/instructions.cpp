@@ -37,12 +37,6 @@ int find_field(u32 encoding) {
     return row;
 }
 
-/// All contexts: forgetting too much is always allowed.
-void forget_guest_translations(Cpu& c) {
-    c.vmx.tlb_tag = {};
-    flush_translations(c);
-}
-
 }  // namespace
 
 Status succeed() { return {}; }
@@ -63,7 +57,7 @@ Status vmxon(Cpu& c, Hpa region) {
     c.vmx.vmxon_region = region.raw();
     c.vmx.current = no_vmcs;
     c.vmx.preemption_deadline = ~u64{0};
-    c.vmx.tlb_tag = {};
+    flush_translations(c);
     return succeed();
 }
 
@@ -74,6 +68,7 @@ Status vmxoff(Cpu& c) {
     c.vmx.on = false;
     c.vmx.current = no_vmcs;
     c.vmx.vmxon_region = 0;
+    flush_translations(c);
     return succeed();
 }
 
@@ -132,22 +127,27 @@ Status invept(Cpu& c, u64 type, u64 ept_pointer) {
         case static_cast<u64>(InveptType::single_context):
             if (!is_valid_ept_pointer(c, ept_pointer))
                 return fail(c, invalid_operand_to_invept_or_invvpid);
-            break;
-        case static_cast<u64>(InveptType::all_contexts): break;
+            flush_ept(c, ept_pointer);
+            return succeed();
+        case static_cast<u64>(InveptType::all_contexts): flush_all_epts(c); return succeed();
         default: return fail(c, invalid_operand_to_invept_or_invvpid);
     }
-    forget_guest_translations(c);
-    return succeed();
 }
 
 /// SDM 3C, "INVVPID". The reserved bits of the descriptor are the caller's to check.
 Status invvpid(Cpu& c, u64 type, u16 vpid, u64 linear) {
-    const bool all = type == static_cast<u64>(InvvpidType::all_contexts);
-    const bool one_address = type == static_cast<u64>(InvvpidType::individual_address);
+    const auto kind = static_cast<InvvpidType>(type);
     const bool known = type <= static_cast<u64>(InvvpidType::single_context_retaining_globals);
+    const bool all = kind == InvvpidType::all_contexts;
+    const bool one_address = kind == InvvpidType::individual_address;
     if (!known || (!all && vpid == 0) || (one_address && !is_canonical_48(linear)))
         return fail(c, invalid_operand_to_invept_or_invvpid);
-    forget_guest_translations(c);
+    switch (kind) {
+        case InvvpidType::individual_address: flush_vpid_page(c, vpid, Gva{linear}); break;
+        case InvvpidType::single_context: flush_vpid(c, vpid); break;
+        case InvvpidType::all_contexts: flush_all_vpids(c); break;
+        case InvvpidType::single_context_retaining_globals: flush_vpid_but_global(c, vpid); break;
+    }
     return succeed();
 }
 

@@ -47,17 +47,6 @@ struct VirtualApicState {
     u16 write_offset;
 };
 
-/// Whose translations the software TLB holds between a VM exit and the next VM entry. It tells
-/// more apart than VPID and EPTP: forgetting more than asked is always allowed.
-struct TlbTag {
-    bool valid;
-    u16 vpid;
-    u64 ept_pointer;
-    u64 cr0, cr3, cr4, efer;
-    ApicAccessPage apic_access;
-    friend bool operator==(const TlbTag&, const TlbTag&) = default;
-};
-
 struct VmxState {
     bool on;  // between VMXON and VMXOFF
     bool non_root;
@@ -71,8 +60,7 @@ struct VmxState {
     u64 tsc_multiplier;  // with 48 bits behind the point; 0: the guest's TSC is not scaled
     ApicAccessPage apic_access;
     VirtualApicState virtual_apic;
-    TlbTag tlb_tag;  // hosted only: bare, the root's translations share the TLB
-    u32 abort;       // VMX-abort indicator: not 0, and the processor is shut down
+    u32 abort;  // VMX-abort indicator: not 0, and the processor is shut down
     Vmcs vmcs;
 };
 

@@ -103,12 +103,6 @@ void load_host_flow(Cpu& c) {
     c.event.blocking.set(Interruptibility::nmi, nmi_blocked);
 }
 
-/// What decides a translation besides the tables themselves.
-TlbTag current_tag(const Cpu& c) {
-    return {true,  c.vmx.vpid,     c.vmx.ept_pointer, c.cr0.to_raw(),
-            c.cr3, c.cr4.to_raw(), c.efer.to_raw(),   c.vmx.apic_access};
-}
-
 }  // namespace
 
 EventState what_stays_pending(const EventState& event) {
@@ -131,10 +125,7 @@ void enter_root(Cpu& c) {
     c.vmx.apic_access = {};
     c.vmx.virtual_apic = {};
     c.vmx.preemption_deadline = ~u64{0};
-    if (c.vmx.tlb_tag.valid)
-        select_tlb(c);
-    else
-        flush_translations(c);
+    select_space(c);
     if (!load_host_pdptes(c)) return abort(c, Abort::host_pdptes);
     const auto count = static_cast<u32>(v.get<F::vm_exit_msr_load_count>());
     if (load_msr_list(c, Hpa{v.get<F::vm_exit_msr_load_address>()}, count) != 0)
@@ -147,19 +138,18 @@ void abort(Cpu& c, Abort indicator) {
     (void)raise_unimplemented(c, "VMX abort");
 }
 
-void leave_guest_translations(Cpu& c) {
-    const bool kept = c.vmx.hosted && c.vmx.vpid != 0;
-    c.vmx.tlb_tag = kept ? current_tag(c) : TlbTag{};
+void leave_guest_translations(Cpu& c, const Exit& e) {
+    if (c.vmx.vpid == 0) return flush_vpid(c);
+    constexpr u64 linear_is_valid = 1u << 7;
+    if (e.reason != BasicReason::ept_violation || (e.qualification & linear_is_valid) == 0) return;
+    forget_faulting_page(c, Gva{e.guest_linear});
 }
 
 void enter_guest_translations(Cpu& c) {
-    const TlbTag held = c.vmx.tlb_tag;
-    c.vmx.tlb_tag = {};
     // Pages with watched bytes may not be in the TLB.
-    if (held == current_tag(c) && !watches_data(c))
-        select_tlb(c);
-    else
-        flush_translations(c);
+    if (watches_data(c)) return flush_translations(c);
+    if (c.vmx.vpid == 0) return flush_vpid(c);
+    select_space(c);
 }
 
 }  // namespace postern::cpu::vmx

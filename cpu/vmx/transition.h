@@ -42,8 +42,10 @@ enum class Abort : u32 {
 void abort(Cpu& c, Abort indicator);
 
 /// Before guest state changes at an exit, and after it is loaded at an entry. SDM 3C,
-/// "Operations that Invalidate Cached Mappings": without a VPID both transitions do.
-void leave_guest_translations(Cpu& c);
+/// "Operations that Invalidate Cached Mappings": without a VPID both transitions do, and an EPT
+/// violation does for the page it struck.
+struct Exit;
+void leave_guest_translations(Cpu& c, const Exit& e);
 void enter_guest_translations(Cpu& c);
 
 }  // namespace postern::cpu::vmx

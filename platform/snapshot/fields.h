@@ -33,13 +33,19 @@ void fields(auto& f, Is<cpu::VirtualApicState> auto& s) {
     f(s.recognized, s.threshold_exit, s.write_pending, s.write_size, s.write_offset);
 }
 
-void fields(auto& f, Is<cpu::TlbTag> auto& s) {
-    f(s.valid, s.vpid, s.ept_pointer, s.cr0, s.cr3, s.cr4, s.efer, s.apic_access);
+void fields(auto& f, Is<cpu::SpaceTag> auto& s) {
+    f(s.valid, s.vpid, s.pkru, s.ept_pointer, s.cr0, s.cr3, s.cr4, s.efer, s.apic_access);
+}
+
+void fields(auto& f, Is<cpu::SpaceTags> auto& s) {
+    for (auto& tag : s.tag) f(tag);
+    f(s.chosen, s.choices, s.current);
 }
 
 void fields(auto& f, Is<cpu::VmxState> auto& s) {
     f(s.on, s.non_root, s.hosted, s.vmxon_region, s.current, s.preemption_deadline, s.vpid,
-      s.ept_pointer, s.tsc_offset, s.apic_access, s.virtual_apic, s.tlb_tag, s.abort, s.vmcs);
+      s.ept_pointer, s.tsc_offset, s.tsc_multiplier, s.apic_access, s.virtual_apic, s.abort,
+      s.vmcs);
 }
 
 void fields(auto& f, Is<cpu::Enclave> auto& s) {
@@ -55,7 +61,8 @@ void fields(auto& f, Is<cpu::Monitor> auto& s) {
 void fields(auto& f, Is<cpu::Cpu> auto& s) {
     f(s.gpr, s.rip, s.budget, s.result, s.carries, s.adjust, s.cpl, s.horizon, s.flags, s.segment,
       s.gdtr, s.idtr, s.cr0, s.cr2, s.cr3, s.cr4, s.efer, s.xcr0, s.pkru, s.pdpte, s.dr, s.dr6,
-      s.dr7, s.msr, s.vector, s.event, s.vmx, s.enclave, s.monitor, s.code_page, s.number);
+      s.dr7, s.msr, s.vector, s.event, s.vmx, s.enclave, s.monitor, s.code_page, s.spaces,
+      s.number);
 }
 
 /// Calls `leaf` with every member that has no padding inside.

@@ -107,7 +107,8 @@ std::unique_ptr<Cpu> plausible_processor(View bytes, u32 number, const cpu::Syst
     c->pending = {};
     const bool good = has_plausible_values(*c) && has_plausible_registers(*c) &&
                       has_plausible_enclave(c->enclave, system.memory.epc_size) &&
-                      has_plausible_monitor(c->monitor, system.memory) && c->number == number;
+                      has_plausible_monitor(c->monitor, system.memory) && c->number == number &&
+                      c->spaces.current < cpu::tlb_spaces;
     return good ? std::move(c) : nullptr;
 }
 

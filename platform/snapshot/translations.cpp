@@ -26,12 +26,12 @@ struct Place {
 struct Translation {
     u64 linear;  // of the page
     Place to;
-    u32 flags;  // cpu::TlbFlag
-    u32 context;
+    u32 flags;    // cpu::TlbFlag
+    u32 context;  // by space, then by cpu::TlbContext
 };
 static_assert(Plain<Place> && Plain<Translation>);
 
-constexpr u32 contexts = std::tuple_size_v<decltype(Cpu::tlbs)>;
+constexpr u32 contexts = cpu::tlb_spaces * cpu::tlb_contexts;
 constexpr u32 access_flags = cpu::tlb_reads | cpu::tlb_writes | cpu::tlb_executes;
 constexpr u32 all_flags = access_flags | cpu::tlb_global | cpu::tlb_large;
 
@@ -78,10 +78,12 @@ Bytes save_translations(const Cpu& c) {
         code = place_of(reinterpret_cast<u64>(c.code_host), system);
     append(bytes, bytes_of(code));
     for (u32 context = 0; context < contexts; ++context) {
-        const Tlb& tlb = c.tlbs[context];
+        const Tlb& tlb =
+            c.translations[context / cpu::tlb_contexts].tlb[context % cpu::tlb_contexts];
+        if (tlb.filled_count == 0) continue;
         for (unsigned slot = 0; slot < cpu::tlb_entries; ++slot) {
             const cpu::TlbInfo& info = tlb.info[slot];
-            if (info.flags == 0) continue;
+            if ((info.flags & access_flags) == 0) continue;
             const Translation t{info.linear, place_of(tlb.entry[slot].page, system),
                                 info.flags & all_flags, context};
             append(bytes, bytes_of(t));
@@ -104,7 +106,7 @@ void forget_translations(Cpu& c) {
     const u64 code_page = c.code_page;
     cpu::reset_tlbs(c);
     c.blocks->drop_all(c);
-    cpu::flush_translations(c);
+    cpu::select_tlb(c);
     c.code_page = code_page;
 }
 
@@ -120,8 +122,9 @@ void insert_translations(Cpu& c, View bytes) {
     Translation t{};
     while (cursor.take(t)) {
         const u8* const page = host_page(t.to, system);
-        c.tlbs[t.context].insert(t.linear, reinterpret_cast<u64>(page), t.flags,
-                                 !cpu::withholds_writes(c, page));
+        auto& space = cpu::prepared_space(c, t.context / cpu::tlb_contexts);
+        space.tlb[t.context % cpu::tlb_contexts].insert(t.linear, reinterpret_cast<u64>(page),
+                                                        t.flags, !cpu::withholds_writes(c, page));
     }
 }
 

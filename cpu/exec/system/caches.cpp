@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Translations and caches thrown away. There are no caches of data to be seen, and translations
-// of all PCIDs are forgotten together: both are allowed.
+// Translations and caches thrown away. There are no caches of data to be seen.
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
 
@@ -43,8 +42,9 @@ Result<> exec_invpcid(Cpu& c, const Insn& i) {
     TRY(load_bytes(c, linear_address(c, i), descriptor, sizeof descriptor));
     TRY(check_invpcid(c, c.gpr[i.dst], descriptor[0], descriptor[1]));
     switch (c.gpr[i.dst]) {
-        case one_address: flush_page(c, Gva{descriptor[1]}); break;
-        case all_with_global: flush_translations(c); break;
+        case one_address: flush_pcid_page(c, descriptor[0], Gva{descriptor[1]}); break;
+        case one_context: flush_pcid(c, descriptor[0]); break;
+        case all_with_global: flush_vpid(c); break;
         default: flush_but_global(c); break;
     }
     return Done{};

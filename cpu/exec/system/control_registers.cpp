@@ -75,9 +75,10 @@ Result<> write_cr0(Cpu& c, u64 value) {
     const Cr0Word wanted = Cr0Word::from_raw(value & cr0_defined_mask).with(Cr0::et);
     const u64 changes = (wanted.to_raw() ^ c.cr0.to_raw()) & cr0_of_pdptes.to_raw();
     if (changes != 0 && is_pae_paging(c, wanted, c.cr4)) TRY(load_pdptes(c, c.cr3));
+    const bool decides = ((wanted.to_raw() ^ c.cr0.to_raw()) & space_cr0) != 0;
     c.cr0 = wanted;
     c.efer.set(Efer::lma, wanted.has(Cr0::pg) && c.efer.has(Efer::lme));
-    flush_translations(c);
+    if (decides) flush_vpid(c);
     return Done{};
 }
 
@@ -98,8 +99,8 @@ bool is_cr3_target(const Cpu& c, u64 value) {
     return false;
 }
 
-/// With PCIDs bit 63 of the source asks for no flush; it is never stored. Translations carry no
-/// PCID here, so that all but the global ones are always forgotten, which is allowed.
+/// With PCIDs bit 63 of the source asks for no flush; it is never stored. SDM 3A, "Operations that
+/// Invalidate TLBs and Paging-Structure Caches".
 Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
     if (wants(c, PrimaryControl::cr3_load_exiting) && !is_cr3_target(c, value))
         return cr_exit(c, CrAccess::mov_to(3, source));
@@ -108,7 +109,8 @@ Result<> mov_to_cr3(Cpu& c, u64 value, Gpr source) {
     if ((wanted & (~u64{0} << c.system->physical_bits)) != 0) return general_protection(c);
     if (is_pae_paging(c, c.cr0, c.cr4)) TRY(load_pdptes(c, wanted));
     c.cr3 = wanted;
-    flush_but_global(c);
+    if (wanted == value) flush_pcid(c, pcid_in_use(c));
+    select_space(c);
     return Done{};
 }
 
@@ -132,8 +134,9 @@ Result<> mov_to_cr4(Cpu& c, u64 value, Gpr source) {
     const u64 changes = (wanted ^ c.cr4.to_raw()) & cr4_of_pdptes.to_raw();
     if (changes != 0 && is_pae_paging(c, c.cr0, Cr4Word::from_raw(wanted)))
         TRY(load_pdptes(c, c.cr3));
+    const bool decides = ((wanted ^ c.cr4.to_raw()) & space_cr4) != 0;
     c.cr4 = Cr4Word::from_raw(wanted);
-    flush_translations(c);
+    if (decides) flush_vpid(c);
     return Done{};
 }
 

@@ -474,7 +474,8 @@ template <class State>
 class SnapshotFieldsOf : public ::testing::Test {};
 
 using States = ::testing::Types<cpu::DescriptorTable, cpu::EventInProgress, cpu::EventState,
-                                cpu::ApicAccessPage, cpu::TlbTag, cpu::Enclave, cpu::Monitor>;
+                                cpu::ApicAccessPage, cpu::SpaceTag, cpu::SpaceTags, cpu::Enclave,
+                                cpu::Monitor>;
 TYPED_TEST_SUITE(SnapshotFieldsOf, States);
 
 TYPED_TEST(SnapshotFieldsOf, NameEveryByteThatIsNotPadding) {

@@ -163,10 +163,13 @@ TEST_F(Paging, SmapWithAcFillsAnArrayOfItsOwn) {
     ASSERT_TRUE(load(c, Gva{page}, 8).ok());
     c.flags.set(Rflag::ac, false);
     select_tlb(c);
-    EXPECT_FALSE(load(c, Gva{page}, 8).ok());
+    EXPECT_FALSE(c.tlb->translates(page, tlb_reads));
     c.flags.set(Rflag::ac);
     select_tlb(c);
     EXPECT_TRUE(c.tlb->translates(page, tlb_reads));
+    c.flags.set(Rflag::ac, false);
+    select_tlb(c);
+    EXPECT_FALSE(load(c, Gva{page}, 8).ok());
 }
 
 TEST_F(Paging, ImplicitAccessesOfCpl3AreSupervisorAccesses) {

@@ -208,16 +208,20 @@ TEST_F(Xsave, RdpkruAndWrpkruWantZerosAndCr4Pke) {
     EXPECT_EQ(c.pkru, 0xcu);
 }
 
-TEST_F(Xsave, AChangeOfPkruForgetsTranslations) {
+TEST_F(Xsave, AChangeOfPkruIsAnotherSpaceOfTranslations) {
     const Insn none{};
-    c.gpr[rcx] = c.gpr[rdx] = 0;
-    c.gpr[rax] = c.pkru;
-    const u64 before = c.tlb_generation;
-    ASSERT_TRUE(exec_wrpkru(c, none).ok());
-    EXPECT_EQ(c.tlb_generation, before) << "the same value again";
-    c.gpr[rax] = 4;
-    ASSERT_TRUE(exec_wrpkru(c, none).ok());
-    EXPECT_NE(c.tlb_generation, before);
+    c.cr4.set(Cr4::pke);
+    flush_translations(c);
+    c.tlb->insert(0x40'0000, 0x1000, tlb_reads, false);
+    const auto write = [&](u32 value) {
+        c.gpr[rcx] = c.gpr[rdx] = 0;
+        c.gpr[rax] = value;
+        ASSERT_TRUE(exec_wrpkru(c, none).ok());
+    };
+    write(c.pkru);
+    EXPECT_TRUE(c.tlb->translates(0x40'0000, tlb_reads)) << "the same value again";
+    write(4);
+    EXPECT_FALSE(c.tlb->translates(0x40'0000, tlb_reads));
 }
 
 // What software learns of it

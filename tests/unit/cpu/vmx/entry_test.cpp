@@ -192,28 +192,16 @@ TEST(VmEntry, VirtualizesApicAccessesUntilTheExit) {
     m.set(F::apic_access_address, 0xfee0'0000);
     m.run();
     EXPECT_FALSE(m.c.vmx.apic_access.virtualized);
+    m.c.tlb->insert(0x40'0000, 0x1000, tlb_reads, false);
     exit(m.c, {.reason = BasicReason::hlt});
     m.turn_on(F::secondary_processor_based_controls, 1);
-    const u64 flushes = m.c.tlb_generation;
     m.run();
     EXPECT_TRUE(m.c.vmx.apic_access.virtualized);
     EXPECT_EQ(m.c.vmx.apic_access.page, 0xfee0'0000u);
-    EXPECT_EQ(m.c.tlb_generation, flushes + 1);  // nothing cached may lead to the page
+    EXPECT_FALSE(m.c.tlb->translates(0x40'0000, tlb_reads))
+        << "nothing cached may lead to the page";
     exit(m.c, {.reason = BasicReason::hlt});
     EXPECT_FALSE(m.c.vmx.apic_access.virtualized);
-}
-
-TEST(VmEntry, ThatArmsADataBreakpointKeepsNoTranslation) {
-    M m = M::with_guest();
-    m.run();
-    exit(m.c, {.reason = BasicReason::hlt});
-    const u64 flushes = m.c.tlb_generation;
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, flushes);
-    exit(m.c, {.reason = BasicReason::hlt});
-    m.set(F::guest_dr7, 0x1'0401);
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, flushes + 1);
 }
 
 TEST(VmEntry, InjectsWhatTheFieldSays) {
@@ -321,50 +309,6 @@ TEST(VmEntry, AnMsrThatMayNotBeLoadedFailsTheEntryWithReason34AndItsNumber) {
         EXPECT_FALSE(m.c.vmx.non_root);
         EXPECT_FALSE(m.c.vmx.vmcs.launched);
     }
-}
-
-/// The software TLB survives an exit and the next entry of the same VPID, and nothing else.
-TEST(VmEntry, TranslationsAreKeptOnlyForTheSameVpidAndContext) {
-    M m = M::with_guest();
-    m.run();
-    const u64 first = m.c.tlb_generation;
-    exit(m.c, {.reason = BasicReason::hlt});
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, first);
-
-    exit(m.c, {.reason = BasicReason::hlt});
-    m.set(F::guest_cr3, 0xa000);
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, first + 1);
-
-    exit(m.c, {.reason = BasicReason::hlt});
-    m.set(F::virtual_processor_identifier, 2);
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, first + 2);
-
-    exit(m.c, {.reason = BasicReason::hlt});
-    m.set(F::ept_pointer, 0x901e);
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, first + 3);
-}
-
-TEST(VmEntry, WithoutVpidOrBareBothTransitionsFlush) {
-    M m = M::with_guest();
-    m.set(F::secondary_processor_based_controls, 2);
-    m.run();
-    const u64 first = m.c.tlb_generation;
-    exit(m.c, {.reason = BasicReason::hlt});
-    EXPECT_EQ(m.c.tlb_generation, first + 1);
-    m.run();
-    EXPECT_EQ(m.c.tlb_generation, first + 2);
-
-    M bare = M::with_guest();
-    bare.c.vmx.hosted = false;
-    bare.run();
-    const u64 start = bare.c.tlb_generation;
-    exit(bare.c, {.reason = BasicReason::hlt});
-    bare.run();
-    EXPECT_EQ(bare.c.tlb_generation, start + 2);
 }
 
 }  // namespace
