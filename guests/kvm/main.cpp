@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Our virtual machine monitor, for /dev/kvm of a Linux under test.
+//
+//   kvm check [PART ...]                      checks whose name has one of these parts, or all
+//   kvm linux KERNEL INITRD [MEGABYTES]       boots a kernel to the first line of our /init
+//
+// Each check is one line, "NAME: ok" or "NAME: FAILED WHY". Status: 0 all is well, 1 something
+// failed, 2 bad usage or no KVM.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "linux.h"
+
+namespace {
+
+bool is_wanted(const char* name, char** parts) {
+    if (*parts == nullptr) return true;
+    for (; *parts != nullptr; ++parts)
+        if (strstr(name, *parts) != nullptr) return true;
+    return false;
+}
+
+/// Returns how many failed.
+unsigned run(const kvm::Check* checks, char** parts) {
+    unsigned failed = 0;
+    for (; checks->name != nullptr; ++checks) {
+        if (!is_wanted(checks->name, parts)) continue;
+        kvm::Verdict verdict;
+        checks->run(verdict);
+        if (verdict.fine())
+            printf("%s: ok\n", checks->name);
+        else
+            printf("%s: FAILED %s\n", checks->name, verdict.text());
+        fflush(stdout);
+        if (!verdict.fine()) ++failed;
+    }
+    return failed;
+}
+
+int usage() {
+    fputs("kvm: usage: kvm check [PART ...] | kvm linux KERNEL INITRD [MEGABYTES]\n", stderr);
+    return 2;
+}
+
+}  // namespace
+
+int main(int count, char** words) {
+    if (count >= 2 && strcmp(words[1], "check") == 0) {
+        const unsigned failed =
+            run(kvm::exit_checks, words + 2) + run(kvm::interrupt_checks, words + 2);
+        // Threads of second processors wait in the kernel: no destructor may run.
+        fflush(stdout);
+        _exit(failed != 0);
+    }
+    if (count < 4 || count > 5 || strcmp(words[1], "linux") != 0) return usage();
+    kvm::LinuxPlan plan{.kernel = words[2], .initrd = words[3]};
+    if (count == 5) plan.memory = strtoull(words[4], nullptr, 10) << 20;
+    if (plan.memory < 64u << 20 || plan.memory > 2048ull << 20) return usage();
+    return kvm::boot_linux(plan);
+}
