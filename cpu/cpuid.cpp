@@ -6,6 +6,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "arch/msr.h"
 #include "base/bits.h"
 #include "base/table.h"
 #include "cpu/model.h"
@@ -38,8 +39,11 @@ CpuidResult vendor(const Cpu&, u32) {
 CpuidResult version(const Cpu& c, u32) {
     constexpr u32 clflush_line = 8;  // times 8 bytes
     const u32 osxsave = feature_bit(Feature::osxsave, c.cr4.has(Cr4::osxsave));
+    // SDM 3A, "Enabling or Disabling the Local APIC": as if there were none.
+    const bool apic_on = ApicBaseWord::from_raw(c.msr.apic_base).has(ApicBase::global_enable);
+    const u32 no_apic = feature_bit(Feature::apic, !apic_on);
     return {c.system->model->signature, c.number << 24 | 1u << 16 | clflush_line << 8,
-            word(c, FeatureWord::leaf1_ecx) | osxsave, word(c, FeatureWord::leaf1_edx)};
+            word(c, FeatureWord::leaf1_ecx) | osxsave, word(c, FeatureWord::leaf1_edx) & ~no_apic};
 }
 
 /// "Ask leaf 4."

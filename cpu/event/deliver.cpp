@@ -3,6 +3,7 @@
 #include "cpu/event/deliver.h"
 
 #include "arch/regs/dr7.h"
+#include "arch/vmx/interruptibility.h"
 #include "cpu/event/controls.h"
 #include "cpu/mode.h"
 #include "cpu/sgx/sgx.h"
@@ -26,6 +27,13 @@ bool is_fault(Vector vector) {
     }
 }
 
+void drop_suppressed_trap(EventState& s) {
+    if (!s.blocking.has(Interruptibility::mov_ss)) return;
+    s.trap_pending = false;
+    s.pending_debug =
+        PendingDebugExceptions::from_raw(s.pending_debug).with(PendingDebug::bs, false).to_raw();
+}
+
 Event pending_event(const Cpu& c) {
     const Pending& p = c.pending;
     Event e;
@@ -44,6 +52,8 @@ Event pending_event(const Cpu& c) {
 }
 
 namespace {
+
+constexpr u64 dr6_breakpoints = 0xf;
 
 bool exits_by_bitmap(const Cpu& c, const Event& e) {
     return vmx::in_guest(c) && e.is_exception() &&
@@ -80,7 +90,8 @@ void note_exception(Cpu& c, const Event& e) {
     if (!e.is_exception() || e.injected) return;
     if (e.vector() == Vector::page_fault) c.cr2 = e.address;
     if (e.vector() == Vector::debug && e.is(InterruptionType::hardware_exception)) {
-        c.dr6 |= e.address;
+        // SDM 3B, "Debug Status Register (DR6)": of bits that are set, only B0 to B3 are cleared.
+        c.dr6 = (c.dr6 & ~dr6_breakpoints) | e.address;
         c.dr7 &= ~(u64{1} << static_cast<unsigned>(Dr7::gd));
     }
 }
@@ -99,6 +110,7 @@ void begin(Cpu& c, const Event& e) {
     EventState& s = c.event;
     s.activity = ActivityState::active;
     c.monitor = {};
+    if (!e.injected) drop_suppressed_trap(s);
     // SDM 3C, "Architectural State Before a VM Exit": a VM exit met from here on finds no shadow.
     s.blocking = s.blocking.without({Interruptibility::sti, Interruptibility::mov_ss});
     if (e.is(InterruptionType::nmi)) s.blocking.set(Interruptibility::nmi);

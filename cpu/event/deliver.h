@@ -55,6 +55,11 @@ inline bool is_software(const Event& e) {
 /// SDM 3A, "Error Code": EXT.
 inline u32 external_bit(const Event& e) { return is_software(e) ? 0 : 1; }
 
+/// MOV SS drops its own single-step trap, but not data breakpoints. Until the next instruction is
+/// done a VM exit still finds it pending. SDM 3A, "Masking Exceptions and Interrupts When
+/// Switching Stacks".
+void drop_suppressed_trap(EventState& s);
+
 /// A fault-class exception pushes RF = 1. SDM 3B, "Instruction-Breakpoint Exception Condition".
 bool is_fault(Vector vector);
 

@@ -336,6 +336,7 @@ void after_step(Cpu& c, bool trap_flag_before, InterruptibilityState blocking_be
     EventState& s = c.event;
     const InterruptibilityState shadow =
         blocking_before & InterruptibilityState{Interruptibility::sti, Interruptibility::mov_ss};
+    if (blocking_before.has(Interruptibility::mov_ss)) drop_suppressed_trap(s);
     s.blocking = s.blocking.without(shadow);
     if (!s.resume_loaded) c.flags.set(Rflag::rf, false);
     const bool masked = s.trap_inhibited || (c.enclave.active && !c.enclave.debug_opt_in);

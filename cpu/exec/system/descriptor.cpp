@@ -108,7 +108,10 @@ void drop_inner_segments(Cpu& c, unsigned privilege) {
         const Segment& s = c.segment[index];
         if (s.unusable() || s.dpl() >= privilege) continue;
         if (s.is_code() && s.conforming()) continue;
-        set_segment(c, index, null_segment(0));
+        Segment none = s;
+        none.selector = 0;
+        none.access_rights |= access_rights_unusable;
+        set_segment(c, index, none);
     }
 }
 

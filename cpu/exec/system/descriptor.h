@@ -50,7 +50,8 @@ void set_segment_base(Cpu& c, SegmentIndex index, u64 base);
 Result<u64> read_stack_descriptor(Cpu& c, u16 selector, unsigned privilege);
 
 /// After a return to outer privilege `privilege`: DS, ES, FS and GS that it may not keep become
-/// null. SDM 2A, "IRET/IRETD/IRETQ", Operation.
+/// null; only their selectors do, and a base stays in use in 64-bit mode. SDM 2A,
+/// "IRET/IRETD/IRETQ", Operation.
 void drop_inner_segments(Cpu& c, unsigned privilege);
 
 /// CS, and with it CPL.

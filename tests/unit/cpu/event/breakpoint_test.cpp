@@ -181,6 +181,53 @@ TEST(DataBreakpoint, InTheShadowOfMovSsWaitsForTheNextInstruction) {
     EXPECT_EQ(m.word(frame), code_rip + 8);
 }
 
+// SDM 3B, "Debug Status Register (DR6)".
+TEST(DataBreakpoint, ClearsTheBitsOfOthersInDr6AndNothingElse) {
+    Machine m;
+    m.c.dr6 = 0xffff'6ff6;
+    watch(m.c, data_at, l0 | on_write);
+    program(m, {mov_to_memory, nop_hlt});
+    ASSERT_TRUE(traps(m));
+    EXPECT_EQ(m.c.dr6, 0xffff'6ff1u);
+}
+
+// SDM 3A, "Masking Exceptions and Interrupts When Switching Stacks": the single-step trap is lost,
+// the data breakpoint waits.
+TEST(SingleStep, OfMovSsIsLostIfAnInterruptInstructionFollows) {
+    Machine m;
+    set_rflags(m.c, 0x102);
+    m.c.gpr[rax] = kernel_ss;
+    code(m, code_rip, {0x8e, 0xd0, 0xf1});  // MOV SS, EAX; INT1
+    ASSERT_TRUE(traps(m));
+    EXPECT_EQ(m.word(frame), code_rip + 3);
+    EXPECT_EQ(m.c.gpr[rsp], frame);
+    EXPECT_EQ(m.c.dr6, 0xffff'0ff0u);
+}
+
+TEST(SingleStep, OfMovSsIsLostIfAFaultFollows) {
+    Machine m;
+    set_rflags(m.c, 0x102);
+    m.c.gpr[rax] = kernel_ss;
+    m.gate(6, GateKind::interrupt);
+    code(m, handler_of(6), {0x90, 0xf4});
+    code(m, code_rip, {0x8e, 0xd0, 0x0f, 0x0b});  // MOV SS, EAX; UD2
+    EXPECT_FALSE(traps(m));
+    EXPECT_EQ(m.c.rip, handler_of(6) + 2);
+    EXPECT_EQ(m.c.dr6, 0xffff'0ff0u);
+}
+
+TEST(DataBreakpoint, OfMovSsTrapsAtTheHandlerOfAnInterruptInstruction) {
+    Machine m;
+    watch(m.c, data_at, l0 | on_access);
+    m.put<u16>(data_at, kernel_ss);
+    m.gate(3, GateKind::interrupt);
+    code(m, handler_of(3), {0x90, 0xf4});
+    code(m, code_rip, {0x8e, 0x14, 0x25, 0x00, 0x10, 0x01, 0x00, 0xcc});  // MOV SS, [11000H]; INT3
+    ASSERT_TRUE(traps(m));
+    EXPECT_EQ(m.c.dr6, 0xffff'0ff1u);
+    EXPECT_EQ(m.word(m.c.gpr[rsp]), handler_of(3));
+}
+
 TEST(DataBreakpoint, TogetherWithASingleStepIsOneTrap) {
     Machine m;
     watch(m.c, data_at, l0 | on_write);

@@ -34,6 +34,15 @@ TEST(Cpuid, OsxsaveFollowsCr4) {
     EXPECT_EQ(cpuid(m.c, 1, 0).ecx & 1u << 27, 1u << 27);
 }
 
+// SDM 3A, "Enabling or Disabling the Local APIC".
+TEST(Cpuid, AnApicThatIsOffIsNone) {
+    Machine m;
+    m.c.msr.apic_base = 0xfee0'0900;
+    EXPECT_EQ(cpuid(m.c, 1, 0).edx >> 9 & 1, 1u);
+    m.c.msr.apic_base = 0xfee0'0100;
+    EXPECT_EQ(cpuid(m.c, 1, 0).edx >> 9 & 1, 0u);
+}
+
 TEST(Cpuid, ReportsVmxSgxAndLaunchControl) {
     Machine m;
     EXPECT_NE(cpuid(m.c, 1, 0).ecx & 1u << 5, 0u);

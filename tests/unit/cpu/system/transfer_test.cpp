@@ -32,7 +32,9 @@ TEST(Iret, ReturnsToUserAndDropsInnerSegments) {
     EXPECT_EQ(rflags(m.c), 0x3202u);
     EXPECT_TRUE(m.c.segment[es].unusable());
     EXPECT_TRUE(m.c.segment[gs].unusable());
-    EXPECT_EQ(m.c.gpr[row_gs_base], 0u);
+    EXPECT_EQ(m.c.segment[gs].selector, 0u);
+    EXPECT_EQ(m.c.segment[gs].base, 0x123u);  // 64-bit mode goes on using it
+    EXPECT_EQ(m.c.gpr[row_gs_base], 0x123u);
     EXPECT_FALSE(m.c.segment[ds].unusable());
     EXPECT_EQ(m.c.tlb, &m.c.tlbs[tlb_user]);
 }
