@@ -3,7 +3,7 @@
 # already is not done again. Developers may as well use the presets of CMakePresets.json.
 PREFIX ?= /usr/local
 
-.PHONY: all run test lint format bench install clean
+.PHONY: all run test test-long lint format bench install clean
 .NOTPARALLEL:
 
 all:
@@ -15,6 +15,14 @@ run: all
 
 test:
 	@tools/test.sh
+
+test-long:
+	@tools/setup.sh run test
+	@tools/kernels.sh
+	@tools/initramfs.py
+	@tools/kvm_selftests.sh
+	@tools/build.sh release -DPOSTERN_TESTS=ON
+	@ctest --test-dir build/release -L '^long$$' --output-on-failure
 
 lint:
 	@tools/setup.sh run test lint

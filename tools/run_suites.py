@@ -29,8 +29,9 @@ class Suite:
     skipped: list[str] = field(default_factory=list)
 
 
-# Labels are given where a test is added. What has none of the known ones runs under "others".
-known = "^(unit|style|fuzz|guest)$"
+# Labels are given where a test is added. What has none of the known ones runs under "others";
+# "long" is for `make test-long`.
+known = "^(unit|style|fuzz|guest|long)$"
 suites = [
     Suite("style, refusals, freestanding", "release", 1 * minute, ["-L", "^style$"]),
     Suite("units", "release", 3 * minute, ["-L", "^unit$"]),

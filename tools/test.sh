@@ -8,6 +8,7 @@ start=$(date +%s)
 tools/setup.sh run test
 { tools/kernels.sh && tools/initramfs.py; } ||
     echo "test: without Debian's kernels the tests that boot them are skipped" >&2
+tools/kvm_selftests.sh || echo "test: without Linux's KVM selftests their test is skipped" >&2
 tools/build.sh release -DPOSTERN_TESTS=ON
 tools/build.sh loop postern
 tools/build.sh asan -DPOSTERN_TESTS=ON

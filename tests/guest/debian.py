@@ -44,8 +44,9 @@ class Run:
 class Debian:
     """A kernel and the initial file system that tools/kernels.sh and tools/initramfs.py made."""
 
-    def __init__(self, postern, kernels, initramfs, flavour):
+    def __init__(self, postern, kernels, initramfs, flavour, timeout=TIMEOUT):
         self.postern = postern
+        self.timeout = timeout
         self.kernel = Path(kernels, flavour, "vmlinuz")
         self.initramfs = Path(initramfs)
         for needed in (self.kernel, self.initramfs):
@@ -53,12 +54,12 @@ class Debian:
                 print(f"skipped: {needed} is missing")
                 sys.exit(SKIPPED)
 
-    def boot(self, append, *options, program=None, typed=None, timeout=TIMEOUT):
+    def boot(self, append, *options, program=None, typed=None):
         return self.run("--kernel", self.kernel, "--initrd", self.initramfs, "--append",
                         f"console=ttyS0 ignore_loglevel {append}", *options, program=program,
-                        typed=typed, timeout=timeout)
+                        typed=typed)
 
-    def run(self, *options, program=None, typed=None, timeout=TIMEOUT):
+    def run(self, *options, program=None, typed=None):
         """`typed`: what is waited for on standard output, and what is typed then."""
         command = [program or self.postern, "run", "--bare", "--stats", *map(str, options)]
         given = subprocess.PIPE if typed else subprocess.DEVNULL
@@ -69,7 +70,7 @@ class Debian:
                 if typed:
                     early = wait_for(typed[0], machine.stdout)
                     machine.stdin.write(typed[1])
-                output, errors = machine.communicate(timeout=timeout)
+                output, errors = machine.communicate(timeout=self.timeout)
             finally:
                 machine.kill()
         return Run(machine.returncode, (early + output).decode(errors="replace"), errors.decode())
@@ -87,8 +88,8 @@ def wait_for(prompt, stream):
 
 
 def with_modules(directory, kernels, flavour, *modules, script, files=()):
-    """An initial file system that loads the modules and has `script` as /bin/check, and the files
-    (each a path here and one there)."""
+    """An initial file system that loads the modules and has `script` as /bin/check. `files` are
+    more of it: (where it is, its path there)."""
     output, check = Path(directory, "initramfs.cpio"), Path(directory, "check")
     check.write_text(script)
     place = Path(kernels, flavour, "modules")
@@ -96,7 +97,11 @@ def with_modules(directory, kernels, flavour, *modules, script, files=()):
         print(f"skipped: {place} is missing")
         sys.exit(SKIPPED)
     words = [word for module in modules for word in ("--module", module)]
-    words += [word for here, there in files for word in ("--add", f"{here}={there}")]
+    for source, path in files:
+        if not Path(source).is_file():
+            print(f"skipped: {source} is missing")
+            sys.exit(SKIPPED)
+        words += ["--add", f"{source}={path}"]
     subprocess.run([sys.executable, "-B", INITRAMFS, "--output", output, "--modules", place,
                     "--add", f"{check}=bin/check", *words], check=True, stdout=subprocess.DEVNULL)
     return output
