@@ -77,13 +77,23 @@ void load_initrd(const Vm& vm, const char* path, boot_params& params, u64 above)
     params.hdr.ramdisk_size = static_cast<u32>(file.size);
 }
 
+void put_command_line(const Vm& vm, const LinuxPlan& plan) {
+    constexpr size_t most = 2000;
+    char* const text = &vm.at<char>(command_line_at);
+    strcpy(text, plan.command_line);
+    for (char** word = plan.more_words; word != nullptr && *word != nullptr; ++word) {
+        if (strlen(text) + strlen(*word) + 2 > most) fail("the command line is too long");
+        strcat(strcat(text, " "), *word);
+    }
+}
+
 u64 load(const Vm& vm, const LinuxPlan& plan) {
     boot_params params{};
     const u64 kernel = load_kernel(vm, plan.kernel, params);
     load_initrd(vm, plan.initrd, params, kernel + params.hdr.init_size);
     params.hdr.type_of_loader = unknown_loader;
     params.hdr.cmd_line_ptr = command_line_at;
-    strcpy(&vm.at<char>(command_line_at), plan.command_line);
+    put_command_line(vm, plan);
     add_memory(params, 0, low_memory_end);
     add_memory(params, high_memory, vm.memory_size());
     memcpy(vm.memory() + zero_page, &params, sizeof params);

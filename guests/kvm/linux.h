@@ -12,6 +12,7 @@ struct LinuxPlan {
     const char* initrd = nullptr;
     u64 memory = 256u << 20;
     const char* command_line = "console=ttyS0 earlyprintk=serial nokaslr panic=-1";
+    char** more_words = nullptr;  // of the command line; a null one ends them
     const char* wanted = "postern: init reached";
 };
 

@@ -2,7 +2,9 @@
 // Our virtual machine monitor, for /dev/kvm of a Linux under test.
 //
 //   kvm check [PART ...]                      checks whose name has one of these parts, or all
-//   kvm linux KERNEL INITRD [MEGABYTES]       boots a kernel to the first line of our /init
+//   kvm linux KERNEL INITRD [MEGABYTES [UNTIL [WORD ...]]]
+//                                             boots a kernel until it prints UNTIL, or the first
+//                                             line of our /init; the words are for its command line
 //
 // Each check is one line, "NAME: ok" or "NAME: FAILED WHY". Status: 0 all is well, 1 something
 // failed, 2 bad usage or no KVM.
@@ -41,8 +43,21 @@ unsigned run(const kvm::Check* checks, char** parts) {
 }
 
 int usage() {
-    fputs("kvm: usage: kvm check [PART ...] | kvm linux KERNEL INITRD [MEGABYTES]\n", stderr);
+    fputs(
+        "kvm: usage: kvm check [PART ...] | "
+        "kvm linux KERNEL INITRD [MEGABYTES [UNTIL [WORD ...]]]\n",
+        stderr);
     return 2;
+}
+
+int run_linux(char** words) {
+    kvm::LinuxPlan plan{.kernel = words[0], .initrd = words[1]};
+    words += 2;
+    if (*words != nullptr) plan.memory = strtoull(*words++, nullptr, 10) << 20;
+    if (plan.memory < 64u << 20 || plan.memory > 2048ull << 20) return usage();
+    if (*words != nullptr) plan.wanted = *words++;
+    plan.more_words = words;
+    return kvm::boot_linux(plan);
 }
 
 }  // namespace
@@ -55,9 +70,6 @@ int main(int count, char** words) {
         fflush(stdout);
         _exit(failed != 0);
     }
-    if (count < 4 || count > 5 || strcmp(words[1], "linux") != 0) return usage();
-    kvm::LinuxPlan plan{.kernel = words[2], .initrd = words[3]};
-    if (count == 5) plan.memory = strtoull(words[4], nullptr, 10) << 20;
-    if (plan.memory < 64u << 20 || plan.memory > 2048ull << 20) return usage();
-    return kvm::boot_linux(plan);
+    if (count < 4 || strcmp(words[1], "linux") != 0) return usage();
+    return run_linux(words + 2);
 }
