@@ -130,6 +130,8 @@ RunOutcome loop(Cpu& c, u64 until) {
             return RunOutcome::stop_requested;
         if (now(c) >= until || c.interrupt_run) return RunOutcome::time;
         if (c.turn_over && c.system->idle_returns) return RunOutcome::time;
+        // The boundary before a handler's first instruction is one like others.
+        if (delivery == Delivery::delivered) continue;
         if (c.event.activity != ActivityState::active) {
             if (c.system->idle_returns) return RunOutcome::halted;
             if (skip_to_event(c, until)) return RunOutcome::halted;

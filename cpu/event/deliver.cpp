@@ -84,11 +84,20 @@ vmx::Exit exception_exit(const Event& e, bool from_enclave) {
     return x;
 }
 
+/// INT1 in the shadow of a MOV SS that met a data breakpoint: one exception tells of both.
+void join_pending_breakpoints(Cpu& c) {
+    const u64 met = c.event.pending_debug & dr6_breakpoints;
+    if (met != 0) c.dr6 = (c.dr6 & ~dr6_breakpoints) | met;
+    c.event.pending_debug = 0;
+    c.event.trap_pending = false;
+}
+
 /// CR2 and DR6: what the exception changes whether or not its delivery succeeds. An exception
 /// that itself causes a VM exit changes neither; an injected one is the hypervisor's business.
 void note_exception(Cpu& c, const Event& e) {
     if (!e.is_exception() || e.injected) return;
     if (e.vector() == Vector::page_fault) c.cr2 = e.address;
+    if (e.is(InterruptionType::privileged_software_exception)) join_pending_breakpoints(c);
     if (e.vector() == Vector::debug && e.is(InterruptionType::hardware_exception)) {
         // SDM 3B, "Debug Status Register (DR6)": of bits that are set, only B0 to B3 are cleared.
         c.dr6 = (c.dr6 & ~dr6_breakpoints) | e.address;

@@ -118,8 +118,10 @@ Result<> set_accessed(Cpu& c, const Walk& w, unsigned leaf) {
 /// The end of every walk: rights, flags, the address.
 Result<> finish(Cpu& c, const Walk& w, PageEntry entry, unsigned level, u64 base, u64 size,
                 Translation& found) {
-    if (!permitted(c, w)) return fault(c, w, {});
-    if (!permitted_by_key(c, w)) return fault(c, w, {.key = true});
+    // SDM 3A, "Interrupt 14: Page-Fault Exception (#PF)": PK tells of the key whatever else
+    // forbids.
+    const bool key = !permitted_by_key(c, w);
+    if (key || !permitted(c, w)) return fault(c, w, {.key = key});
     TRY(set_accessed(c, w, level));
     found.guest_physical = Gpa{base | (w.linear.raw() & (size - 1))};
     if (entry.has(PageEntryBit::g) && c.cr4.has(Cr4::pge)) found.flags |= tlb_global;

@@ -228,6 +228,17 @@ TEST(DataBreakpoint, OfMovSsTrapsAtTheHandlerOfAnInterruptInstruction) {
     EXPECT_EQ(m.word(m.c.gpr[rsp]), handler_of(3));
 }
 
+TEST(DataBreakpoint, OfMovSsIsOneTrapWithInt1) {
+    Machine m;
+    watch(m.c, data_at, l0 | on_access);
+    m.put<u16>(data_at, kernel_ss);
+    code(m, code_rip, {0x8e, 0x14, 0x25, 0x00, 0x10, 0x01, 0x00, 0xf1});  // MOV SS, [11000H]; INT1
+    ASSERT_TRUE(traps(m));
+    EXPECT_EQ(m.c.dr6, 0xffff'0ff1u);
+    EXPECT_EQ(m.word(frame), code_rip + 8);
+    EXPECT_EQ(m.c.gpr[rsp], frame);
+}
+
 TEST(DataBreakpoint, TogetherWithASingleStepIsOneTrap) {
     Machine m;
     watch(m.c, data_at, l0 | on_write);

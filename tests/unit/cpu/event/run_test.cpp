@@ -158,6 +158,32 @@ TEST(Run, TripleFaultShutsDown) {
     EXPECT_EQ(m.c.rip, code_rip);
 }
 
+TEST(Run, EventsAreLookedForBeforeAHandlersFirstInstruction) {
+    Machine m;
+    m.gate(2, GateKind::trap);  // leaves IF set
+    m.gate(0x40, GateKind::interrupt);
+    code(m, handler_of(2), {0xf4});
+    code(m, handler_of(0x40), {0x90, 0xf4});
+    set_rflags(m.c, 0x202);
+    m.c.event.nmi_pending = true;
+    m.controller.vector = 0x40;
+    EXPECT_EQ(run_for(m, 100), RunOutcome::halted);
+    EXPECT_EQ(m.c.rip, handler_of(0x40) + 2);
+    EXPECT_EQ(m.word(m.c.gpr[rsp]), handler_of(2));
+}
+
+// SDM 3C, "NMI-Window Exiting": right after the injection, too.
+TEST(Run, AnNmiWindowIsFoundRightAfterAnInjection) {
+    constexpr u32 nmi_exiting_virtual = 1u << 3 | 1u << 5, nmi_window = 1u << 22;
+    Machine m;
+    m.as_guest(nmi_exiting_virtual, nmi_window);
+    m.gate(1, GateKind::interrupt);
+    m.c.event.injection = injection(0x8000'0301);
+    EXPECT_EQ(run_for(m, 100), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 8u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), handler_of(1));
+}
+
 TEST(Run, CpuidExitsFromAGuest) {
     Machine m;
     m.as_guest();

@@ -81,6 +81,21 @@ TEST_F(Paging, RightsOfAllLevelsAreCombined) {
     expect(Access::execute, {false, 0x15});
 }
 
+TEST_F(Paging, AForbiddenKeyIsToldWhateverElseForbids) {
+    c.cr4.set(Cr4::pke);
+    pte() |= u64{1} << 59;  // key 1
+    c.pkru = 0b0100;        // access disabled
+    as_user();
+    expect(Access::read, {false, 0x25});
+    pte() &= ~pte_write;
+    expect(Access::write, {false, 0x27});
+    c.pkru = 0b1000;  // write disabled
+    expect(Access::write, {false, 0x27});
+    expect(Access::read, {true});
+    pte() &= ~pte_user;  // keys are for user pages only
+    expect(Access::write, {false, 7});
+}
+
 TEST_F(Paging, NxIsReservedWithoutNxe) {
     pte() |= pte_no_execute;
     expect(Access::read, {true});
