@@ -18,63 +18,34 @@ log=$cache/kvm-selftests.log
 source_package=linux-source-6.1
 headers_package=linux-libc-dev
 
-fail() {
-    echo "kvm_selftests: $1" >&2
-    exit 2
-}
-
-fail_with_log() {
-    tail -n 5 "$2" >&2
-    fail "$1; the whole log is in $2"
-}
+me=kvm_selftests
+. tools/archive.sh
 
 # Both in one version, which the package lists call the newest.
 version_of() {
     apt-cache show --no-all-versions "$1" 2>>"$log" | sed -n 's/^Version: //p' | head -n 1
 }
 
-# Sets `file` to the package $1 of version $2 in the cache, downloaded unless it is there.
-download() {
-    name=$(apt-get download --print-uris "$1=$2" 2>>"$log" | cut -d' ' -f2)
-    [ -n "$name" ] || return 1
-    file=$cache/$name
-    [ ! -s "$file" ] || return 0
-    echo "kvm_selftests: downloading $1 $2"
-    work=$cache/partial.$$
-    rm -rf "$work"
-    mkdir -p "$work"
-    (cd "$work" && apt-get -o APT::Sandbox::User=root download "$1=$2") >>"$log" 2>&1 \
-        </dev/null && mv "$work/$name" "$file" || file=""
-    rm -rf "$work"
-    [ -n "$file" ]
-}
-
 # Sets `source` and `headers` to the packages' files.
 get_packages() {
     version=$(version_of "$source_package")
     [ -n "$version" ] || return 1
-    download "$source_package" "$version" || return 1
+    download "$source_package=$version" || return 1
     source=$file
-    download "$headers_package" "$version" || return 1
+    download "$headers_package=$version" || return 1
     headers=$file
 }
 
-update_lists() {
-    [ "$(id -u)" = 0 ] || fail "package lists are missing or old; run: sudo apt-get update"
-    echo "kvm_selftests: updating the package lists"
-    apt-get update >>"$log" 2>&1 </dev/null || fail_with_log "apt-get update failed" "$log"
-}
-
 # What the tests' Makefile reads of the kernel's tree, with the headers where it looks for them.
-unpack() {
+unpack_tree() {
     rm -rf "$tree"
     mkdir -p "$tree"
     dpkg-deb --fsys-tarfile "$source" | tar -xO "./usr/src/$source_package.tar.xz" |
         tar -xJ -C "$tree" --strip-components=1 "$source_package/tools" \
             "$source_package/scripts" "$source_package/arch/x86/include" 2>>"$log" ||
-        fail_with_log "cannot unpack $source" "$log"
+        fail_with_log "cannot unpack $source"
     dpkg-deb --fsys-tarfile "$headers" | tar -x -C "$tree" ./usr/include 2>>"$log" ||
-        fail_with_log "cannot unpack $headers" "$log"
+        fail_with_log "cannot unpack $headers"
 }
 
 selftests=tools/testing/selftests/kvm
@@ -106,20 +77,18 @@ case "${1:-}" in
     *) fail "unknown argument '$1'; the only one is --renew" ;;
 esac
 [ ! -s "$to/package" ] || [ -n "$renew" ] || exit 0
-for tool in apt-get apt-cache dpkg-deb make gcc; do
-    command -v "$tool" >/dev/null || fail "$tool is missing; this needs a Debian system"
+for tool in make gcc; do
+    command -v "$tool" >/dev/null || fail "$tool is missing; run: tools/setup.sh run test"
 done
-mkdir -p "$cache"
-[ -z "$renew" ] || update_lists
-get_packages || { update_lists && get_packages; } ||
-    fail_with_log "cannot download $source_package" "$log"
+[ -z "$renew" ] || ask_archive
+get get_packages "$source_package"
 new=$to.new tree=$to.new/tree
 rm -rf "$new"
 mkdir -p "$new/bin"
-unpack
+unpack_tree
 build
 built=$(find "$new/bin" -type f | wc -l)
-[ "$built" != 0 ] || fail_with_log "no test builds" "$new/build.log"
+[ "$built" != 0 ] || fail "no test builds; see $new/build.log"
 rm -rf "$tree" "$to"
 basename "$source" >"$new/package"
 mv "$new" "$to"

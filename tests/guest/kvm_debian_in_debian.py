@@ -47,9 +47,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         outer = with_modules(work, kernels, "amd64", "kvm-intel", script=SCRIPT,
                              files=[*qemu_files(), *inner])
-        machine = Debian(postern, kernels, outer, "amd64")
-        machine.timeout = 560
-        run = machine.boot("postern.run=check", "--memory", "2G")
+        run = Debian(postern, kernels, outer, "amd64", timeout=560).boot(
+            "postern.run=check", "--memory", "2G")
     # The guest's own vulnerabilities are what QEMU's idea of a processor makes of them.
     wrong = [line for line in complaints(run.serial) if "Vulnerable" not in line]
     if run.status != 0:
