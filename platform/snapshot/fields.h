@@ -55,7 +55,7 @@ void fields(auto& f, Is<cpu::Enclave> auto& s) {
 }
 
 void fields(auto& f, Is<cpu::Monitor> auto& s) {
-    f(s.line, s.armed, s.waiting, s.masked_interrupts_wake);
+    f(s.line, s.deadline, s.armed, s.user, s.waiting, s.masked_interrupts_wake, s.limited);
 }
 
 void fields(auto& f, Is<cpu::Cpu> auto& s) {

@@ -19,7 +19,7 @@ FIRMWARE = {"kvmvapic.bin": "qemu", "linuxboot_dma.bin": "qemu", "bios-256k.bin"
 SCRIPT = """#!/bin/busybox sh
 mkdir -p /dev/shm /var/tmp
 exec /bin/qemu -L /firmware -accel kvm -cpu host -m 192 -nodefaults -no-user-config -no-reboot \\
-    -display none -serial stdio -kernel /root/vmlinuz -initrd /root/initrd \\
+    -display none -serial stdio -kernel /inner/vmlinuz -initrd /inner/initrd \\
     -append 'console=ttyS0 ignore_loglevel'
 """
 
@@ -39,7 +39,7 @@ def main():
     if QEMU is None:
         print("skipped: qemu-system-x86_64 is not installed")
         sys.exit(SKIPPED)
-    inner = [(Path(kernels, "cloud/vmlinuz"), "root/vmlinuz"), (f"{initramfs}.gz", "root/initrd")]
+    inner = [(Path(kernels, "cloud/vmlinuz"), "inner/vmlinuz"), (f"{initramfs}.gz", "inner/initrd")]
     for needed, _ in inner:
         if not Path(needed).is_file():
             print(f"skipped: {needed} is missing")
