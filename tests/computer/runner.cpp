@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -14,15 +13,13 @@
 #include <sstream>
 #include <vector>
 
-#include "arch/regs/segment.h"
-#include "cpu/mmu/access.h"
 #include "cpu/model.h"
 #include "platform/computer.h"
+#include "support/flat_program.h"
 
 namespace postern::platform {
 namespace {
 
-constexpr u64 gdt_at = 0x1000, code_at = 0x1'0000, stack_at = 0x8'0000;
 constexpr u64 most_time = 20'000'000;
 
 struct Specification {
@@ -61,14 +58,6 @@ Specification parse(const std::string& source) {
     return s;
 }
 
-Segment flat(u16 selector, u32 rights) {
-    Segment segment{};
-    segment.selector = selector;
-    segment.access_rights = rights;
-    segment.limit = 0xffff'ffff;
-    return segment;
-}
-
 const cpu::Model& model() {
     static const cpu::Model with_monitor = [] {
         cpu::Model made = cpu::default_model();
@@ -89,19 +78,7 @@ public:
         config.model = &model();
         config.processors = s.processors;
         computer = std::move(*Computer::create(std::move(config), {nowhere, nowhere, [](u32) {}}));
-        u8* const ram = computer->machine().ram();
-        std::memcpy(ram + code_at, code.data(), code.size());
-        const Segment code32 = flat(0x08, 0xc09b), data32 = flat(0x10, 0xc093);
-        const u64 gdt[] = {0, descriptor_from_segment(code32), descriptor_from_segment(data32)};
-        std::memcpy(ram + gdt_at, gdt, sizeof gdt);
-        cpu::Cpu& c = computer->processor(0);
-        c.cr0.set(Cr0::pe, true);
-        c.gdtr = {gdt_at, sizeof gdt - 1};
-        c.segment[cs] = code32;
-        for (const SegmentIndex n : {es, ss, ds, fs, gs}) c.segment[n] = data32;
-        c.gpr[rsp] = stack_at;
-        c.rip = code_at;
-        cpu::flush_translations(c);
+        load_flat_program(*computer, code);
     }
     [[nodiscard]] std::string digest() const { return state_digest(subject_of(*computer)); }
 
