@@ -7,6 +7,7 @@
 #include <array>
 #include <span>
 #include <string_view>
+#include <utility>
 
 #include "arch/regs/cr0.h"
 #include "arch/regs/cr4.h"
@@ -28,30 +29,62 @@ struct EntryCheck {
     EntryFailureQualification qualification = EntryFailureQualification::none;
 };
 
+/// A table: its rows, and the search for the first that does not hold as one function, with the
+/// predicates in it.
+struct CheckRows {
+    std::span<const EntryCheck> rows;
+    const EntryCheck* (*first_violated)(Cpu& c);
+
+    [[nodiscard]] auto begin() const { return rows.begin(); }
+    [[nodiscard]] auto end() const { return rows.end(); }
+};
+
+template <const auto& rows, size_t n>
+bool is_violated(Cpu& c, const EntryCheck*& found) {
+    constexpr auto holds = rows[n].holds;
+    if (holds(c)) return false;
+    found = &rows[n];
+    return true;
+}
+
+template <const auto& rows>
+const EntryCheck* first_violated_of(Cpu& c) {
+    const EntryCheck* found = nullptr;
+    [&]<size_t... n>(std::index_sequence<n...>) {
+        (void)(is_violated<rows, n>(c, found) || ...);
+    }(std::make_index_sequence<rows.size()>{});
+    return found;
+}
+
+template <const auto& rows>
+constexpr CheckRows check_rows() {
+    return {rows, first_violated_of<rows>};
+}
+
 /// What a violated row makes of VMLAUNCH and VMRESUME: VMfailValid 7, VMfailValid 8, or a VM entry
 /// that fails with exit reason 33.
 enum class EntryFailure : u8 { controls, host, guest };
 
 // SDM 3C, "Checks on VMX Controls".
-std::span<const EntryCheck> execution_checks();  // "VM-Execution Control Fields", but these two:
-std::span<const EntryCheck> ept_checks();
-std::span<const EntryCheck> virtual_apic_checks();
-std::span<const EntryCheck> exiting_checks();   // "VM-Exit Control Fields"
-std::span<const EntryCheck> entering_checks();  // "VM-Entry Control Fields"
+CheckRows execution_checks();  // "VM-Execution Control Fields", but these two:
+CheckRows ept_checks();
+CheckRows virtual_apic_checks();
+CheckRows exiting_checks();   // "VM-Exit Control Fields"
+CheckRows entering_checks();  // "VM-Entry Control Fields"
 // SDM 3C, "Checks on Host Control Registers, MSRs, and SSP" to "Checks Related to Address-Space
 // Size".
-std::span<const EntryCheck> host_checks();
+CheckRows host_checks();
 // SDM 3C, "Checks on the Guest State Area".
-std::span<const EntryCheck> guest_register_checks();
-std::span<const EntryCheck> segment_checks();         // ES to GS
-std::span<const EntryCheck> system_segment_checks();  // TR and LDTR
-std::span<const EntryCheck> guest_flow_checks();      // descriptor tables, RIP, RFLAGS
-std::span<const EntryCheck> non_register_checks();
-std::span<const EntryCheck> pdpte_checks();
+CheckRows guest_register_checks();
+CheckRows segment_checks();         // ES to GS
+CheckRows system_segment_checks();  // TR and LDTR
+CheckRows guest_flow_checks();      // descriptor tables, RIP, RFLAGS
+CheckRows non_register_checks();
+CheckRows pdpte_checks();
 
 struct CheckTable {
     EntryFailure failure;
-    std::span<const EntryCheck> (*checks)();
+    CheckRows (*checks)();
 };
 
 /// All there are, in the manual's order.
@@ -74,8 +107,7 @@ inline constexpr std::array check_tables{
 inline const EntryCheck* first_violated(EntryFailure failure, Cpu& c) {
     for (const CheckTable& table : check_tables) {
         if (table.failure != failure) continue;
-        for (const EntryCheck& check : table.checks())
-            if (!check.holds(c)) return &check;
+        if (const EntryCheck* found = table.checks().first_violated(c)) return found;
     }
     return nullptr;
 }

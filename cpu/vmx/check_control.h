@@ -7,8 +7,10 @@
 
 namespace postern::cpu::vmx {
 
-inline bool accepts(ControlWord word, u32 controls) {
-    return true_capability(word).accepts(controls);
+template <ControlWord word>
+bool accepts(u32 controls) {
+    constexpr ControlCapability capability = true_capability(word);
+    return capability.accepts(controls);
 }
 
 // An MSR area has entries of 16 bytes; an empty one is not looked at. Whether it ends validly is

@@ -15,17 +15,17 @@ constexpr std::string_view exiting = "VM-Exit Control Fields";
 
 constexpr std::array execution_rows{
     EntryCheck{execution, "pin-based controls have their fixed bits",
-               [](Cpu& c) { return accepts(ControlWord::pin, get<F::pin_based_controls>(c)); }},
+               [](Cpu& c) { return accepts<ControlWord::pin>(get<F::pin_based_controls>(c)); }},
     EntryCheck{execution, "primary processor-based controls have their fixed bits",
                [](Cpu& c) {
-                   return accepts(ControlWord::primary,
-                                  get<F::primary_processor_based_controls>(c));
+                   return accepts<ControlWord::primary>(
+                       get<F::primary_processor_based_controls>(c));
                }},
     EntryCheck{execution, "secondary processor-based controls, if active, have no reserved bit",
                [](Cpu& c) {
                    return implies(has(c, PrimaryControl::activate_secondary_controls),
-                                  accepts(ControlWord::secondary,
-                                          get<F::secondary_processor_based_controls>(c)));
+                                  accepts<ControlWord::secondary>(
+                                      get<F::secondary_processor_based_controls>(c)));
                }},
     EntryCheck{execution, "the CR3-target count is supported",
                [](Cpu& c) { return get<F::cr3_target_count>(c) <= cr3_target_limit; }},
@@ -70,7 +70,7 @@ static_assert(has_unique_keys(execution_rows, [](const EntryCheck& check) { retu
 
 constexpr std::array exiting_rows{
     EntryCheck{exiting, "VM-exit controls have their fixed bits",
-               [](Cpu& c) { return accepts(ControlWord::exit, get<F::vm_exit_controls>(c)); }},
+               [](Cpu& c) { return accepts<ControlWord::exit>(get<F::vm_exit_controls>(c)); }},
     EntryCheck{exiting, "saving the preemption timer needs the timer",
                [](Cpu& c) {
                    return implies(has(c, ExitControl::save_vmx_preemption_timer_value),
@@ -101,7 +101,7 @@ static_assert(has_unique_keys(exiting_rows, [](const EntryCheck& check) { return
 
 }  // namespace
 
-std::span<const EntryCheck> execution_checks() { return execution_rows; }
-std::span<const EntryCheck> exiting_checks() { return exiting_rows; }
+CheckRows execution_checks() { return check_rows<execution_rows>(); }
+CheckRows exiting_checks() { return check_rows<exiting_rows>(); }
 
 }  // namespace postern::cpu::vmx

@@ -41,7 +41,7 @@ bool is_valid_length(u32 length) {
 
 constexpr std::array rows{
     EntryCheck{title, "VM-entry controls have their fixed bits",
-               [](Cpu& c) { return accepts(ControlWord::entry, get<F::vm_entry_controls>(c)); }},
+               [](Cpu& c) { return accepts<ControlWord::entry>(get<F::vm_entry_controls>(c)); }},
     EntryCheck{title, "the interruption type is not reserved",
                [](Cpu& c) {
                    return of_injection(
@@ -103,6 +103,6 @@ static_assert(has_unique_keys(rows, [](const EntryCheck& check) { return check.r
 
 }  // namespace
 
-std::span<const EntryCheck> entering_checks() { return rows; }
+CheckRows entering_checks() { return check_rows<rows>(); }
 
 }  // namespace postern::cpu::vmx

@@ -47,6 +47,6 @@ static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check
 
 }  // namespace
 
-std::span<const EntryCheck> ept_checks() { return checks; }
+CheckRows ept_checks() { return check_rows<checks>(); }
 
 }  // namespace postern::cpu::vmx

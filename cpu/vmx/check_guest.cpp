@@ -145,8 +145,8 @@ constexpr std::array pdpte_rows{
 
 }  // namespace
 
-std::span<const EntryCheck> guest_register_checks() { return register_rows; }
-std::span<const EntryCheck> guest_flow_checks() { return flow_rows; }
-std::span<const EntryCheck> pdpte_checks() { return pdpte_rows; }
+CheckRows guest_register_checks() { return check_rows<register_rows>(); }
+CheckRows guest_flow_checks() { return check_rows<flow_rows>(); }
+CheckRows pdpte_checks() { return check_rows<pdpte_rows>(); }
 
 }  // namespace postern::cpu::vmx

@@ -100,6 +100,6 @@ static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check
 
 }  // namespace
 
-std::span<const EntryCheck> host_checks() { return checks; }
+CheckRows host_checks() { return check_rows<checks>(); }
 
 }  // namespace postern::cpu::vmx

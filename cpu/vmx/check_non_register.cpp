@@ -184,6 +184,6 @@ static_assert(has_unique_keys(rows, [](const EntryCheck& check) { return check.r
 
 }  // namespace
 
-std::span<const EntryCheck> non_register_checks() { return rows; }
+CheckRows non_register_checks() { return check_rows<rows>(); }
 
 }  // namespace postern::cpu::vmx

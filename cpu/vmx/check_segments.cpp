@@ -180,6 +180,6 @@ static_assert(has_unique_keys(rows, [](const EntryCheck& check) { return check.r
 
 }  // namespace
 
-std::span<const EntryCheck> segment_checks() { return rows; }
+CheckRows segment_checks() { return check_rows<rows>(); }
 
 }  // namespace postern::cpu::vmx

@@ -69,6 +69,6 @@ static_assert(has_unique_keys(rows, [](const EntryCheck& check) { return check.r
 
 }  // namespace
 
-std::span<const EntryCheck> system_segment_checks() { return rows; }
+CheckRows system_segment_checks() { return check_rows<rows>(); }
 
 }  // namespace postern::cpu::vmx

@@ -86,6 +86,6 @@ static_assert(has_unique_keys(checks, [](const EntryCheck& check) { return check
 
 }  // namespace
 
-std::span<const EntryCheck> virtual_apic_checks() { return checks; }
+CheckRows virtual_apic_checks() { return check_rows<checks>(); }
 
 }  // namespace postern::cpu::vmx

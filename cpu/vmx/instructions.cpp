@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the VMX instructions other than VM entry do, from fetched operands on. SDM 3C, "VMX
 // Instruction Reference".
+#include <array>
+
 #include "cpu/mmu/access.h"
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/region.h"
@@ -30,11 +32,18 @@ u64 truncated(VmcsField field, u64 value) {
     }
 }
 
+/// By row: does this processor have the field?
+constexpr auto existing_rows = [] {
+    std::array<bool, vmcs_field_count> exists{};
+    for (size_t row = 0; row < vmcs_field_count; ++row)
+        exists[row] = field_exists(vmcs_field_rows[row].field);
+    return exists;
+}();
+
 /// The row of a field that this processor has, or -1.
 int find_field(u32 encoding) {
     const int row = vmcs_find(encoding);
-    if (row < 0 || !field_exists(vmcs_field_rows[static_cast<size_t>(row)].field)) return -1;
-    return row;
+    return row >= 0 && existing_rows[static_cast<size_t>(row)] ? row : -1;
 }
 
 }  // namespace
