@@ -42,6 +42,20 @@ Handler build_vmx(const Decoded& d, Insn& i, BlockCache&) {
     return ends_block<vmx::exec_vmx_instruction>;
 }
 
+/// In VMX root operation VMREAD and VMWRITE touch the VMCS, a register or memory, and nothing else;
+/// in a guest they exit, as an instruction that ends its block does.
+Step vmcs_access(Cpu& c, const Insn* i) {
+    c.rip = address_of(c, i);
+    c.next_rip = c.rip + i->length;
+    TAIL inside_block<vmx::exec_vmx_instruction>(c, i);
+}
+
+template <BasicReason reason>
+Handler build_vmcs_access(const Decoded& d, Insn& i, BlockCache& cache) {
+    (void)build_vmx<reason>(d, i, cache);
+    return vmcs_access;
+}
+
 // clang-format off
 constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of 500 arguments
     // Arithmetic and logic
@@ -372,9 +386,9 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_VMLAUNCH, build_vmx<BasicReason::vmlaunch>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_VMPTRLD, build_vmx<BasicReason::vmptrld>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_VMPTRST, build_vmx<BasicReason::vmptrst>, system, legal},
-    InstructionRow{ZYDIS_MNEMONIC_VMREAD, build_vmx<BasicReason::vmread>, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VMREAD, build_vmcs_access<BasicReason::vmread>, quiet, legal},
     InstructionRow{ZYDIS_MNEMONIC_VMRESUME, build_vmx<BasicReason::vmresume>, system, legal},
-    InstructionRow{ZYDIS_MNEMONIC_VMWRITE, build_vmx<BasicReason::vmwrite>, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_VMWRITE, build_vmcs_access<BasicReason::vmwrite>, quiet, legal},
     InstructionRow{ZYDIS_MNEMONIC_VMXOFF, build_vmx<BasicReason::vmxoff>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_VMXON, build_vmx<BasicReason::vmxon>, system, legal},
 };

@@ -13,6 +13,7 @@ enum class InstructionClass : u8 {
     model_defined,  // the manual leaves it open: docs/model-defined.md
     state,          // saves, restores or initialises extended state: images made in software
     system,         // ends its block
+    quiet,          // a system instruction that changes neither mode nor events: stays in its block
 };
 
 /// SDM 3D, "Illegal Instructions" (in an enclave). Forms of legal mnemonics that are illegal (far
