@@ -65,6 +65,11 @@ constexpr std::array execution_rows{
                    return implies(has(c, SecondaryControl::enable_vpid),
                                   get<F::virtual_processor_identifier>(c) != 0);
                }},
+    EntryCheck{execution, "the TSC multiplier is not 0",
+               [](Cpu& c) {
+                   return implies(has(c, SecondaryControl::use_tsc_scaling),
+                                  get<F::tsc_multiplier>(c) != 0);
+               }},
 };
 static_assert(has_unique_keys(execution_rows, [](const EntryCheck& check) { return check.rule; }));
 

@@ -54,6 +54,8 @@ constexpr Violation violations[]{
      [](M& m) { virtualize_apic_accesses(m, 0xfee0'0800); }},
     {"the APIC-access address is physical", [](M& m) { virtualize_apic_accesses(m, too_wide); }},
     {"the VPID is not 0", [](M& m) { m.set(F::virtual_processor_identifier, 0); }},
+    {"the TSC multiplier is not 0",
+     [](M& m) { m.turn_on(F::secondary_processor_based_controls, bit_of(25)); }},
 
     {"VM-exit controls have their fixed bits",
      [](M& m) { m.turn_on(F::vm_exit_controls, bit_of(23)); }},
