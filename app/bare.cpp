@@ -113,15 +113,20 @@ int exit_status(const End& end) {
     }
 }
 
+std::string shutdown_text(const cpu::Cpu& c, unsigned n) {
+    if (c.vmx.abort != 0) return fmt::format("VMX abort {} on processor {}", c.vmx.abort, n);
+    return fmt::format("triple fault on processor {}", n);
+}
+
 /// Nothing is said of an end that the guest chose.
-std::string ending_text(const End& end) {
+std::string ending_text(const Computer& computer, const End& end) {
     if (end.killed) return "the debugger is gone";
     if (end.limit == Limit::save) return {};
     if (end.limit == Limit::instructions) return "the limit of --max-instructions was reached";
     if (end.limit == Limit::time) return "the limit of --timeout was reached";
     const unsigned n = end.outcome.processor;
     switch (end.outcome.stop) {
-        case ComputerStop::shutdown: return fmt::format("triple fault on processor {}", n);
+        case ComputerStop::shutdown: return shutdown_text(computer.processor(n), n);
         case ComputerStop::halted: return "every processor waits, and nothing will wake one";
         case ComputerStop::unimplemented:
             return fmt::format("not implemented: {} (processor {})", end.outcome.what, n);
@@ -136,7 +141,7 @@ bool cannot_go_on(const End& end) {
 }
 
 void report(Computer& computer, const End& end, const BarePlan& plan, Terminal terminal) {
-    const std::string text = ending_text(end);
+    const std::string text = ending_text(computer, end);
     if (!text.empty()) {
         const cpu::Cpu& c = computer.processor(end.outcome.processor);
         terminal.err << fmt::format("postern: {}, at {:#x} after {} instructions\n", text, c.rip,

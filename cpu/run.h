@@ -10,7 +10,7 @@ enum class RunOutcome : u8 {
     time,            // `until` was reached
     vm_exit,         // hosted: a VM exit is complete
     halted,          // HLT or MWAIT, and nothing wakes the processor before `until`
-    shutdown,        // triple fault in VMX root operation or outside VMX
+    shutdown,        // triple fault in VMX root operation or outside VMX; or a VMX abort
     stop_requested,  // a device asked for it
     unimplemented,   // Cpu::pending.what names it
     breakpoint,      // the debugger's: Debugger::hit

@@ -407,6 +407,8 @@ void run_guest(Machine& m) {
     Cpu& c = m.c;
     const cpu::RunOutcome outcome = cpu::run(c, cpu::now(c) + instructions_at_most);
     hold(outcome != cpu::RunOutcome::breakpoint, "nobody debugs");
+    if (c.vmx.abort != 0)
+        return hold(outcome == cpu::RunOutcome::shutdown, "a VMX abort is a shutdown");
     hold(outcome != cpu::RunOutcome::shutdown, "a guest's triple fault is a VM exit");
     if (outcome == cpu::RunOutcome::unimplemented)
         return hold(c.pending.what != nullptr, "what is not implemented has a name");

@@ -118,7 +118,7 @@ hv::EntryOutcome SoftwarePort::enter(hv::GuestRegisters& registers, hv::EntryKin
     if (status.kind == cpu::vmx::Status::Kind::fail_invalid)
         return hv::EntryOutcome::vmfail_invalid;
     if (!status.ok()) return hv::EntryOutcome::vmfail_valid;
-    const bool exited = !entered || run_guest();
+    const bool exited = entered ? run_guest() : has_exited();
     for (unsigned n = 0; n < gpr_count; ++n)
         if (n != rsp) registers.gpr[n] = c.gpr[n];
     registers.cr2 = c.cr2;
@@ -141,26 +141,40 @@ cpu::RunOutcome SoftwarePort::run_to_exit() {
     }
 }
 
+void SoftwarePort::fail_unimplemented() {
+    fail(fmt::format("not implemented: {} at RIP {:#x}{}",
+                     cpu_->pending.what != nullptr ? cpu_->pending.what : "unnamed", cpu_->rip,
+                     cpu_->enclave.active ? " (in an enclave)" : ""));
+}
+
+void SoftwarePort::fail_shut_down() {
+    const u32 abort = cpu_->vmx.abort;
+    fail(abort != 0 ? fmt::format("VMX abort {}", abort) : "the processor shut down");
+}
+
 /// To the next VM exit. False: the processor could not go on; failure() says why.
 bool SoftwarePort::run_guest() {
     const cpu::RunOutcome outcome = run_to_exit();
     switch (outcome) {
         case cpu::RunOutcome::vm_exit: return true;
-        case cpu::RunOutcome::unimplemented:
-            fail(fmt::format("not implemented: {} at RIP {:#x}{}",
-                             cpu_->pending.what != nullptr ? cpu_->pending.what : "unnamed",
-                             cpu_->rip, cpu_->enclave.active ? " (in an enclave)" : ""));
-            return false;
+        case cpu::RunOutcome::unimplemented: fail_unimplemented(); return false;
         case cpu::RunOutcome::halted:
             fail("the guest is halted and nothing wakes it");
             return false;
-        case cpu::RunOutcome::shutdown: fail("the processor shut down"); return false;
+        case cpu::RunOutcome::shutdown: fail_shut_down(); return false;
         case cpu::RunOutcome::time:
         case cpu::RunOutcome::breakpoint:
         case cpu::RunOutcome::stop_requested: break;
     }
     fail("the processor came back without a VM exit");
     return false;
+}
+
+/// After an entry that failed late: its VM exit may have failed, too.
+bool SoftwarePort::has_exited() {
+    if (cpu_->vmx.abort != 0) fail_shut_down();
+    if (cpu_->pending.kind == cpu::PendingKind::unimplemented) fail_unimplemented();
+    return failure_.empty();
 }
 
 void SoftwarePort::invept(u64 ept_pointer) {

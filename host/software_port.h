@@ -66,6 +66,9 @@ private:
 
     void load_parked_state();
     [[nodiscard]] bool run_guest();
+    [[nodiscard]] bool has_exited();
+    void fail_shut_down();
+    void fail_unimplemented();
     [[nodiscard]] cpu::RunOutcome run_to_exit();
     void fail(std::string why);
     void note_missing(VmcsField field);

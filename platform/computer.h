@@ -52,7 +52,7 @@ enum class ComputerStop : u8 {
     power_off,      // by ACPI
     exit_port,      // value: what was written
     reset,          // a reset was asked for
-    shutdown,       // a processor's triple fault
+    shutdown,       // a processor's triple fault or VMX abort
     halted,         // every processor waits, and nothing will ever wake one
     unimplemented,  // what: names it
     breakpoint,     // the debugger's; `processor` is at it or has just met it

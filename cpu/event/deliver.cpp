@@ -227,8 +227,10 @@ Delivery leave_guest(Cpu& c, vmx::Exit x, const sgx::ExitCause& cause) {
     if (c.monitor.waiting) c.event.activity = ActivityState::active;
     c.monitor = {};
     vmx::exit(c, x);
-    // A VMX abort is told as something that is not implemented.
-    return c.vmx.abort != 0 ? Delivery::unimplemented : Delivery::vm_exit;
+    if (c.vmx.abort != 0) return Delivery::shutdown;
+    // An MSR of the exit's lists.
+    if (c.pending.kind == PendingKind::unimplemented) return Delivery::unimplemented;
+    return Delivery::vm_exit;
 }
 
 Delivery deliver(Cpu& c, Event e) {

@@ -27,7 +27,7 @@ enum class Delivery : u8 {
     nothing,        // there was none
     delivered,      // the handler's first instruction is next
     vm_exit,        // the VM exit is complete; host state is loaded
-    shutdown,       // triple fault outside VMX non-root operation
+    shutdown,       // triple fault outside VMX non-root operation; or a VMX abort
     unimplemented,  // Cpu::pending.what
     breakpoint,     // the debugger's
 };

@@ -293,6 +293,8 @@ bool noticed(const Cpu& c, Source source) {
 }  // namespace
 
 Delivery poll(Cpu& c) {
+    // SDM 3C, "VMX Aborts": only a reset ends this shutdown.
+    if (c.vmx.abort != 0) return Delivery::shutdown;
     c.event.resume_loaded = false;
     c.event.trap_inhibited = false;
     if (c.monitor.waiting) [[unlikely]]
@@ -313,6 +315,7 @@ bool is_event_due(const Cpu& c) {
 
 bool wakes(const Cpu& c) {
     const EventState& s = c.event;
+    if (c.vmx.abort != 0) return false;
     if (s.activity == ActivityState::active || is_init_due(c) || s.sipi_pending) return true;
     if (s.injection.valid || s.mtf_pending || is_event_due(c)) return true;
     if (c.vmx.virtual_apic.threshold_exit || is_virtual_interrupt_due(c)) return true;

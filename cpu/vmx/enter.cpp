@@ -181,15 +181,16 @@ bool enter_guest(Cpu& c) {
     load_guest_segments(c);
     load_guest_flow(c);
     c.monitor = {};
+    c.pending = {};
     const u32 bad = load_msr_list(c, Hpa{v.get<F::vm_entry_msr_load_address>()},
                                   static_cast<u32>(v.get<F::vm_entry_msr_load_count>()));
+    if (is_unimplemented(c)) return false;
     if (bad != 0) {
         c.event.blocking.set(Interruptibility::nmi, nmi_blocked);
         fail_entry(c, BasicReason::entry_failure_msr_loading, bad);
         return false;
     }
     c.enclave.active = false;
-    c.pending = {};
     c.vmx.non_root = true;
     start_controls(c);
     enter_guest_translations(c);

@@ -271,6 +271,7 @@ bool blocks_nmi_after(const Cpu& c, const Exit& e) {
 
 void exit(Cpu& c, const Exit& e) {
     const EventInProgress original = original_event(c, e);
+    c.pending = {};
     record_information(c, e, original);
     save_guest(c, e, original);
     const Vmcs& v = c.vmx.vmcs;
@@ -278,7 +279,10 @@ void exit(Cpu& c, const Exit& e) {
         0;  // the store area gets the time-stamp counter as it is
     const bool stored = store_msr_list(c, Hpa{v.get<F::vm_exit_msr_store_address>()},
                                        static_cast<u32>(v.get<F::vm_exit_msr_store_count>()));
-    if (!stored) return abort(c, Abort::saving_guest_msrs);
+    if (!stored) {
+        if (!is_unimplemented(c)) abort(c, Abort::saving_guest_msrs);
+        return;
+    }
     if (c.efer.has(Efer::lma) && !has(v, ExitControl::host_address_space_size))
         return abort(c, Abort::host_address_space_size);
     leave_guest_translations(c, e);

@@ -6,6 +6,7 @@
 #include "base/bits.h"
 #include "cpu/mmu/access.h"
 #include "cpu/msr.h"
+#include "cpu/vmx/transition.h"
 
 namespace postern::cpu::vmx {
 namespace {
@@ -37,6 +38,11 @@ bool may_load(const Entry& entry) {
     }
 }
 
+/// No entry faults; but what is not implemented is told by name.
+void forget_fault(Cpu& c) {
+    if (!is_unimplemented(c)) c.pending = {};
+}
+
 bool may_store(const Entry& entry) {
     return entry.reserved_clear && !is_x2apic(entry.msr) &&
            static_cast<Msr>(entry.msr) != Msr::smbase;
@@ -48,7 +54,7 @@ u32 load_msr_list(Cpu& c, Hpa list, u32 count) {
     for (u32 n = 0; n < count; ++n) {
         const Entry entry = read_entry(c, list, n);
         if (may_load(entry) && write_msr(c, entry.msr, entry.value)) continue;
-        c.pending = {};
+        forget_fault(c);
         return n + 1;
     }
     return 0;
@@ -60,7 +66,7 @@ bool store_msr_list(Cpu& c, Hpa list, u32 count) {
         if (!may_store(entry)) return false;
         const Result<u64> value = read_msr(c, entry.msr);
         if (!value) {
-            c.pending = {};
+            forget_fault(c);
             return false;
         }
         write_physical(c, list + (entry_size * n + 8), 8, value.value());

@@ -10,6 +10,7 @@
 #include "cpu/mmu/access.h"
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/status.h"
+#include "cpu/vmx/transition.h"
 
 namespace postern::cpu::vmx {
 namespace {
@@ -134,7 +135,7 @@ Result<> exec_entry(Cpu& c, bool launch) {
     bool entered = false;
     const Status status = enter(c, launch, entered);
     if (!status.ok()) return finish(c, status);
-    if (c.vmx.abort != 0) return raise_unimplemented(c, "a VMX abort");
+    if (is_unimplemented(c)) return Failed{};
     // The entry itself is still to retire; the timer counts the guest's instructions.
     if (c.vmx.preemption_deadline != ~u64{0}) ++c.vmx.preemption_deadline;
     c.event.resume_loaded = true;

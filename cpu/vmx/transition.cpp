@@ -128,14 +128,14 @@ void enter_root(Cpu& c) {
     select_space(c);
     if (!load_host_pdptes(c)) return abort(c, Abort::host_pdptes);
     const auto count = static_cast<u32>(v.get<F::vm_exit_msr_load_count>());
-    if (load_msr_list(c, Hpa{v.get<F::vm_exit_msr_load_address>()}, count) != 0)
-        abort(c, Abort::loading_host_msrs);
+    const u32 bad = load_msr_list(c, Hpa{v.get<F::vm_exit_msr_load_address>()}, count);
+    if (bad != 0 && !is_unimplemented(c)) abort(c, Abort::loading_host_msrs);
 }
 
 void abort(Cpu& c, Abort indicator) {
     c.vmx.abort = static_cast<u32>(indicator);
     write_physical(c, Hpa{c.vmx.current} + region_abort, 4, c.vmx.abort);
-    (void)raise_unimplemented(c, "VMX abort");
+    c.event.activity = ActivityState::shutdown;
 }
 
 void leave_guest_translations(Cpu& c, const Exit& e) {

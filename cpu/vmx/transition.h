@@ -28,11 +28,15 @@ inline void set_segment(Cpu& c, unsigned index, const Segment& segment) {
 EventState what_stays_pending(const EventState& event);
 
 /// The last steps of a VM exit and of a failed entry: host state, VMX root operation, then the
-/// MSR list of the exit. A VMX abort is left in VmxState::abort and, as not implemented, in
-/// Cpu::pending. SDM 3C, "Loading Host State" and "Loading MSRs".
+/// MSR list of the exit. A VMX abort is left in VmxState::abort; an MSR of the list that is not
+/// implemented, in Cpu::pending. SDM 3C, "Loading Host State" and "Loading MSRs".
 void enter_root(Cpu& c);
 
-/// SDM 3C, "VMX Aborts".
+/// What a VM entry or VM exit met is not implemented: the run ends by that name.
+inline bool is_unimplemented(const Cpu& c) { return c.pending.kind == PendingKind::unimplemented; }
+
+/// SDM 3C, "VMX Aborts": the indicator is written to the VMCS region, and the processor shuts down
+/// for good.
 enum class Abort : u32 {
     saving_guest_msrs = 1,
     host_pdptes = 2,

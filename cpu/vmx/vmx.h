@@ -33,7 +33,8 @@ Status vmcall(Cpu& c);
 
 /// VMLAUNCH or VMRESUME. On success the processor is in the guest (injection still to be
 /// delivered by the run loop), or has made the VM exit of an entry that failed with bit 31:
-/// `entered` tells which.
+/// `entered` tells which. A VMX abort, or an MSR of the lists that is not implemented, is left in
+/// VmxState::abort or Cpu::pending.
 Status enter(Cpu& c, bool launch, bool& entered);
 
 /// A VM exit, as SDM 3C, "VM Exits", orders it. The caller has already made the AEX (if an

@@ -5,6 +5,7 @@
 #include "cpu/event/event.h"
 #include "cpu/exec/system.h"
 #include "cpu/flags.h"
+#include "cpu/run.h"
 #include "unit/cpu/event/machine.h"
 
 namespace postern::cpu {
@@ -285,15 +286,52 @@ TEST(NmiUnblocking, FaultingIretReportsItInTheInterruptionInformation) {
     EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0u);
 }
 
-TEST(VmxAbort, IsToldAsWhatIsNotImplementedAndNotAsAnExit) {
-    Machine m;
+Machine& with_an_abort(Machine& m) {
     m.as_guest();
     m.put<u64>(data_at, 0x800);  // an x2APIC register may not be loaded
     m.set(VmcsField::vm_exit_msr_load_address, data_at);
     m.set(VmcsField::vm_exit_msr_load_count, 1);
     EXPECT_FALSE(execute(m.c, exec_cpuid, register_insn(0, 0), 2));
-    EXPECT_EQ(take_pending(m.c), Delivery::unimplemented);
+    return m;
+}
+
+TEST(VmxAbort, IsAShutdownAndNotAnExit) {
+    Machine m;
+    EXPECT_EQ(take_pending(with_an_abort(m).c), Delivery::shutdown);
     EXPECT_EQ(m.c.vmx.abort, 4u);
+    EXPECT_EQ(m.c.event.activity, ActivityState::shutdown);
+}
+
+TEST(VmxAbort, OnlyAResetEndsIt) {
+    Machine m;
+    ASSERT_EQ(take_pending(with_an_abort(m).c), Delivery::shutdown);
+    m.c.event.nmi_pending = true;
+    m.c.event.init_pending = true;
+    m.c.event.sipi_pending = true;
+    m.c.vmx.on = false;  // INIT is not blocked by VMX operation either
+    m.controller.vector = 0x40;
+    m.c.flags.set(Rflag::if_);
+    EXPECT_FALSE(wakes(m.c));
+    EXPECT_EQ(poll(m.c), Delivery::shutdown);
+    const u64 rip = m.c.rip;
+    EXPECT_EQ(run(m.c, now(m.c) + 10), RunOutcome::shutdown);
+    EXPECT_EQ(m.c.rip, rip);
+    EXPECT_EQ(m.controller.acknowledged, -1);
+    EXPECT_TRUE(m.c.event.nmi_pending);
+}
+
+/// IA32_APIC_BASE: the local APIC elsewhere.
+TEST(MsrListExit, AnMsrValueThatIsNotImplementedStopsByName) {
+    Machine m;
+    m.as_guest();
+    m.put<u64>(data_at, 0x1b);
+    m.put<u64>(data_at + 8, 0xfec0'0900);
+    m.set(VmcsField::vm_exit_msr_load_address, data_at);
+    m.set(VmcsField::vm_exit_msr_load_count, 1);
+    EXPECT_FALSE(execute(m.c, exec_cpuid, register_insn(0, 0), 2));
+    EXPECT_EQ(take_pending(m.c), Delivery::unimplemented);
+    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved");
+    EXPECT_EQ(m.c.vmx.abort, 0u);
 }
 
 TEST(InstructionExit, SavesRfClear) {

@@ -278,6 +278,21 @@ struct BadMsr {
     u64 value;
 };
 
+/// IA32_APIC_BASE: the local APIC elsewhere.
+TEST(VmEntry, AnMsrValueThatIsNotImplementedIsNoFailedEntry) {
+    M m = M::with_guest();
+    m.put_msr_entry(entry_list_at, 0, 0x1b, 0xfec0'0900);
+    m.set(F::vm_entry_msr_load_address, entry_list_at);
+    m.set(F::vm_entry_msr_load_count, 1);
+    m.set(F::vm_exit_msr_load_count, 0);
+    bool entered = true;
+    EXPECT_TRUE(m.enter(entered).ok());
+    EXPECT_FALSE(entered);
+    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved");
+    EXPECT_NE(m.get(F::exit_reason), 0x8000'0022u);
+}
+
 // covers: entry_failure_msr_loading
 TEST(VmEntry, AnMsrThatMayNotBeLoadedFailsTheEntryWithReason34AndItsNumber) {
     constexpr BadMsr bad[]{

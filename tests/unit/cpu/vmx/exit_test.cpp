@@ -203,7 +203,7 @@ TEST(VmExit, AnNmiThatWaitsGoesOnWaiting) {
     EXPECT_FALSE(m.c.event.mtf_pending);
 }
 
-TEST(VmExit, AVmxAbortIsLoud) {
+TEST(VmExit, AVmxAbortShutsTheProcessorDown) {
     M m = M::with_guest();
     m.put_msr_entry(exit_list_at, 0, 0xc000'0100, 0);
     m.set(F::vm_exit_msr_load_address, exit_list_at);
@@ -211,7 +211,7 @@ TEST(VmExit, AVmxAbortIsLoud) {
     m.run();
     exit(m.c, {.reason = BasicReason::hlt});
     EXPECT_EQ(m.c.vmx.abort, 4u);
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+    EXPECT_EQ(m.c.event.activity, ActivityState::shutdown);
     EXPECT_EQ(read_physical(m.c, Hpa{vmcs_at + 4}, 4), 4u);
     bool entered = true;
     EXPECT_EQ(m.enter(entered, false).kind, Status::Kind::fail_invalid);
@@ -223,7 +223,8 @@ TEST(VmExit, AVmxAbortIsLoud) {
     store.run();
     exit(store.c, {.reason = BasicReason::hlt});
     EXPECT_EQ(store.c.vmx.abort, 1u);
-    EXPECT_EQ(store.c.pending.kind, PendingKind::unimplemented);
+    EXPECT_EQ(store.c.event.activity, ActivityState::shutdown);
+    EXPECT_EQ(read_physical(store.c, Hpa{vmcs_at + 4}, 4), 1u);
 }
 
 TEST(VmExit, BlockingIsSavedAndClearedForTheHost) {
