@@ -86,6 +86,14 @@ Result<> set_x2apic(Cpu& c, u32 number, u64 value) {
     return set_in_controller(c, number, value);
 }
 
+/// SDM 3A, "Relocating the Local APIC Registers". Over memory they are not implemented.
+bool can_show_apic_at(const Cpu& c, u64 page) {
+    if (page == apic_base_reset_address) return true;
+    if (c.interrupts == nullptr || !c.interrupts->can_be_moved()) return false;
+    const PhysicalMemory& memory = c.system->memory;
+    return memory.pointer(Hpa{page}) == nullptr && !memory.is_epc(Hpa{page});
+}
+
 /// SDM 3A, "x2APIC State Transitions": off, xAPIC, x2APIC, off; nothing else.
 Result<> set_apic_base(Cpu& c, u32, u64 value) {
     const auto before = ApicBaseWord::from_raw(c.msr.apic_base);
@@ -97,8 +105,8 @@ Result<> set_apic_base(Cpu& c, u32, u64 value) {
     if (extended && !has_feature(*c.system->model, Feature::x2apic)) return general_protection(c);
     if (before.has(ApicBase::x2apic_enable) && enabled && !extended) return general_protection(c);
     if (!before.has(ApicBase::global_enable) && extended) return general_protection(c);
-    if (enabled && align_down(value, page_size) != apic_base_reset_address)
-        return raise_unimplemented(c, "a local APIC that is moved");
+    if (enabled && !can_show_apic_at(c, align_down(value, page_size)))
+        return raise_unimplemented(c, "a local APIC that is moved over memory");
     c.msr.apic_base = value;
     if (c.interrupts != nullptr) c.interrupts->base_written(before.to_raw());
     return Done{};

@@ -65,6 +65,8 @@ public:
     virtual void set_task_priority(u8 cr8) = 0;
     virtual u64 read_msr(u32 msr, u64 now, bool& fault) = 0;  // x2APIC MSRs, TSC deadline
     virtual bool write_msr(u32 msr, u64 value, u64 now) = 0;  // false: #GP
+    /// False: its registers stay where they are after reset.
+    virtual bool can_be_moved() const { return false; }
     /// IA32_APIC_BASE, which was `before`, has been written.
     virtual void base_written(u64 /*before*/) {}
     /// The processor takes an INIT.

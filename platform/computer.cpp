@@ -213,13 +213,18 @@ void Computer::tell(bool writes, BusSpace space, u64 address, unsigned size, u64
 }
 
 u64 Computer::WatchedBus::read(Hpa address, unsigned size) {
-    const u64 value = computer_->machine_->bus().read(address, size);
+    LocalApic* const apic = computer_->devices_->apic_page.moved_to(address.raw());
+    const u64 value = apic != nullptr ? apic->mmio_read(address.raw() - apic->base(), size)
+                                      : computer_->machine_->bus().read(address, size);
     computer_->tell(false, BusSpace::memory, address.raw(), size, value);
     return value;
 }
 void Computer::WatchedBus::write(Hpa address, unsigned size, u64 value) {
     computer_->tell(true, BusSpace::memory, address.raw(), size, value);
-    computer_->machine_->bus().write(address, size, value);
+    if (LocalApic* const apic = computer_->devices_->apic_page.moved_to(address.raw()))
+        apic->mmio_write(address.raw() - apic->base(), size, value);
+    else
+        computer_->machine_->bus().write(address, size, value);
     computer_->after_write();
 }
 u32 Computer::WatchedBus::in(u16 port, unsigned size) {

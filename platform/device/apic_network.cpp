@@ -47,11 +47,17 @@ void ApicNetwork::broadcast_end(u8 vector) {
 }
 
 u64 ApicPage::mmio_read(u64 offset, unsigned size) {
-    return apic_ != nullptr ? apic_->mmio_read(offset, size) : all_ones(size);
+    const bool here = apic_ != nullptr && apic_->base() == range.first;
+    return here ? apic_->mmio_read(offset, size) : all_ones(size);
 }
 
 void ApicPage::mmio_write(u64 offset, unsigned size, u64 value) {
-    if (apic_ != nullptr) apic_->mmio_write(offset, size, value);
+    if (apic_ != nullptr && apic_->base() == range.first) apic_->mmio_write(offset, size, value);
+}
+
+LocalApic* ApicPage::moved_to(u64 address) const {
+    if (apic_ == nullptr || apic_->base() == range.first) return nullptr;
+    return address - apic_->base() < page_size ? apic_ : nullptr;
 }
 
 }  // namespace postern::platform

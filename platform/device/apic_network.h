@@ -49,8 +49,8 @@ private:
     EndListener* listener_ = nullptr;
 };
 
-/// Every processor sees its own registers at the same address. Whoever runs the processors says
-/// whose turn it is.
+/// Every processor sees its own registers, at the same address unless it moves them. Whoever runs
+/// the processors says whose turn it is, and asks for registers that were moved before the bus.
 class ApicPage final : public Device {
 public:
     void select(LocalApic& apic) { apic_ = &apic; }
@@ -58,6 +58,9 @@ public:
     [[nodiscard]] std::span<const MmioRange> mmio() const override { return {&range, 1}; }
     u64 mmio_read(u64 offset, unsigned size) override;
     void mmio_write(u64 offset, unsigned size, u64 value) override;
+
+    /// The registers, if the running processor has moved them to where `address` is.
+    [[nodiscard]] LocalApic* moved_to(u64 address) const;
 
 private:
     static constexpr MmioRange range{local_apic_base, page_size};

@@ -169,6 +169,8 @@ bool LocalApic::globally_enabled() const {
     return ApicBaseWord::from_raw(processor_->msr.apic_base).has(ApicBase::global_enable);
 }
 
+u64 LocalApic::base() const { return align_down(processor_->msr.apic_base, page_size); }
+
 bool LocalApic::x2apic() const {
     return ApicBaseWord::from_raw(processor_->msr.apic_base).has(ApicBase::x2apic_enable);
 }

@@ -73,6 +73,7 @@ public:
     void set_task_priority(u8 cr8) override;
     u64 read_msr(u32 msr, u64 now, bool& fault) override;
     bool write_msr(u32 msr, u64 value, u64 now) override;
+    [[nodiscard]] bool can_be_moved() const override { return network_ != nullptr; }
     void base_written(u64 before) override;
     void init_reset() override;
 
@@ -86,6 +87,9 @@ public:
     bool receive(const ApicMessage& message);
     /// A fixed interrupt arrives, by an edge. Vectors below 16 are errors of the sender.
     void request(u8 vector) { accept(vector, false); }
+
+    /// Where its processor sees the registers.
+    [[nodiscard]] u64 base() const;
 
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }

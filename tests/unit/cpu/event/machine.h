@@ -79,7 +79,9 @@ struct FakeController final : InterruptController {
     u64 event_at = ~u64{0};
     u8 cr8 = 0;
     u64 deadline = 0;
+    bool movable = false;
 
+    bool can_be_moved() const override { return movable; }
     int pending_vector(u64) override { return vector; }
     void acknowledge(u8 taken) override {
         acknowledged = taken;

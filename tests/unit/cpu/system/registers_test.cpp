@@ -191,6 +191,19 @@ TEST(Msr, X2apicNeedsItsMode) {
     EXPECT_TRUE(faults(write_msr(m.c, 0x1b, 0xfee0'0c00), m.c));  // from off to x2APIC
 }
 
+// SDM 3A, "Relocating the Local APIC Registers".
+TEST(Msr, TheLocalApicMovesToWhereNoMemoryIs) {
+    Machine m;
+    m.c.msr.apic_base = 0xfee0'0800;
+    EXPECT_FALSE(write_msr(m.c, 0x1b, 0x5000'0800).ok());
+    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+    m.controller.movable = true;
+    EXPECT_TRUE(write_msr(m.c, 0x1b, 0x5000'0800).ok());
+    EXPECT_EQ(m.c.msr.apic_base, 0x5000'0800u);
+    EXPECT_FALSE(write_msr(m.c, 0x1b, 0x10'0800).ok());
+    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
+}
+
 TEST(Msr, TscDeadlineIsTheControllers) {
     Machine m;
     EXPECT_TRUE(write_msr(m.c, 0x6e0, 123).ok());
