@@ -38,6 +38,8 @@ bench:
 	@build/release/postern_bench
 	@tools/kernels.sh
 	@bench/guest.py
+	@tools/build.sh release guests
+	@bench/kvm.py
 
 install: all
 	@cmake --install build/release --prefix $(PREFIX)

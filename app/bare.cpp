@@ -119,7 +119,7 @@ std::string shutdown_text(const cpu::Cpu& c, unsigned n) {
 }
 
 /// Nothing is said of an end that the guest chose.
-std::string ending_text(const Computer& computer, const End& end) {
+std::string ending_text(Computer& computer, const End& end) {
     if (end.killed) return "the debugger is gone";
     if (end.limit == Limit::save) return {};
     if (end.limit == Limit::instructions) return "the limit of --max-instructions was reached";

@@ -482,4 +482,64 @@ guest started 16
     jmp 1b
 done started
 
+# --- Measured ---------------------------------------------------------------------------------
+# From one RDTSC to the next, 64 times, into 64-bit words from `data` on; the last word is OUT to
+# port 12H. R10 goes through memory a page at a time. What nothing at all costs is measured, too.
+
+.macro measured name, instruction:vararg
+guest measure_\name 64
+    mov edi, data
+    mov r9d, 64
+    mov r10d, touched
+1:  rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov r8, rax
+    xor eax, eax
+    \instruction
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    sub rax, r8
+    mov [rdi], rax
+    add rdi, 8
+    add r10, 0x1000
+    dec r9d
+    jnz 1b
+    out 0x12, al
+done measure_\name
+.endm
+
+.set touched, 0x100000
+measured nothing
+measured cpuid, cpuid
+measured port, in al, 0x80
+measured mmio, mov eax, [r11]       # the monitor puts the address there
+measured touch, mov [r10], eax
+
+# Whatever takes time away: gaps between one RDTSC and the next, and in RBX what is usual.
+guest measure_gaps 64
+    mov edi, data
+    mov r9d, 64
+    rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov r8, rax
+1:  rdtsc
+    shl rdx, 32
+    or rax, rdx
+    mov rcx, rax
+    sub rax, r8
+    mov r8, rcx
+    cmp rax, 100
+    ja 2f
+    mov rbx, rax
+    jmp 1b
+2:  mov [rdi], rax
+    add rdi, 8
+    dec r9d
+    jnz 1b
+    out 0x12, al
+done measure_gaps
+
 .section .note.GNU-stack, "", @progbits

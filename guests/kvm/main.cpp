@@ -5,6 +5,7 @@
 //   kvm linux KERNEL INITRD [MEGABYTES [UNTIL [WORD ...]]]
 //                                             boots a kernel until it prints UNTIL, or the first
 //                                             line of our /init; the words are for its command line
+//   kvm measure                               what KVM's handling of exits costs, in instructions
 //
 // Each check is one line, "NAME: ok" or "NAME: FAILED WHY". Status: 0 all is well, 1 something
 // failed, 2 bad usage or no KVM.
@@ -15,6 +16,7 @@
 
 #include "check.h"
 #include "linux.h"
+#include "measure.h"
 
 namespace {
 
@@ -45,7 +47,7 @@ unsigned run(const kvm::Check* checks, char** parts) {
 int usage() {
     fputs(
         "kvm: usage: kvm check [PART ...] | "
-        "kvm linux KERNEL INITRD [MEGABYTES [UNTIL [WORD ...]]]\n",
+        "kvm linux KERNEL INITRD [MEGABYTES [UNTIL [WORD ...]]] | kvm measure\n",
         stderr);
     return 2;
 }
@@ -69,6 +71,10 @@ int main(int count, char** words) {
         // Threads of second processors wait in the kernel: no destructor may run.
         fflush(stdout);
         _exit(failed != 0);
+    }
+    if (count == 2 && strcmp(words[1], "measure") == 0) {
+        kvm::measure();
+        return 0;
     }
     if (count < 4 || strcmp(words[1], "linux") != 0) return usage();
     return run_linux(words + 2);
