@@ -2,6 +2,8 @@
 // The models, and what follows from a feature set.
 #include "cpu/model.h"
 
+#include <utility>
+
 namespace postern::cpu {
 
 namespace {
@@ -146,9 +148,11 @@ std::string_view name_of(Feature feature) {
 }
 
 Cr4Word supported_cr4(const Model& model) {
-    Cr4Word word;
-    for (const Cr4Row& row : cr4_rows) word.set(row.bit, has_feature(model, row.feature));
-    return word;
+    return [&]<size_t... n>(std::index_sequence<n...>) {
+        return Cr4Word::from_raw(((u64{has_feature(model, cr4_rows[n].feature)}
+                                   << static_cast<unsigned>(cr4_rows[n].bit)) |
+                                  ...));
+    }(std::make_index_sequence<cr4_rows.size()>{});
 }
 
 Xcr0Word supported_xcr0(const Model& model) {

@@ -9,19 +9,21 @@ namespace postern::cpu::vmx {
 
 inline Segment segment(const Cpu& c, unsigned index) { return guest_segment(c.vmx.vmcs, index); }
 
-/// A limit that does not end a page cannot have been counted in pages.
-inline bool is_byte_limit_ungranular(const Segment& s) {
-    return (s.limit & 0xfff) == 0xfff || !s.granularity();
-}
-inline bool is_large_limit_granular(const Segment& s) {
-    return s.limit >> 20 == 0 || s.granularity();
-}
+// Objects, so that whoever is given one has it inline.
 
-inline bool has_no_reserved_middle(const Segment& s) {
+/// A limit that does not end a page cannot have been counted in pages.
+inline constexpr auto is_byte_limit_ungranular = [](const Segment& s) {
+    return (s.limit & 0xfff) == 0xfff || !s.granularity();
+};
+inline constexpr auto is_large_limit_granular = [](const Segment& s) {
+    return s.limit >> 20 == 0 || s.granularity();
+};
+
+inline constexpr auto has_no_reserved_middle = [](const Segment& s) {
     return (s.access_rights & access_rights_reserved & 0xffff) == 0;
-}
-inline bool has_no_reserved_top(const Segment& s) {
+};
+inline constexpr auto has_no_reserved_top = [](const Segment& s) {
     return (s.access_rights & access_rights_reserved) >> 16 == 0;
-}
+};
 
 }  // namespace postern::cpu::vmx

@@ -78,7 +78,9 @@ bool needs_ss_dpl_0(const Cpu& c) {
 }
 
 /// Data and non-conforming code only.
-bool is_valid_data_dpl(const Segment& s) { return s.type() > 11 || s.dpl() >= s.rpl(); }
+constexpr auto is_valid_data_dpl = [](const Segment& s) {
+    return s.type() > 11 || s.dpl() >= s.rpl();
+};
 
 constexpr std::array rows{
     EntryCheck{title, "SS.RPL is CS.RPL, unless the guest is unrestricted or virtual-8086",

@@ -21,7 +21,9 @@ bool usable_ldtr(const Cpu& c, Predicate holds) {
     return s.unusable() || holds(s);
 }
 
-bool is_ldt(const Segment& s) { return s.type() == static_cast<unsigned>(SystemType::ldt); }
+constexpr auto is_ldt = [](const Segment& s) {
+    return s.type() == static_cast<unsigned>(SystemType::ldt);
+};
 
 constexpr std::array rows{
     EntryCheck{title, "TR is in the GDT", [](Cpu& c) { return !selects_ldt(task(c).selector); }},

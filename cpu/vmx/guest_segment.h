@@ -7,27 +7,34 @@
 
 namespace postern::cpu::vmx {
 
-inline u64& segment_slot(Vmcs& v, VmcsField of_es, unsigned index) {
-    return v.slot[vmcs_index(segment_field(of_es, index))];
-}
-inline u64 segment_slot(const Vmcs& v, VmcsField of_es, unsigned index) {
-    return v.slot[vmcs_index(segment_field(of_es, index))];
+/// The eight fields of a kind are neighbours in the table.
+template <VmcsField of_es>
+constexpr size_t segment_row(unsigned index) {
+    constexpr bool are_neighbours = [] {
+        for (unsigned n = 0; n < segment_count; ++n)
+            if (vmcs_index(segment_field(of_es, n)) != vmcs_index(of_es) + n) return false;
+        return true;
+    }();
+    static_assert(are_neighbours);
+    return vmcs_index(of_es) + index;
 }
 
 inline Segment guest_segment(const Vmcs& v, unsigned index) {
-    return {static_cast<u16>(segment_slot(v, VmcsField::guest_es_selector, index)),
+    using F = VmcsField;
+    return {static_cast<u16>(v.slot[segment_row<F::guest_es_selector>(index)]),
             0,
-            static_cast<u32>(segment_slot(v, VmcsField::guest_es_access_rights, index)),
-            static_cast<u32>(segment_slot(v, VmcsField::guest_es_limit, index)),
+            static_cast<u32>(v.slot[segment_row<F::guest_es_access_rights>(index)]),
+            static_cast<u32>(v.slot[segment_row<F::guest_es_limit>(index)]),
             0,
-            segment_slot(v, VmcsField::guest_es_base, index)};
+            v.slot[segment_row<F::guest_es_base>(index)]};
 }
 
 inline void set_guest_segment(Vmcs& v, unsigned index, const Segment& segment) {
-    segment_slot(v, VmcsField::guest_es_selector, index) = segment.selector;
-    segment_slot(v, VmcsField::guest_es_access_rights, index) = segment.access_rights;
-    segment_slot(v, VmcsField::guest_es_limit, index) = segment.limit;
-    segment_slot(v, VmcsField::guest_es_base, index) = segment.base;
+    using F = VmcsField;
+    v.slot[segment_row<F::guest_es_selector>(index)] = segment.selector;
+    v.slot[segment_row<F::guest_es_access_rights>(index)] = segment.access_rights;
+    v.slot[segment_row<F::guest_es_limit>(index)] = segment.limit;
+    v.slot[segment_row<F::guest_es_base>(index)] = segment.base;
 }
 
 }  // namespace postern::cpu::vmx
