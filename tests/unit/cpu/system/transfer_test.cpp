@@ -39,6 +39,32 @@ TEST(Iret, ReturnsToUserAndDropsInnerSegments) {
     EXPECT_EQ(m.c.tlb, &m.c.tlbs[tlb_user]);
 }
 
+/// FS and GS as a hypervisor may leave them: usable, of DPL 0, without a selector.
+void give_bases_without_selectors(Machine& m) {
+    for (const SegmentIndex index : {fs, gs}) m.c.segment[index] = {0, 0, 0xc093, ~u32{0}, 0, 0};
+    m.c.segment[fs].base = m.c.gpr[row_fs_base] = 0x7f12'3456'7740;
+    m.c.segment[gs].base = m.c.gpr[row_gs_base] = 0x7f12'3456'8880;
+}
+
+void expect_bases_in_use(const Machine& m) {
+    EXPECT_EQ(m.c.segment[fs].selector, 0u);
+    EXPECT_EQ(m.c.segment[fs].base, 0x7f12'3456'7740u);
+    EXPECT_EQ(m.c.gpr[row_fs_base], 0x7f12'3456'7740u);
+    EXPECT_EQ(m.c.segment[gs].selector, 0u);
+    EXPECT_EQ(m.c.segment[gs].base, 0x7f12'3456'8880u);
+    EXPECT_EQ(m.c.gpr[row_gs_base], 0x7f12'3456'8880u);
+}
+
+// SDM 2A, "IRET/IRETD/IRETQ", Operation: of FS and GS the selector becomes null, and no more.
+TEST(Iret, ToUserLeavesTheBasesOfInnerSegmentsWithoutASelector) {
+    Machine m;
+    give_bases_without_selectors(m);
+    push_frame(m, 0x4'0000, user_cs, 0x202, user_stack, user_ss);
+    EXPECT_TRUE(execute(m.c, exec_iret, none));
+    EXPECT_EQ(m.c.cpl, 3u);
+    expect_bases_in_use(m);
+}
+
 TEST(Iret, SamePrivilegeWithANullStackSegment) {
     Machine m;
     push_frame(m, 0x4'0000, kernel_cs, 0x202, 0x1'8000, 0);
@@ -345,6 +371,17 @@ TEST(FarPointer, ReturnToUserReleasesFromBothStacks) {
     EXPECT_EQ(m.c.cpl, 3u);
     EXPECT_EQ(m.c.gpr[rsp], user_stack + 0x10);
     EXPECT_EQ(m.c.segment[ss].selector, user_ss);
+}
+
+// SDM 2B, "RET", Operation.
+TEST(FarPointer, ReturnToUserLeavesTheBasesOfInnerSegmentsWithoutASelector) {
+    Machine m;
+    give_bases_without_selectors(m);
+    const u64 words[] = {0x4'0000, user_cs, user_stack, user_ss};
+    for (unsigned n = 0; n < 4; ++n) m.put<u64>(stack + 8 * n, words[n]);
+    EXPECT_TRUE(execute(m.c, exec_far_return, register_insn(0, 0, 8)));
+    EXPECT_EQ(m.c.cpl, 3u);
+    expect_bases_in_use(m);
 }
 
 TEST(FarPointer, SystemSegmentsAndInnerCodeFault) {
