@@ -6,6 +6,7 @@
 #include <memory>
 #include <utility>
 
+#include "arch/msr.h"
 #include "cpu/debugger.h"
 #include "cpu/decode/decoder.h"
 #include "cpu/event/event.h"
@@ -69,8 +70,8 @@ const Insn* known_block(Cpu& c, u32 mode) {
     return t.entry;
 }
 
-/// From one boundary to the next.
-Step run_slice(Cpu& c) {
+/// From one boundary to the next. `following`: what follows an instruction that ran alone.
+Step run_slice(Cpu& c, u64& following) {
     select_tlb(c);
     const bool step_one = must_step(c);
     while (c.budget > 0) {
@@ -91,6 +92,7 @@ Step run_slice(Cpu& c) {
         c.mode_stamp = c.code_epoch << 16 | (mode & ~u32{mode_single});
         remember_way(c, *block);
         const BlockStart start{now(c), code_linear(c), epoch};
+        following = c.rip + block->bytes;
         const Step step = run_from(c, block->entry);
         if (records_branches(c)) record_block(c, *block, start, step);
         if (step != Step::lookup) return step;
@@ -109,6 +111,14 @@ bool must_return(const Cpu& c, Delivery delivery, RunOutcome& outcome) {
         case Delivery::breakpoint: outcome = RunOutcome::breakpoint; return true;
     }
     return false;
+}
+
+/// SDM 3B, "Single-Stepping on Branches": with IA32_DEBUGCTL.BTF only a taken branch traps.
+bool traps_on_step(const Cpu& c) {
+    return c.flags.has(Rflag::tf) && !DebugctlWord::from_raw(c.msr.debugctl).has(Debugctl::btf);
+}
+bool traps_on_branch(const Cpu& c) {
+    return c.flags.has(Rflag::tf) && DebugctlWord::from_raw(c.msr.debugctl).has(Debugctl::btf);
 }
 
 /// HLT: time passes to the next event without instructions. True: there is none before `until`.
@@ -140,18 +150,20 @@ RunOutcome loop(Cpu& c, u64 until) {
         c.blocks->collect(c);
         set_slice(c, until);
         const bool step_one = must_step(c);
-        const bool trap_flag = c.flags.has(Rflag::tf);
+        const bool on_step = traps_on_step(c), on_branch = traps_on_branch(c);
         const InterruptibilityState blocking = c.event.blocking;
         const bool in_guest = c.vmx.non_root;
         c.event.repeating = false;
-        const Step step = run_slice(c);
+        u64 following = 0;
+        const Step step = run_slice(c, following);
         c.unresolved = nullptr;
         const bool watched = debugger_met_watch(c, step != Step::fault);
         if (step == Step::fault) {
             if (must_return(c, take_pending(c), outcome)) return outcome;
         } else if (step_one && c.vmx.non_root == in_guest) {
             // After a VM entry blocking and traps are those that it loaded.
-            after_step(c, trap_flag, blocking);
+            const bool branched = c.rip != following && !c.event.repeating;
+            after_step(c, on_step || (on_branch && branched), blocking);
         }
         if (watched) return RunOutcome::breakpoint;
     }

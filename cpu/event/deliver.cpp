@@ -2,6 +2,7 @@
 // An event from its recognition to its handler or to the VM exit that replaces it.
 #include "cpu/event/deliver.h"
 
+#include "arch/msr.h"
 #include "arch/regs/dr7.h"
 #include "arch/vmx/interruptibility.h"
 #include "cpu/event/controls.h"
@@ -92,8 +93,8 @@ void join_pending_breakpoints(Cpu& c) {
     c.event.trap_pending = false;
 }
 
-/// CR2 and DR6: what the exception changes whether or not its delivery succeeds. An exception
-/// that itself causes a VM exit changes neither; an injected one is the hypervisor's business.
+/// CR2, DR6 and IA32_DEBUGCTL: what the exception changes whether or not its delivery succeeds. One
+/// that itself causes a VM exit changes none; an injected one is the hypervisor's business.
 void note_exception(Cpu& c, const Event& e) {
     if (!e.is_exception() || e.injected) return;
     if (e.vector() == Vector::page_fault) c.cr2 = e.address;
@@ -102,6 +103,10 @@ void note_exception(Cpu& c, const Event& e) {
         // SDM 3B, "Debug Status Register (DR6)": of bits that are set, only B0 to B3 are cleared.
         c.dr6 = (c.dr6 & ~dr6_breakpoints) | e.address;
         c.dr7 &= ~(u64{1} << static_cast<unsigned>(Dr7::gd));
+        // SDM 3B, "Single-Stepping on Branches" and "Monitoring Branches, Exceptions, and
+        // Interrupts".
+        c.msr.debugctl =
+            DebugctlWord::from_raw(c.msr.debugctl).without({Debugctl::btf, Debugctl::lbr}).to_raw();
     }
 }
 

@@ -59,6 +59,53 @@ TEST(Run, SingleStepTrapsAfterEveryInstruction) {
     EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 3);
 }
 
+TEST(Run, SingleStepOnBranchesTrapsAfterATakenBranchOnceAndClearsBtf) {
+    Machine m;
+    counting_handler(m, 1);
+    set_rflags(m.c, 0x102);
+    m.c.msr.debugctl = 2;
+    // nop; jnz +2 (taken); 2 bytes not run; nop; nop
+    code(m, code_rip, {0x90, 0x75, 0x02, 0xf4, 0xf4, 0x90, 0x90});
+    EXPECT_EQ(run_for(m, 2), RunOutcome::time);
+    EXPECT_EQ(m.c.gpr[rbx], 0u);
+    EXPECT_EQ(run_for(m, 2), RunOutcome::time);  // INC, IRET
+    EXPECT_EQ(m.c.gpr[rbx], 1u);
+    EXPECT_EQ(m.c.rip, code_rip + 5);
+    EXPECT_EQ(m.word(kernel_stack - 0x100 - 0x28), code_rip + 5);
+    EXPECT_EQ(m.c.dr6 & 0x4000, 0x4000u) << "BS";
+    EXPECT_EQ(m.c.msr.debugctl, 0u);
+    EXPECT_EQ(run_for(m, 2), RunOutcome::time);  // NOP, and INC of the step that follows
+    EXPECT_EQ(m.c.gpr[rbx], 2u) << "without BTF every instruction traps";
+}
+
+TEST(Run, SingleStepOnBranchesLetsBranchesThatAreNotTakenAndIterationsPass) {
+    Machine m;
+    counting_handler(m, 1);
+    set_rflags(m.c, 0x102);
+    m.c.msr.debugctl = 2;
+    m.c.gpr[rdi] = data_at;
+    m.c.gpr[rcx] = 3;
+    code(m, code_rip, {0xf3, 0xaa, 0x74, 0x10, 0x90, 0x90});  // REP STOSB; JZ; NOP; NOP
+    EXPECT_EQ(run_for(m, 6), RunOutcome::time);
+    EXPECT_EQ(m.c.rip, code_rip + 6);
+    EXPECT_EQ(m.c.gpr[rbx], 0u);
+    EXPECT_EQ(m.c.msr.debugctl, 2u);
+}
+
+TEST(Run, ADebugExceptionThatExitsLeavesBtf) {
+    Machine m;
+    m.as_guest();
+    m.set(VmcsField::exception_bitmap, 2);
+    m.set(VmcsField::vm_exit_controls, m.vmcs(VmcsField::vm_exit_controls) | 4);
+    set_rflags(m.c, 0x102);
+    m.c.msr.debugctl = 2;
+    code(m, code_rip, {0x90, 0xeb, 0x02, 0xf4, 0xf4, 0x90});
+    EXPECT_EQ(run_for(m, 10), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_qualification), 0x4000u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), code_rip + 5);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_ia32_debugctl), 2u);
+}
+
 TEST(Run, StiShadowCoversExactlyOneInstruction) {
     Machine m;
     counting_handler(m, 0x40);
