@@ -68,15 +68,6 @@ Handler build_far_load(const Decoded& d, Insn& i) {
     return ends_block<exec_lss_lfs_lgs>;
 }
 
-/// SDM 3C, the instructions' Operation: #UD in real mode and in compatibility mode.
-Result<> exec_legacy_vmx(Cpu& c, const Insn&) {
-    if (in_real_mode(c) || in_ia32e_mode(c)) return invalid_opcode(c);
-    return raise_unimplemented(c, "VMX instruction in 32-bit protected mode");
-}
-Result<> exec_legacy_sgx(Cpu& c, const Insn&) {
-    if (in_real_mode(c)) return invalid_opcode(c);
-    return raise_unimplemented(c, "ENCLS or ENCLU outside 64-bit mode");
-}
 /// Intel's processors have them in 64-bit mode only. SDM 2B, "SYSCALL", "SYSRET".
 Result<> exec_legacy_undefined(Cpu& c, const Insn&) { return invalid_opcode(c); }
 
@@ -167,22 +158,9 @@ constexpr LegacyRow rows[] = {   // NOLINT: as in decode/instruction_table.cpp
     {ZYDIS_MNEMONIC_LIDT, sized<exec_lidt>, yes, true},
     {ZYDIS_MNEMONIC_SGDT, sized<exec_sgdt>, yes, true},
     {ZYDIS_MNEMONIC_SIDT, sized<exec_sidt>, yes, true},
-    // Not here, or not yet
+    // Not here
     {ZYDIS_MNEMONIC_SYSCALL, sized<exec_legacy_undefined>, yes, false},
     {ZYDIS_MNEMONIC_SYSRET, sized<exec_legacy_undefined>, yes, false},
-    {ZYDIS_MNEMONIC_ENCLS, sized<exec_legacy_sgx>, yes, false},
-    {ZYDIS_MNEMONIC_ENCLU, sized<exec_legacy_sgx>, yes, false},
-    {ZYDIS_MNEMONIC_INVEPT, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_INVVPID, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMCLEAR, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMLAUNCH, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMPTRLD, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMPTRST, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMREAD, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMRESUME, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMWRITE, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMXOFF, sized<exec_legacy_vmx>, yes, false},
-    {ZYDIS_MNEMONIC_VMXON, sized<exec_legacy_vmx>, yes, false},
 };
 // clang-format on
 

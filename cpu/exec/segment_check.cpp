@@ -111,7 +111,7 @@ Step take_offset(Cpu& c, const Insn* i) {
     NEXT(c, i);
 }
 
-/// INVLPG: an address that is not accessed.
+/// An address that is not accessed (INVLPG), or not before checked_address().
 template <bool narrow>
 Step take_linear(Cpu& c, const Insn* i) {
     c.gpr[row_linear] = static_cast<u32>(c.segment[i->src].base + offset_of<narrow>(c, i));
@@ -199,10 +199,35 @@ bool forms_no_address(const Decoded& d) {
     }
 }
 
+/// Their VM exit comes first. SDM 3C, "Relative Priority of Faults and VM Exits".
+bool defers_check(const Decoded& d) {
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_INVEPT:
+        case ZYDIS_MNEMONIC_INVPCID:
+        case ZYDIS_MNEMONIC_INVVPID:
+        case ZYDIS_MNEMONIC_LGDT:
+        case ZYDIS_MNEMONIC_LIDT:
+        case ZYDIS_MNEMONIC_LLDT:
+        case ZYDIS_MNEMONIC_LTR:
+        case ZYDIS_MNEMONIC_SGDT:
+        case ZYDIS_MNEMONIC_SIDT:
+        case ZYDIS_MNEMONIC_SLDT:
+        case ZYDIS_MNEMONIC_STR:
+        case ZYDIS_MNEMONIC_VMCLEAR:
+        case ZYDIS_MNEMONIC_VMPTRLD:
+        case ZYDIS_MNEMONIC_VMPTRST:
+        case ZYDIS_MNEMONIC_VMREAD:
+        case ZYDIS_MNEMONIC_VMWRITE:
+        case ZYDIS_MNEMONIC_VMXON: return true;
+        default: return false;
+    }
+}
+
 template <bool narrow>
 Handler pick_check(const Decoded& d, unsigned n) {
     if (d.instruction.mnemonic == ZYDIS_MNEMONIC_LEA) return take_offset<narrow>;
-    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_INVLPG) return take_linear<narrow>;
+    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_INVLPG || defers_check(d))
+        return take_linear<narrow>;
     const bool writes = (d.operand[n].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
     if (is_bit_string(d)) {
         return writes ? check_bit_string<narrow, Access::write>
@@ -212,6 +237,14 @@ Handler pick_check(const Decoded& d, unsigned n) {
 }
 
 }  // namespace
+
+Result<Gva> checked_address(Cpu& c, const Insn& i, u64 size, Access access) {
+    if (i.base != row_linear) return linear_address(c, i);
+    const Insn* const operand = &i - 1;
+    const bool narrow = operand->form == 2;
+    const u64 offset = narrow ? offset_of<true>(c, operand) : offset_of<false>(c, operand);
+    return segment_address(c, segment_of(operand), offset, size, access);
+}
 
 bool split_memory_operand(const Decoded& d, unsigned n, Insn& check, Insn& i) {
     i.form |= form_memory;

@@ -20,6 +20,19 @@ Result<Gva> segment_address(Cpu& c, SegmentIndex index, u64 offset, u64 size, Ac
 /// Does `offset` lie in CS? SDM 2A, "JMP": #GP(0) "if the offset is beyond the code segment limit".
 inline bool in_code_segment(const Segment& code, u64 offset) { return offset <= code.limit; }
 
+/// The address of `i`'s memory operand, whose segment is checked only now: for instructions with a
+/// VM exit that goes before faults of the operand (defers_check() of segment_check.cpp names them).
+Result<Gva> checked_address(Cpu& c, const Insn& i, u64 size, Access access);
+
+inline Result<u64> load_checked(Cpu& c, const Insn& i, unsigned size) {
+    const Gva at = TRY(checked_address(c, i, size, Access::read));
+    return load(c, at, size);
+}
+inline Result<> store_checked(Cpu& c, const Insn& i, unsigned size, u64 value) {
+    const Gva at = TRY(checked_address(c, i, size, Access::write));
+    return store(c, at, size, value);
+}
+
 /// The segment register that a memory operand names.
 SegmentIndex segment_of_operand(ZydisRegister segment);
 

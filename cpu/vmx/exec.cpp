@@ -9,7 +9,7 @@
 #include "arch/vmx/instruction_information.h"
 #include "base/table.h"
 #include "cpu/event/event.h"
-#include "cpu/exec/address.h"
+#include "cpu/exec/system/common.h"
 #include "cpu/vmx/root.h"
 #include "cpu/vmx/vmx.h"
 
@@ -47,8 +47,6 @@ const VmxInstruction* find(const Insn& i) {
     return nullptr;
 }
 
-bool is_memory(const Insn& i) { return (i.form & form_memory) != 0; }
-
 /// Protected mode, not virtual-8086, not compatibility mode.
 bool is_legal_mode(const Cpu& c) {
     return c.cr0.has(Cr0::pe) && !c.flags.has(Rflag::vm) &&
@@ -69,7 +67,7 @@ u32 information(const VmxInstruction& what, const Insn& i) {
     const bool reads = what.reason == BasicReason::vmread;
     const auto operand = static_cast<Gpr>(reads ? i.dst : i.src);
     const auto encoding = static_cast<Gpr>(reads ? i.src : i.dst);
-    const auto in_memory = MemoryOperandInformation::from_raw(memory_operand_information(i));
+    const auto in_memory = memory_information(i);
     switch (what.report) {
         case Report::nothing: return 0;
         case Report::memory: return in_memory.to_raw();
@@ -85,35 +83,10 @@ u32 information(const VmxInstruction& what, const Insn& i) {
 
 u64 qualification(const Cpu& c, const VmxInstruction& what, const Insn& i) {
     const bool has_memory = what.report != Report::nothing && is_memory(i);
-    return has_memory ? displacement_qualification(c, i) : 0;
-}
-
-/// RBP and RSP as base imply SS.
-SegmentIndex operand_segment(const Insn& i) {
-    if (i.segment == row_fs_base) return fs;
-    if (i.segment == row_gs_base) return gs;
-    return i.base == rsp || i.base == rbp ? ss : ds;
+    return has_memory ? displacement(c, i) : 0;
 }
 
 }  // namespace
-
-u32 memory_operand_information(const Insn& i) {
-    const bool has_index = i.index < gpr_count;
-    const bool has_base = i.base < gpr_count;
-    const MemoryOperandParts parts{
-        .address_size = (i.form & form_address32) != 0 ? AddressSize::bits32 : AddressSize::bits64,
-        .segment = operand_segment(i),
-        .scaling = i.scale,
-        .has_index = has_index,
-        .index = has_index ? static_cast<Gpr>(i.index) : rax,
-        .has_base = has_base,
-        .base = has_base ? static_cast<Gpr>(i.base) : rax};
-    return MemoryOperandInformation::of_memory(parts).to_raw();
-}
-
-u64 displacement_qualification(const Cpu& c, const Insn& i) {
-    return i.base == row_block ? effective_address(c, i) : static_cast<u64>(i64{i.disp});
-}
 
 /// SDM 3C, "VMCALL": the VM exit comes before every mode check.
 Result<> exec_vmcall(Cpu& c, const Insn& i) {

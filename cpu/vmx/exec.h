@@ -17,10 +17,4 @@ Result<> exec_vmcall(Cpu& c, const Insn& i);
 /// row in dst.
 Result<> exec_vmx_instruction(Cpu& c, const Insn& i);
 
-/// VM-exit instruction information of an instruction with a memory operand (INVEPT, INVPCID,
-/// LGDT, VMCLEAR, XSAVES, ...), and the exit qualification that goes with it: the displacement;
-/// relative to RIP, the address.
-u32 memory_operand_information(const Insn& i);
-u64 displacement_qualification(const Cpu& c, const Insn& i);
-
 }  // namespace postern::cpu::vmx

@@ -5,9 +5,11 @@
 
 #include "arch/msr.h"
 #include "cpu/event/event.h"
-#include "cpu/exec/address.h"
+#include "cpu/exec/segment_check.h"
+#include "cpu/exec/system/common.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/status.h"
 #include "cpu/vmx/transition.h"
@@ -31,7 +33,16 @@ Result<> finish(Cpu& c, Status status) {
 }
 
 /// The operand is a pointer in memory: 64 bits in every mode.
-Result<u64> load_pointer(Cpu& c, const Insn& i) { return load(c, linear_address(c, i), 8); }
+Result<u64> load_pointer(Cpu& c, const Insn& i) { return load_checked(c, i, 8); }
+
+/// Of VMREAD's and VMWRITE's operands; prefixes and CS.D do not matter. SDM 3C, "VMREAD",
+/// "VMWRITE".
+unsigned operand_bytes(const Cpu& c) { return in_64_bit_mode(c) ? 8 : 4; }
+
+/// A register operand of that size.
+u64 register_operand(const Cpu& c, u8 row) {
+    return in_64_bit_mode(c) ? c.gpr[row] : static_cast<u32>(c.gpr[row]);
+}
 
 /// SDM 3C, "Restrictions on VMX Operation".
 bool has_fixed_bits(const Cpu& c) {
@@ -68,7 +79,7 @@ Result<> exec_vmptrld(Cpu& c, const Insn& i) {
 
 /// SDM 3C, "VMPTRST": without a current VMCS, all ones.
 Result<> exec_vmptrst(Cpu& c, const Insn& i) {
-    TRY(store(c, linear_address(c, i), 8, c.vmx.current));
+    TRY(store_checked(c, i, 8, c.vmx.current));
     return finish(c, succeed());
 }
 
@@ -77,25 +88,31 @@ bool selects_by_32_bits(u64 encoding) { return encoding >> 32 == 0; }
 
 /// SDM 3C, "VMREAD".
 Result<> exec_vmread(Cpu& c, const Insn& i) {
-    const u64 encoding = c.gpr[i.src];
+    const u64 encoding = register_operand(c, i.src);
+    const unsigned size = operand_bytes(c);
     u64 value = 0;
     if (c.vmx.current != no_vmcs && !selects_by_32_bits(encoding))
         return finish(c, fail(c, unsupported_vmcs_component));
     const Status status = vmread(c, static_cast<u32>(encoding), value);
     if (!status.ok()) return finish(c, status);
-    if ((i.form & form_memory) != 0)
-        TRY(store(c, linear_address(c, i), 8, value));
+    if (is_memory(i))
+        TRY(store_checked(c, i, size, value));
     else
-        c.gpr[i.dst] = value;
+        put_register(c, i.dst, size, value);
     return finish(c, status);
+}
+
+/// VMWRITE's value: what of the field the operand does not fill becomes 0.
+Result<u64> written_value(Cpu& c, const Insn& i) {
+    if (!is_memory(i)) return register_operand(c, i.src);
+    return load_checked(c, i, operand_bytes(c));
 }
 
 /// SDM 3C, "VMWRITE". Nothing is read from memory without a current VMCS.
 Result<> exec_vmwrite(Cpu& c, const Insn& i) {
     if (c.vmx.current == no_vmcs) return finish(c, {Status::Kind::fail_invalid, {}});
-    const bool memory = (i.form & form_memory) != 0;
-    const u64 value = memory ? TRY(load(c, linear_address(c, i), 8)) : c.gpr[i.src];
-    const u64 encoding = c.gpr[i.dst];
+    const u64 value = TRY(written_value(c, i));
+    const u64 encoding = register_operand(c, i.dst);
     if (!selects_by_32_bits(encoding)) return finish(c, fail(c, unsupported_vmcs_component));
     return finish(c, vmwrite(c, static_cast<u32>(encoding), value));
 }
@@ -105,26 +122,31 @@ struct Descriptor {
     u64 low = 0, high = 0;
 };
 
+Result<Descriptor> load_descriptor(Cpu& c, const Insn& i) {
+    Descriptor descriptor;
+    const Gva at = TRY(checked_address(c, i, sizeof descriptor, Access::read));
+    TRY(load_bytes(c, at, &descriptor, sizeof descriptor));
+    return descriptor;
+}
+
 /// SDM 3C, "INVEPT": an unsupported type fails before the descriptor is read.
 Result<> exec_invept(Cpu& c, const Insn& i) {
-    const u64 type = c.gpr[i.dst];
+    const u64 type = register_operand(c, i.dst);
     constexpr auto first = static_cast<u64>(InveptType::single_context);
     constexpr auto last = static_cast<u64>(InveptType::all_contexts);
     if (type < first || type > last)
         return finish(c, fail(c, invalid_operand_to_invept_or_invvpid));
-    Descriptor descriptor;
-    TRY(load_bytes(c, linear_address(c, i), &descriptor, sizeof descriptor));
+    const Descriptor descriptor = TRY(load_descriptor(c, i));
     if (descriptor.high != 0) return finish(c, fail(c, invalid_operand_to_invept_or_invvpid));
     return finish(c, invept(c, type, descriptor.low));
 }
 
 /// SDM 3C, "INVVPID": the same; bits 63:16 are reserved.
 Result<> exec_invvpid(Cpu& c, const Insn& i) {
-    const u64 type = c.gpr[i.dst];
+    const u64 type = register_operand(c, i.dst);
     if (type > static_cast<u64>(InvvpidType::single_context_retaining_globals))
         return finish(c, fail(c, invalid_operand_to_invept_or_invvpid));
-    Descriptor descriptor;
-    TRY(load_bytes(c, linear_address(c, i), &descriptor, sizeof descriptor));
+    const Descriptor descriptor = TRY(load_descriptor(c, i));
     if (descriptor.low >> 16 != 0) return finish(c, fail(c, invalid_operand_to_invept_or_invvpid));
     return finish(c, invvpid(c, type, static_cast<u16>(descriptor.low), descriptor.high));
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Translations and caches thrown away. There are no caches of data to be seen.
+#include "cpu/exec/segment_check.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
 
 namespace postern::cpu {
 
@@ -39,9 +41,11 @@ Result<> exec_invpcid(Cpu& c, const Insn& i) {
         return vmx::raise_exit(c, BasicReason::invpcid, displacement(c, i), operands.to_raw());
     }
     u64 descriptor[2];
-    TRY(load_bytes(c, linear_address(c, i), descriptor, sizeof descriptor));
-    TRY(check_invpcid(c, c.gpr[i.dst], descriptor[0], descriptor[1]));
-    switch (c.gpr[i.dst]) {
+    const Gva at = TRY(checked_address(c, i, sizeof descriptor, Access::read));
+    TRY(load_bytes(c, at, descriptor, sizeof descriptor));
+    const u64 type = in_64_bit_mode(c) ? c.gpr[i.dst] : static_cast<u32>(c.gpr[i.dst]);
+    TRY(check_invpcid(c, type, descriptor[0], descriptor[1]));
+    switch (type) {
         case one_address: flush_pcid_page(c, descriptor[0], Gva{descriptor[1]}); break;
         case one_context: flush_pcid(c, descriptor[0]); break;
         case all_with_global: flush_vpid(c); break;

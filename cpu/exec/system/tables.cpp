@@ -2,6 +2,7 @@
 // GDTR, IDTR, LDTR and TR.
 #include <cstring>
 
+#include "cpu/exec/segment_check.h"
 #include "cpu/exec/system/common.h"
 #include "cpu/exec/system/descriptor.h"
 #include "cpu/mmu/access.h"
@@ -47,7 +48,8 @@ Result<> load_table(Cpu& c, const Insn& i, Access46 access, DescriptorTable& tab
     TRY(require_supervisor(c));
     TRY(consult_hypervisor(c, i, access));
     Image image{};
-    TRY(load_bytes(c, linear_address(c, i), image.bytes, image_size(c)));
+    const Gva at = TRY(checked_address(c, i, image_size(c), Access::read));
+    TRY(load_bytes(c, at, image.bytes, image_size(c)));
     u16 limit = 0;
     u64 base = 0;
     std::memcpy(&limit, image.bytes, sizeof limit);
@@ -79,7 +81,7 @@ Result<> store_table(Cpu& c, const Insn& i, Access46 access, const DescriptorTab
     const u16 limit = static_cast<u16>(table.limit);
     std::memcpy(image.bytes, &limit, sizeof limit);
     std::memcpy(image.bytes + 2, &table.base, sizeof table.base);
-    const Gva at = linear_address(c, i);
+    const Gva at = TRY(checked_address(c, i, image_size(c), Access::write));
     TRY(probe_write(c, at, image_size(c)));
     TRY(check_table_alignment(c, at));
     return store_bytes(c, at, image.bytes, image_size(c));
@@ -89,13 +91,13 @@ Result<> store_selector(Cpu& c, const Insn& i, Access47 access, SegmentIndex ind
     TRY(check_store(c));
     TRY(consult_hypervisor(c, i, access));
     const u16 selector = c.segment[index].selector;
-    if (is_memory(i)) return store(c, linear_address(c, i), 2, selector);
+    if (is_memory(i)) return store_checked(c, i, 2, selector);
     put_register(c, i.dst, operand_size(i), selector);
     return Done{};
 }
 
 Result<u64> selector_operand(Cpu& c, const Insn& i) {
-    if (is_memory(i)) return load(c, linear_address(c, i), 2);
+    if (is_memory(i)) return load_checked(c, i, 2);
     return c.gpr[i.src] & 0xffff;
 }
 

@@ -3,7 +3,12 @@
 // bytes in two modes, blocks at the end of a code segment.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <string>
+#include <vector>
+
 #include "cpu/mode.h"
+#include "cpu/sgx/epc.h"
 #include "support/guest_code.h"
 
 namespace postern::cpu {
@@ -116,6 +121,60 @@ TEST_F(Legacy, AStackOfFourGigabytesIsOfSixteenBitsOnlyByItsBBit) {
     EXPECT_EQ(m.at<u32>(0xfffc), 0x1234'5678u);
 }
 
+/// With an EPC, so that SGX is there.
+struct LegacySgx : Legacy {
+    struct alignas(page_size) Page {
+        u8 byte[page_size];
+    };
+    std::vector<Page> pages = std::vector<Page>(2);
+    Epc epc{0x1'4000'0000, pages.front().byte, pages.size() * page_size};
+    const Code encls{0x0f, 0x01, 0xcf}, enclu{0x0f, 0x01, 0xd7};
+
+    LegacySgx() { m.system.epc = &epc; }
+    void enable() { c.msr.feature_control = 0x4'0001; }  // locked, SGX enabled
+    Vector fault_in(GuestMode mode, const Code& code) {
+        const GuestStop stop = run_in(mode, code);
+        return stop.fault ? stop.fault->vector : Vector{};
+    }
+    /// By the name of what is not implemented, with leaf `eax`.
+    std::string refused(const Code& code, u64 leaf) {
+        m.set_plain_state(guest_at::code);
+        m.write(guest_at::code, code);
+        c.gpr[rax] = leaf;
+        return m.run(1000).outcome == RunOutcome::unimplemented ? c.pending.what : "";
+    }
+};
+
+TEST_F(LegacySgx, RealModeHasNone) {
+    enable();
+    EXPECT_EQ(fault_in(GuestMode::real16, encls), Vector::invalid_opcode);
+    EXPECT_EQ(fault_in(GuestMode::real16, enclu), Vector::invalid_opcode);
+}
+
+TEST_F(LegacySgx, FaultsAreThoseOf64BitMode) {
+    EXPECT_EQ(fault_in(GuestMode::protected32, enclu), Vector::invalid_opcode) << "at CPL 0";
+    EXPECT_EQ(fault_in(GuestMode::protected32, encls), Vector::general_protection) << "disabled";
+    enable();
+    EXPECT_EQ(fault_in(GuestMode::compat32, encls), Vector::general_protection) << "no such leaf";
+}
+
+TEST_F(LegacySgx, LeavesAreRefusedByName) {
+    m.set_mode(GuestMode::compat32);
+    enable();
+    EXPECT_EQ(refused(encls, 0), "ENCLS outside 64-bit mode");  // ECREATE
+}
+
+TEST_F(LegacySgx, WithoutPagingLeavesFault) {
+    m.set_mode(GuestMode::protected32);
+    enable();
+    m.set_plain_state(guest_at::code);
+    m.write(guest_at::code, encls);
+    c.gpr[rax] = 0;
+    const GuestStop stop = m.run(1000);
+    ASSERT_TRUE(stop.fault.has_value());
+    EXPECT_EQ(stop.fault->vector, Vector::general_protection);
+}
+
 struct Refused {
     const char* name;
     GuestMode mode;
@@ -146,15 +205,7 @@ INSTANTIATE_TEST_SUITE_P(
     Legacy, RefusedByName,
     testing::Values(
         Refused{"Virtual8086", GuestMode::protected32, {0xcf}, "IRET to virtual-8086 mode"},
-        Refused{"TaskSwitch", GuestMode::protected32, {0xea, 0, 0, 0, 0, 0x30, 0}, "task switch"},
-        Refused{"Encls",
-                GuestMode::protected32,
-                {0x0f, 0x01, 0xcf},
-                "ENCLS or ENCLU outside 64-bit mode"},
-        Refused{"Vmptrld",
-                GuestMode::protected32,
-                {0x0f, 0xc7, 0x30},
-                "VMX instruction in 32-bit protected mode"}),
+        Refused{"TaskSwitch", GuestMode::protected32, {0xea, 0, 0, 0, 0, 0x30, 0}, "task switch"}),
     [](const auto& p) { return std::string{p.param.name}; });
 
 }  // namespace
