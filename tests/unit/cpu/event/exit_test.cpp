@@ -330,7 +330,7 @@ TEST(MsrListExit, AnMsrValueThatIsNotImplementedStopsByName) {
     m.set(VmcsField::vm_exit_msr_load_count, 1);
     EXPECT_FALSE(execute(m.c, exec_cpuid, register_insn(0, 0), 2));
     EXPECT_EQ(take_pending(m.c), Delivery::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved");
+    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved over memory");
     EXPECT_EQ(m.c.vmx.abort, 0u);
 }
 

@@ -289,7 +289,7 @@ TEST(VmEntry, AnMsrValueThatIsNotImplementedIsNoFailedEntry) {
     EXPECT_TRUE(m.enter(entered).ok());
     EXPECT_FALSE(entered);
     EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved");
+    EXPECT_STREQ(m.c.pending.what, "a local APIC that is moved over memory");
     EXPECT_NE(m.get(F::exit_reason), 0x8000'0022u);
 }
 
