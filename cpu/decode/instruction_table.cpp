@@ -42,18 +42,25 @@ Handler build_vmx(const Decoded& d, Insn& i, BlockCache&) {
     return ends_block<vmx::exec_vmx_instruction>;
 }
 
-/// In VMX root operation VMREAD and VMWRITE touch the VMCS, a register or memory, and nothing else;
-/// in a guest they exit, as an instruction that ends its block does.
-Step vmcs_access(Cpu& c, const Insn* i) {
+/// For semantics that set neither Cpu::next_rip nor the mode nor what events are due; they may look
+/// at RIP, and exit in a guest.
+template <Result<> (*exec)(Cpu&, const Insn&)>
+Step stays_in_block(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
     c.next_rip = c.rip + i->length;
-    TAIL inside_block<vmx::exec_vmx_instruction>(c, i);
+    TAIL inside_block<exec>(c, i);
 }
 
+template <Result<> (*exec)(Cpu&, const Insn&)>
+Handler build_quiet(const Decoded&, Insn&, BlockCache&) {
+    return stays_in_block<exec>;
+}
+
+/// In VMX root operation VMREAD and VMWRITE touch the VMCS, a register or memory, and nothing else.
 template <BasicReason reason>
 Handler build_vmcs_access(const Decoded& d, Insn& i, BlockCache& cache) {
     (void)build_vmx<reason>(d, i, cache);
-    return vmcs_access;
+    return stays_in_block<vmx::exec_vmx_instruction>;
 }
 
 // clang-format off
@@ -242,7 +249,7 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_STOSQ, build_string, integer, legal},
     InstructionRow{ZYDIS_MNEMONIC_STOSW, build_string, integer, legal},
     // Identification, time, random numbers, waiting
-    InstructionRow{ZYDIS_MNEMONIC_CPUID, plain<exec_cpuid>, system, illegal},
+    InstructionRow{ZYDIS_MNEMONIC_CPUID, build_quiet<exec_cpuid>, quiet, illegal},
     InstructionRow{ZYDIS_MNEMONIC_HLT, plain<exec_hlt>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_MONITOR, plain<exec_monitor>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_MWAIT, plain<exec_mwait>, system, legal},
@@ -251,7 +258,7 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_RDPMC, plain<exec_rdpmc>, system, illegal},
     InstructionRow{ZYDIS_MNEMONIC_RDRAND, with_registers<exec_rdrand>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_RDSEED, with_registers<exec_rdseed>, system, legal},
-    InstructionRow{ZYDIS_MNEMONIC_RDTSC, plain<exec_rdtsc>, system, with_sgx2},
+    InstructionRow{ZYDIS_MNEMONIC_RDTSC, build_quiet<exec_rdtsc>, quiet, with_sgx2},
     InstructionRow{ZYDIS_MNEMONIC_RDTSCP, plain<exec_rdtscp>, system, with_sgx2},
     InstructionRow{ZYDIS_MNEMONIC_TPAUSE, with_registers<exec_tpause>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_UMONITOR, build_umonitor, system, legal},
@@ -261,7 +268,7 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_LMSW, with_registers<exec_lmsw>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_RDFSBASE, with_registers<exec_rdfsbase>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_RDGSBASE, with_registers<exec_rdgsbase>, system, legal},
-    InstructionRow{ZYDIS_MNEMONIC_RDMSR, plain<exec_rdmsr>, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_RDMSR, build_quiet<exec_rdmsr>, quiet, legal},
     InstructionRow{ZYDIS_MNEMONIC_SMSW, with_registers<exec_smsw>, system, illegal},
     InstructionRow{ZYDIS_MNEMONIC_SWAPGS, plain<exec_swapgs>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_WRFSBASE, with_registers<exec_wrfsbase>, system, legal},
@@ -304,7 +311,7 @@ constexpr InstructionRow rows[] = {   // NOLINT: std::array deduces by a fold of
     InstructionRow{ZYDIS_MNEMONIC_OUTSW, build_port, system, illegal},
     // Flags, interrupts, calls across privileges
     InstructionRow{ZYDIS_MNEMONIC_CLAC, plain<exec_clac>, system, legal},
-    InstructionRow{ZYDIS_MNEMONIC_CLI, plain<exec_cli>, system, legal},
+    InstructionRow{ZYDIS_MNEMONIC_CLI, build_quiet<exec_cli>, quiet, legal},
     InstructionRow{ZYDIS_MNEMONIC_INT, with_immediate<exec_int_n>, system, illegal},
     InstructionRow{ZYDIS_MNEMONIC_INT1, plain<exec_int1>, system, legal},
     InstructionRow{ZYDIS_MNEMONIC_INT3, plain<exec_int3>, system, legal},
