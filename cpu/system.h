@@ -109,6 +109,7 @@ struct System {
     const Model* model = nullptr;
     unsigned physical_bits = 46;  // MAXPHYADDR: the model's
     Choices choices;
+    u64 sgx_seed = 1;  // the processors' SGX secrets follow from it
 };
 
 }  // namespace postern::cpu

@@ -10,8 +10,11 @@ namespace postern {
 
 /// SDM 3D, "Enclave Page Cache Map (EPCM)".
 struct EpcmEntry {
-    u64 enclave_secs;     // the SECS, as the index of its EPC page
     u64 enclave_address;  // linear
+    /// SECS tracking epoch in which EBLOCK, EMODPR or EMODT last touched the page: see
+    /// cpu/sgx/tracking.h.
+    u64 tracking_epoch;
+    u32 enclave_secs;  // the SECS, as the index of its EPC page
     PageType page_type;
     bool valid;
     bool r;
@@ -21,7 +24,7 @@ struct EpcmEntry {
     bool pending;
     bool modified;
     bool pr;
-    u8 reserved[7];
+    u8 reserved[3];
 };
 static_assert(sizeof(EpcmEntry) == 32);
 

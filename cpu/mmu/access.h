@@ -45,9 +45,6 @@ inline u64 reserved_in_pdpte(const Cpu& c) {
     return bit_mask(63, c.system->physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
 }
 
-/// Guest-physical to physical (EPT, when it is on). `linear` only for the report of an exit.
-Result<Hpa> translate_physical(Cpu& c, Gpa physical, Access access, Gva linear, bool final);
-
 /// Are the data accesses of the current privilege level checked for alignment? Implicit accesses
 /// of a supervisor's never are. SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)".
 inline bool checks_alignment(const Cpu& c) {

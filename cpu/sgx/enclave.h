@@ -20,6 +20,7 @@ struct Enclave {
     u64 tcs_linear;
     u64 aep;
     u64 xfrm;
+    u64 entry_epoch;  // of the enclave's Tracking
     u32 misc_select;
     u32 ssa_frame_pages;
     /// Byte offsets into the EPC of the current SSA frame's parts, pages cached at entry.

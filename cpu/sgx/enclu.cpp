@@ -21,17 +21,18 @@ struct LeafRow {
 };
 
 constexpr std::array leaves{
-    LeafRow{EncluLeaf::ereport, "ENCLU[EREPORT]", Feature::sgx1, Where::inside, nullptr},
-    LeafRow{EncluLeaf::egetkey, "ENCLU[EGETKEY]", Feature::sgx1, Where::inside, nullptr},
+    LeafRow{EncluLeaf::ereport, "ENCLU[EREPORT]", Feature::sgx1, Where::inside, ereport},
+    LeafRow{EncluLeaf::egetkey, "ENCLU[EGETKEY]", Feature::sgx1, Where::inside, egetkey},
     LeafRow{EncluLeaf::eenter, "ENCLU[EENTER]", Feature::sgx1, Where::outside, eenter},
     LeafRow{EncluLeaf::eresume, "ENCLU[ERESUME]", Feature::sgx1, Where::outside, eresume},
     LeafRow{EncluLeaf::eexit, "ENCLU[EEXIT]", Feature::sgx1, Where::inside, eexit},
-    LeafRow{EncluLeaf::eaccept, "ENCLU[EACCEPT]", Feature::sgx2, Where::inside, nullptr},
-    LeafRow{EncluLeaf::emodpe, "ENCLU[EMODPE]", Feature::sgx2, Where::inside, nullptr},
-    LeafRow{EncluLeaf::eacceptcopy, "ENCLU[EACCEPTCOPY]", Feature::sgx2, Where::inside, nullptr},
+    LeafRow{EncluLeaf::eaccept, "ENCLU[EACCEPT]", Feature::sgx2, Where::inside, eaccept},
+    LeafRow{EncluLeaf::emodpe, "ENCLU[EMODPE]", Feature::sgx2, Where::inside, emodpe},
+    LeafRow{EncluLeaf::eacceptcopy, "ENCLU[EACCEPTCOPY]", Feature::sgx2, Where::inside,
+            eacceptcopy},
     LeafRow{EncluLeaf::everifyreport2, "ENCLU[EVERIFYREPORT2]", Feature::sgx_everifyreport2,
             Where::inside, nullptr},
-    LeafRow{EncluLeaf::edeccssa, "ENCLU[EDECCSSA]", Feature::sgx_edeccssa, Where::inside, nullptr},
+    LeafRow{EncluLeaf::edeccssa, "ENCLU[EDECCSSA]", Feature::sgx_edeccssa, Where::inside, edeccssa},
 };
 static_assert(is_strictly_sorted(leaves, [](const LeafRow& row) { return row.leaf; }));
 

@@ -11,7 +11,9 @@
 #include "arch/sgx/tcs.h"
 #include "base/address.h"
 #include "base/types.h"
+#include "cpu/sgx/conflict.h"
 #include "cpu/sgx/measure.h"
+#include "cpu/sgx/tracking.h"
 
 namespace postern::cpu {
 
@@ -23,6 +25,7 @@ struct SecsHidden {
     u64 children;  // EPC pages that belong to the enclave
     u64 virtual_children;
     u64 active_threads;  // logical processors inside
+    sgx::Tracking tracking;
     sgx::Measurement measurement;
     std::array<u8, 16> isvfamilyid;
     std::array<u8, 16> isvextprodid;
@@ -41,6 +44,7 @@ struct Epc {
     u64 base;  // physical
     u64 size;
     u64 next_enclave_id = 1;
+    sgx::Conflicts conflicts;
     u8* bytes;
     std::vector<EpcmEntry> entries;  // one for each page
 

@@ -19,10 +19,25 @@ Result<> einit(Cpu& c);
 Result<> eremove(Cpu& c);
 Result<> edbgrd(Cpu& c);
 Result<> edbgwr(Cpu& c);
+Result<> eldb(Cpu& c);
+Result<> eldu(Cpu& c);
+Result<> eblock(Cpu& c);
+Result<> epa(Cpu& c);
+Result<> ewb(Cpu& c);
+Result<> etrack(Cpu& c);
+Result<> eaug(Cpu& c);
+Result<> emodpr(Cpu& c);
+Result<> emodt(Cpu& c);
 
 Result<> eenter(Cpu& c);
 Result<> eresume(Cpu& c);
 Result<> eexit(Cpu& c);
+Result<> ereport(Cpu& c);
+Result<> egetkey(Cpu& c);
+Result<> eaccept(Cpu& c);
+Result<> emodpe(Cpu& c);
+Result<> eacceptcopy(Cpu& c);
+Result<> edeccssa(Cpu& c);
 
 /// Instructions are those of 64-bit mode: EFER.LMA and CS.L.
 inline bool in_64bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }

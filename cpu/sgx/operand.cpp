@@ -25,12 +25,22 @@ void about_to_write_page(Cpu& c, u64 page) {
     if (c.blocks != nullptr) c.blocks->about_to_write(c, c.system->epc->page(page), page_size);
 }
 
-Result<> complete(Cpu& c, SgxError status) {
+namespace {
+
+Result<> complete_with(Cpu& c, SgxError status, Rflags status_flags) {
     c.gpr[rax] = static_cast<u64>(status);
-    Rflags flags = Rflags::from_raw(rflags(c) & ~rflags_status_mask);
-    flags.set(Rflag::zf, status != SgxError::success);
-    set_rflags(c, flags.to_raw());
+    set_rflags(c, (rflags(c) & ~rflags_status_mask) | status_flags.to_raw());
     return Done{};
+}
+
+}  // namespace
+
+Result<> complete(Cpu& c, SgxError status) {
+    return complete_with(c, status, status != SgxError::success ? Rflags{Rflag::zf} : Rflags{});
+}
+
+Result<> complete_with_information(Cpu& c, SgxError status) {
+    return complete_with(c, status, {Rflag::cf});
 }
 
 }  // namespace postern::cpu::sgx

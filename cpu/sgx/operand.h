@@ -41,4 +41,7 @@ void about_to_write_page(Cpu& c, u64 page);
 /// What a leaf that reports through RAX leaves: RAX, ZF on an error, the other status flags 0.
 Result<> complete(Cpu& c, SgxError status);
 
+/// The same with an information code, which sets CF.
+Result<> complete_with_information(Cpu& c, SgxError status);
+
 }  // namespace postern::cpu::sgx

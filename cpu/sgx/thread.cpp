@@ -129,7 +129,9 @@ void enter(Cpu& c, const Thread& thread, const Start& start) {
     c.enclave = describe(c, thread);
     tcs.aep = c.enclave.aep;
     tcs.state = TcsState::active;
-    ++epc.hidden(thread.secs_page).active_threads;
+    SecsHidden& hidden = epc.hidden(thread.secs_page);
+    ++hidden.active_threads;
+    c.enclave.entry_epoch = entered(hidden.tracking);
     if (c.cr4.has(Cr4::osxsave)) c.xcr0 = c.enclave.xfrm;
     load_segments(c, enclave_segment(c, start.fs_base, tcs.fslimit),
                   enclave_segment(c, start.gs_base, tcs.gslimit));
@@ -143,7 +145,9 @@ void leave(Cpu& c) {
     const Enclave e = c.enclave;
     const Epc& epc = *c.system->epc;
     epc.tcs(e.tcs_page).state = TcsState::inactive;
-    --epc.hidden(e.secs_page).active_threads;
+    SecsHidden& hidden = epc.hidden(e.secs_page);
+    --hidden.active_threads;
+    left(hidden.tracking, e.entry_epoch);
     load_segments(c, e.outer_fs, e.outer_gs);
     if (c.cr4.has(Cr4::osxsave)) c.xcr0 = e.outer_xcr0;
     if (!e.debug_opt_in) c.flags.set(Rflag::tf, e.outer_tf);

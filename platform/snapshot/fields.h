@@ -50,8 +50,8 @@ void fields(auto& f, Is<cpu::VmxState> auto& s) {
 
 void fields(auto& f, Is<cpu::Enclave> auto& s) {
     f(s.active, s.debug_opt_in, s.outer_tf, s.mode64, s.secs_page, s.tcs_page, s.base, s.size,
-      s.tcs_linear, s.aep, s.xfrm, s.misc_select, s.ssa_frame_pages, s.ssa_gpr, s.ssa_misc,
-      s.ssa_xsave, s.outer_xcr0, s.outer_fs, s.outer_gs);
+      s.tcs_linear, s.aep, s.xfrm, s.entry_epoch, s.misc_select, s.ssa_frame_pages, s.ssa_gpr,
+      s.ssa_misc, s.ssa_xsave, s.outer_xcr0, s.outer_fs, s.outer_gs);
 }
 
 void fields(auto& f, Is<cpu::Monitor> auto& s) {

@@ -66,7 +66,7 @@ void fix_up_tcs(Secinfo& secinfo, Tcs& tcs) {
 
 EpcmEntry entry_of(const Addition& a) {
     EpcmEntry entry{};
-    entry.enclave_secs = a.secs;
+    entry.enclave_secs = static_cast<u32>(a.secs);
     entry.enclave_address = a.info.linaddr;
     entry.page_type = page_type(a.secinfo.flags);
     entry.valid = true;

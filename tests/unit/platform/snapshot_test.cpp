@@ -148,8 +148,9 @@ TEST(Snapshot, TheEpcIsRestored) {
     cpu::Epc& epc = *first.machine->system().epc;
     epc.next_enclave_id = 77;
     epc.bytes[5 * page_size + 9] = 0xab;
-    epc.entries[5] = {.enclave_secs = 3,
-                      .enclave_address = 0x1234'5000,
+    epc.entries[5] = {.enclave_address = 0x1234'5000,
+                      .tracking_epoch = 9,
+                      .enclave_secs = 3,
                       .page_type = PageType::reg,
                       .valid = true,
                       .r = true,
@@ -170,6 +171,7 @@ TEST(Snapshot, TheEpcIsRestored) {
     EXPECT_EQ(loaded.bytes[0], 0);
     EXPECT_FALSE(loaded.entries[0].valid);
     EXPECT_EQ(loaded.entries[5].enclave_address, 0x1234'5000u);
+    EXPECT_EQ(loaded.entries[5].tracking_epoch, 9u);
     EXPECT_TRUE(loaded.entries[5].x);
 }
 

@@ -18,8 +18,9 @@ TEST(Ecreate, MakesThePageASecs) {
     source(m).isvprodid = 5;
     source(m).isvsvn = 6;
     // What an earlier life of the page left.
-    m.entry(secs_page) = {.enclave_secs = 9,
-                          .enclave_address = elrange,
+    m.entry(secs_page) = {.enclave_address = elrange,
+                          .tracking_epoch = 9,
+                          .enclave_secs = 9,
                           .page_type = PageType::reg,
                           .valid = false,
                           .r = true,
@@ -37,6 +38,7 @@ TEST(Ecreate, MakesThePageASecs) {
     EXPECT_TRUE(entry.valid);
     EXPECT_EQ(entry.page_type, PageType::secs);
     EXPECT_EQ(entry.enclave_address, 0u);
+    EXPECT_EQ(entry.tracking_epoch, 0u);
     EXPECT_FALSE(entry.r || entry.w || entry.x || entry.blocked || entry.pending || entry.modified);
     EXPECT_EQ(m.secs().baseaddr, elrange);
     EXPECT_EQ(m.secs().size, elrange_size);
