@@ -413,7 +413,7 @@ TEST_F(HostileSnapshot, AMonitoredLineOutsideOfMemoryIsRefused) {
 TEST_F(HostileSnapshot, AnEpcmEntryWithAnUnknownSecsIsRefused) {
     snapshot::Bytes& epcm = section("epcm");
     epcm.resize(8 + 40);
-    put<u64>("epcm", 16, 512);
+    put<u32>("epcm", 8 + 8 + offsetof(EpcmEntry, enclave_secs), 512);
     expect_senseless("epcm");
 }
 
