@@ -97,9 +97,10 @@ TEST(Enclu, OutsideSixtyFourBitModeIsRefusedAloud) {
 TEST(Enclu, ALeafThatIsNotBuiltYetIsNamed) {
     EnclaveMachine m;
     m.go_inside();
-    ASSERT_FALSE(m.enclu(EncluLeaf::ereport, 0, 0).ok());
+    m.model.features.set(Feature::sgx_everifyreport2);
+    ASSERT_FALSE(m.enclu(EncluLeaf::everifyreport2, 0, 0).ok());
     EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "ENCLU[EREPORT]");
+    EXPECT_STREQ(m.c.pending.what, "ENCLU[EVERIFYREPORT2]");
 }
 
 // What EENTER and ERESUME check alike.
