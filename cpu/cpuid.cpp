@@ -130,7 +130,7 @@ CpuidResult sgx_leaf(const Cpu& c, u32 subleaf) {
                 static_cast<u32>(sgx::supported_miscselect.to_raw()), 0,
                 sgx::enclave_size_bits_32 | sgx::enclave_size_bits_64 << 8};
     if (subleaf == 1) {
-        const u64 attributes = sgx::supported_attributes.to_raw();
+        const u64 attributes = sgx::attributes_of(*c.system->model).to_raw();
         return {static_cast<u32>(attributes), static_cast<u32>(attributes >> 32),
                 static_cast<u32>(xfrm), static_cast<u32>(xfrm >> 32)};
     }

@@ -5,6 +5,7 @@
 
 #include "arch/sgx/attributes.h"
 #include "base/types.h"
+#include "cpu/model.h"
 
 namespace postern::cpu::sgx {
 
@@ -12,10 +13,16 @@ namespace postern::cpu::sgx {
 inline constexpr unsigned enclave_size_bits_32 = 31;
 inline constexpr unsigned enclave_size_bits_64 = 56;
 
-/// ECREATE takes no other bits (INIT is EINIT's to set).
+/// What every model takes.
 inline constexpr SgxAttributeFlags supported_attributes{
     SgxAttribute::debug, SgxAttribute::mode64bit, SgxAttribute::provisionkey,
     SgxAttribute::einittoken_key, SgxAttribute::kss};
+
+/// ECREATE takes no other bits (INIT is EINIT's to set). AEX-Notify came with EDECCSSA.
+constexpr SgxAttributeFlags attributes_of(const Model& model) {
+    return supported_attributes.with(SgxAttribute::aexnotify,
+                                     has_feature(model, Feature::sgx_edeccssa));
+}
 
 inline constexpr SgxMiscselectWord supported_miscselect{SgxMiscselect::exinfo};
 

@@ -14,7 +14,15 @@ namespace postern::cpu::sgx {
 namespace {
 
 /// Without AEX-Notify bit 1 is reserved too.
-constexpr TcsFlags tcs_flags_supported{TcsFlag::dbgoptin};
+TcsFlags supported_tcs_flags(const Cpu& c) {
+    return TcsFlags{TcsFlag::dbgoptin}.with(TcsFlag::aexnotify, has(c, Feature::sgx_edeccssa));
+}
+
+/// SDM 3D, "ERESUME", Operation: only a debugger may have them differ.
+bool agree_on_notification(const Tcs& tcs, SgxAttributeFlags attributes) {
+    return tcs.flags.has(TcsFlag::dbgoptin) ||
+           tcs.flags.has(TcsFlag::aexnotify) == attributes.has(SgxAttribute::aexnotify);
+}
 
 constexpr u16 enclave_segment_selector = 0x0b;
 
@@ -61,9 +69,7 @@ Enclave describe(const Cpu& c, const Thread& thread) {
     e.xfrm = secs.attributes.xfrm.to_raw();
     e.misc_select = secs.miscselect.to_raw();
     e.ssa_frame_pages = secs.ssaframesize;
-    e.ssa_gpr = thread.ssa_gpr;
-    e.ssa_misc = thread.ssa_gpr - sizeof(Exinfo);
-    std::copy(std::begin(thread.ssa_xsave), std::end(thread.ssa_xsave), e.ssa_xsave);
+    use_frame(e, thread);
     e.outer_xcr0 = c.xcr0;
     e.outer_fs = c.segment[fs];
     e.outer_gs = c.segment[gs];
@@ -79,11 +85,12 @@ void mask_pending_traps(Cpu& c) {
 
 }  // namespace
 
-Result<> find_thread(Cpu& c, Thread& thread) {
+Result<> find_thread(Cpu& c, EncluLeaf leaf, Thread& thread) {
     const u64 linear = c.gpr[rbx];
     TRY(require_alignment(c, page_size, linear));
     thread.tcs_page = TRY(epc_operand(c, linear, Access::write)) / page_size;
     if (!is_canonical(c, c.gpr[rcx])) return general_protection(c);
+    if (meets_conflict(c, leaf)) return general_protection(c);
     const Epc& epc = *c.system->epc;
     const EpcmEntry& entry = epc.entries[thread.tcs_page];
     const bool usable = entry.valid && !entry.blocked && entry.enclave_address == linear &&
@@ -98,7 +105,7 @@ Result<> check_enclave(Cpu& c, const Thread& thread) {
     const Epc& epc = *c.system->epc;
     const Tcs& tcs = epc.tcs(thread.tcs_page);
     const SgxAttributes attributes = epc.secs(thread.secs_page).attributes;
-    if (!tcs_flags_supported.has_all(tcs.flags)) return general_protection(c);
+    if (!supported_tcs_flags(c).has_all(tcs.flags)) return general_protection(c);
     if (!attributes.flags.has(SgxAttribute::init)) return general_protection(c);
     if (attributes.flags.has(SgxAttribute::mode64bit) != in_64bit_mode(c))
         return general_protection(c);
@@ -106,6 +113,7 @@ Result<> check_enclave(Cpu& c, const Thread& thread) {
     const auto enabled =
         c.cr4.has(Cr4::osxsave) ? Xcr0Word::from_raw(c.xcr0) : Xcr0Word{Xcr0::x87, Xcr0::sse};
     if (!enabled.has_all(attributes.xfrm)) return general_protection(c);
+    if (!agree_on_notification(tcs, attributes.flags)) return general_protection(c);
     return Done{};
 }
 
@@ -121,6 +129,40 @@ Result<> cache_frame(Cpu& c, Thread& thread, u32 index) {
     const u64 last = frame + frame_size - page_size;
     thread.ssa_gpr = TRY(frame_page(c, thread, last)) + gprsgx_offset(page_size);
     return Done{};
+}
+
+void use_frame(Enclave& e, const Thread& thread) {
+    e.ssa_gpr = thread.ssa_gpr;
+    e.ssa_misc = thread.ssa_gpr - sizeof(Exinfo);
+    std::copy(std::begin(thread.ssa_xsave), std::end(thread.ssa_xsave), e.ssa_xsave);
+}
+
+Start entry_point(const Cpu& c, const Thread& thread) {
+    const Epc& epc = *c.system->epc;
+    const Tcs& tcs = epc.tcs(thread.tcs_page);
+    const u64 base = epc.secs(thread.secs_page).baseaddr;
+    return {base + tcs.oentry, base + tcs.ofsbase, base + tcs.ogsbase,
+            !tcs.flags.has(TcsFlag::dbgoptin)};
+}
+
+Result<> check_start(Cpu& c, const Thread& thread, const Start& start) {
+    if (!is_canonical(c, start.target)) return general_protection(c);
+    if (!is_canonical(c, start.fs_base) || !is_canonical(c, start.gs_base))
+        return general_protection(c);
+    if (c.system->epc->tcs(thread.tcs_page).state == TcsState::active) return general_protection(c);
+    return Done{};
+}
+
+void enter_at_entry_point(Cpu& c, const Thread& thread, const Start& start) {
+    Epc& epc = *c.system->epc;
+    about_to_write_page(c, thread.ssa_gpr / page_size);
+    auto& gprsgx = epc.at<Gprsgx>(thread.ssa_gpr);
+    gprsgx.ursp = c.gpr[rsp];
+    gprsgx.urbp = c.gpr[rbp];
+    const u64 return_address = c.next_rip;
+    enter(c, thread, start);
+    c.gpr[rax] = epc.tcs(thread.tcs_page).cssa;
+    c.gpr[rcx] = return_address;
 }
 
 void enter(Cpu& c, const Thread& thread, const Start& start) {

@@ -3,6 +3,7 @@
 // going in; and what EEXIT and AEX share: coming out.
 #pragma once
 
+#include "arch/sgx/leaf.h"
 #include "arch/sgx/ssa.h"
 #include "base/result.h"
 #include "cpu/cpu.h"
@@ -25,14 +26,17 @@ struct Thread {
 };
 
 /// The TCS at RBX: in the EPC, a TCS of some enclave at that address, not blocked, pending or
-/// modified, its addresses aligned; and the AEP in RCX canonical.
-Result<> find_thread(Cpu& c, Thread& thread);
+/// modified, its addresses aligned; and the AEP in RCX canonical. `leaf`: who asks.
+Result<> find_thread(Cpu& c, EncluLeaf leaf, Thread& thread);
 
-/// TCS.FLAGS; the enclave initialised, of this mode, its XFRM usable.
+/// TCS.FLAGS; the enclave initialised, of this mode, its XFRM usable, AEX-Notify as the TCS has it.
 Result<> check_enclave(Cpu& c, const Thread& thread);
 
 /// The pages of SSA frame `index`: writable by paging, and the enclave's own regular pages.
 Result<> cache_frame(Cpu& c, Thread& thread, u32 index);
+
+/// The next AEX goes to the frame that was cached.
+void use_frame(Enclave& e, const Thread& thread);
 
 /// Where and with which segment bases the enclave begins.
 struct Start {
@@ -42,6 +46,16 @@ struct Start {
     /// The entry swallows the single-step trap and the MTF exit that would follow it.
     bool masks_traps;
 };
+
+/// As the TCS has it.
+Start entry_point(const Cpu& c, const Thread& thread);
+
+/// Target and segment bases are canonical, and nobody is inside by this TCS.
+Result<> check_start(Cpu& c, const Thread& thread, const Start& start);
+
+/// EENTER from the point where nothing can fault, which is also how ERESUME notifies: records RSP
+/// and RBP in the frame, and sets RAX and RCX.
+void enter_at_entry_point(Cpu& c, const Thread& thread, const Start& start);
 
 /// All that entries change alike. Cannot fail.
 void enter(Cpu& c, const Thread& thread, const Start& start);

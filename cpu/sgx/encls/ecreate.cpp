@@ -36,8 +36,8 @@ bool has_legal_range(const Cpu& c, const Secs& secs) {
            std::has_single_bit(secs.size) && is_aligned(secs.baseaddr, secs.size);
 }
 
-bool has_legal_attributes(const Secs& secs) {
-    if (!supported_attributes.has_all(secs.attributes.flags)) return false;
+bool has_legal_attributes(const Cpu& c, const Secs& secs) {
+    if (!attributes_of(*c.system->model).has_all(secs.attributes.flags)) return false;
     // Without CET its fields are reserved, without KSS the configuration is.
     const bool kss = secs.attributes.flags.has(SgxAttribute::kss);
     return secs.cet_leg_bitmap_offset == 0 && secs.cet_attributes.to_raw() == 0 &&
@@ -48,7 +48,7 @@ bool has_legal_attributes(const Secs& secs) {
 /// The checks of SDM 3D, "ECREATE", Operation, on the copy of the source page.
 bool is_acceptable(const Cpu& c, const Secs& secs) {
     return has_legal_xfrm(c, secs) && has_legal_frame(secs) && has_legal_range(c, secs) &&
-           has_legal_attributes(secs);
+           has_legal_attributes(c, secs);
 }
 
 }  // namespace

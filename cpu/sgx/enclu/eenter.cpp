@@ -11,12 +11,9 @@ namespace postern::cpu::sgx {
 /// In: RBX = TCS, RCX = AEP. Out: RAX = TCS.CSSA, RCX = the address after the instruction.
 Result<> eenter(Cpu& c) {
     Thread thread;
-    TRY(find_thread(c, thread));
-    Epc& epc = *c.system->epc;
-    const Tcs& tcs = epc.tcs(thread.tcs_page);
-    const u64 base = epc.secs(thread.secs_page).baseaddr;
-    Start start{base + tcs.oentry, base + tcs.ofsbase, base + tcs.ogsbase,
-                !tcs.flags.has(TcsFlag::dbgoptin)};
+    TRY(find_thread(c, EncluLeaf::eenter, thread));
+    const Tcs& tcs = c.system->epc->tcs(thread.tcs_page);
+    const Start start = entry_point(c, thread);
     if (!is_canonical(c, start.fs_base) || !is_canonical(c, start.gs_base))
         return general_protection(c);
     TRY(check_enclave(c, thread));
@@ -26,14 +23,7 @@ Result<> eenter(Cpu& c) {
     if (tcs.state == TcsState::active) return general_protection(c);
 
     // From here on nothing can fault.
-    about_to_write_page(c, thread.ssa_gpr / page_size);
-    auto& gprsgx = epc.at<Gprsgx>(thread.ssa_gpr);
-    gprsgx.ursp = c.gpr[rsp];
-    gprsgx.urbp = c.gpr[rbp];
-    const u64 return_address = c.next_rip;
-    enter(c, thread, start);
-    c.gpr[rax] = tcs.cssa;
-    c.gpr[rcx] = return_address;
+    enter_at_entry_point(c, thread, start);
     return Done{};
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLU[ERESUME].
-#include "cpu/exec/address.h"
 #include "cpu/flags.h"
 #include "cpu/sgx/extended_state.h"
 #include "cpu/sgx/leaf.h"
@@ -18,35 +17,53 @@ u64 resumed_flags(const Cpu& c, u64 saved) {
     return (rflags(c) & ~mask) | (saved & mask);
 }
 
-}  // namespace
+/// The SSA frame of the AEX asks for the entry point instead of the interrupted instruction. SDM
+/// 3D, "ERESUME", Operation; the enclave learns of it as of an EENTER, one frame higher.
+Result<> notify(Cpu& c, Thread& thread) {
+    const Tcs& tcs = c.system->epc->tcs(thread.tcs_page);
+    if (tcs.cssa >= tcs.nssa) return general_protection(c);
+    TRY(cache_frame(c, thread, tcs.cssa));
+    const Start start = entry_point(c, thread);
+    TRY(check_start(c, thread, start));
 
-/// Goes on with an enclave that an AEX interrupted. SDM 3D, "ERESUME", Operation.
-/// In: RBX = TCS, RCX = AEP. Out: everything from the SSA frame.
-Result<> eresume(Cpu& c) {
-    Thread thread;
-    TRY(find_thread(c, thread));
-    TRY(check_enclave(c, thread));
+    // From here on nothing can fault.
+    enter_at_entry_point(c, thread, start);
+    return Done{};
+}
+
+Result<> go_on(Cpu& c, const Thread& thread) {
     Epc& epc = *c.system->epc;
-    Tcs& tcs = epc.tcs(thread.tcs_page);
-    if (tcs.cssa == 0) return general_protection(c);
-    TRY(cache_frame(c, thread, tcs.cssa - 1));
     const auto saved = epc.at<Gprsgx>(thread.ssa_gpr);
-    if (!is_canonical(c, saved.rip)) return general_protection(c);
-    if (!is_canonical(c, saved.fsbase) || !is_canonical(c, saved.gsbase))
-        return general_protection(c);
-    if (tcs.state == TcsState::active) return general_protection(c);
+    const Start start{saved.rip, saved.fsbase, saved.gsbase, true};
+    TRY(check_start(c, thread, start));
     const Xcr0Word xfrm = epc.secs(thread.secs_page).attributes.xfrm;
     const u8* const area = epc.bytes + thread.ssa_xsave[0];
     if (!is_loadable(c, xfrm, area)) return general_protection(c);
 
     // From here on nothing can fault. TF as it is now is what enter() keeps for the way out.
-    enter(c, thread, {saved.rip, saved.fsbase, saved.gsbase, true});
-    --tcs.cssa;
+    enter(c, thread, start);
+    --epc.tcs(thread.tcs_page).cssa;
     load_extended_state(c, xfrm, area);
     for (unsigned n = 0; n < gpr_count; ++n) c.gpr[n] = saved.*saved_gpr[n];
     set_rflags(c, resumed_flags(c, saved.rflags));
     c.event.resume_loaded = true;
     return Done{};
+}
+
+}  // namespace
+
+/// Goes on with an enclave that an AEX interrupted. SDM 3D, "ERESUME", Operation.
+/// In: RBX = TCS, RCX = AEP. Out: everything from the SSA frame; with AEX-Notify, as EENTER.
+Result<> eresume(Cpu& c) {
+    Thread thread;
+    TRY(find_thread(c, EncluLeaf::eresume, thread));
+    TRY(check_enclave(c, thread));
+    const Epc& epc = *c.system->epc;
+    const Tcs& tcs = epc.tcs(thread.tcs_page);
+    if (tcs.cssa == 0) return general_protection(c);
+    TRY(cache_frame(c, thread, tcs.cssa - 1));
+    const bool asked = (epc.at<Gprsgx>(thread.ssa_gpr).aexnotify & 1) != 0;
+    return asked && tcs.flags.has(TcsFlag::aexnotify) ? notify(c, thread) : go_on(c, thread);
 }
 
 }  // namespace postern::cpu::sgx
