@@ -21,6 +21,7 @@ test-long:
 	@tools/kernels.sh
 	@tools/initramfs.py
 	@tools/kvm_selftests.sh
+	@tools/sgx_selftests.sh
 	@tools/build.sh release -DPOSTERN_TESTS=ON
 	@ctest --test-dir build/release -L '^long$$' --output-on-failure
 
