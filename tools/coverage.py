@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/coverage.md: the rows of the project's tables, read from their sources, and the
-tests whose names speak of them; then each item of the manual's lists of VM-entry checks with its row
+tests whose names speak of them; then what the SGX leaves check, with the case that breaks it, and
+what each answers; then each item of the manual's lists of VM-entry checks with its row
 and the states that violate it; then the open behaviours of docs/open-points.md. --check compares
 instead and fails if the file is out of date.
 
@@ -94,12 +95,25 @@ def exit_rows() -> list[Row]:
             for number, name in macro_rows("arch/vmx/exit_reasons.def", "EXIT_REASON")]
 
 
+def provenance(leaf: str, open_rows: list[Row]) -> str:
+    """The manual, apart from the open behaviours that name the leaf: how many of which tag."""
+    tags = [tag for behaviour, tag, *_ in open_rows
+            if re.search(rf"\b{leaf.upper()}\b", behaviour)]
+    return ", ".join(["manual", *(f"{tags.count(tag)} {tag}" for tag in sorted(set(tags)))])
+
+
 def leaf_rows(enum: str) -> list[Row]:
     """A leaf's handler stands in a table of cpu/sgx/, in a row that begins with the leaf."""
-    handlers = {short(row[0]): " ".join(short(cell) for cell in row[1:])
+    handlers = {short(row[0]): [short(cell) for cell in row[1:]]
                 for row in brace_rows("cpu/sgx/**/*.cpp", rf"{enum}::\w+")}
-    return [[number, name, handlers.get(name, "no row")]
-            for number, name in enumerators("arch/sgx/leaf.h", enum)]
+    open_rows = list(markdown_tables(open_points.read_text(encoding="utf-8")))[1][1:]
+    rows = []
+    for number, name in enumerators("arch/sgx/leaf.h", enum):
+        handler = handlers.get(name, ["no row"])
+        built = handler[-1] not in ("nullptr", "no row")
+        rows.append([number, name, " ".join(handler),
+                     provenance(name, open_rows) if built else "not offered"])
+    return rows
 
 
 def instruction_rows() -> list[Row]:
@@ -133,8 +147,10 @@ def tables() -> list[Table]:
               ["number", "reason", "normal", "enclave", "delivery", "wanted by L1"], 1),
         Table("VMCS fields", macro_rows("arch/vmx/vmcs_fields.def", "VMCS_FIELD"),
               ["encoding", "field", "capability"], 1),
-        Table("ENCLS leaves", leaf_rows("EnclsLeaf"), ["EAX", "leaf", "processor"], 1),
-        Table("ENCLU leaves", leaf_rows("EncluLeaf"), ["EAX", "leaf", "processor"], 1),
+        Table("ENCLS leaves", leaf_rows("EnclsLeaf"),
+              ["EAX", "leaf", "processor", "provenance"], 1),
+        Table("ENCLU leaves", leaf_rows("EncluLeaf"),
+              ["EAX", "leaf", "processor", "provenance"], 1),
         Table("Instructions", instruction_rows(), ["mnemonic", "forms and handlers"], 0,
               everyday_names=True),
     ]
@@ -301,6 +317,39 @@ def check_section() -> list[str]:
     return lines
 
 
+def sgx_cases() -> dict[str, list[Row]]:
+    """The cases that break one check of an SGX leaf, with the fault or code that must come: by the
+    test suite that runs them."""
+    cases: dict[str, list[Row]] = {}
+    for path in sorted((root / "tests/unit/cpu/sgx").glob("*_test.cpp")):
+        text = re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
+        suites = {array: suite for suite, array in re.findall(
+            r"INSTANTIATE_TEST_SUITE_P\(\s*\w+,\s*(\w+),\s*testing::ValuesIn\((\w+)\)", text)}
+        for match in re.finditer(r"constexpr \w+ (\w+)\[\]\s*(?:=\s*)?\{", text):
+            if match[1] not in suites:
+                continue
+            body = bracketed(text, match.end() - 1)
+            rows = [split_arguments(bracketed(body, row.end() - 1))
+                    for row in re.finditer(r"\{(?=\s*\")", body)]
+            if rows:
+                cases[suites[match[1]]] = [
+                    [unquoted(row[0]), "" if row[-1].startswith("[") else row[-1]]
+                    for row in rows]
+    return cases
+
+
+def sgx_section() -> list[str]:
+    cases = sgx_cases()
+    lines = ["## Checks of SGX leaves", "",
+             f"{sum(map(len, cases.values()))} cases of `tests/unit/cpu/sgx/`, each of which breaks "
+             "one check, with what must come of it.", "",
+             "| suite | case | answer |", "|---|---|---|"]
+    for suite, rows in cases.items():
+        lines += [f"| {suite} | " + " | ".join(escape(cell) for cell in row) + " |"
+                  for row in rows]
+    return [*lines, ""]
+
+
 def markdown_tables(text: str) -> Iterator[list[Row]]:
     rows: list[Row] = []
     for line in [*text.splitlines(), ""]:
@@ -336,6 +385,7 @@ def document() -> str:
              "names the row, not that none reaches it.", ""]
     for table in tables():
         lines += section(table, tests)
+    lines += sgx_section()
     lines += check_section()
     lines += open_section()
     return "\n".join(lines).rstrip() + "\n"
