@@ -41,9 +41,7 @@ inline constexpr u64 key_at = output_linear + key_offset;
 
 /// Inside an initialised enclave.
 struct KeyMachine : EnclaveMachine {
-    KeyMachine() { go_inside(); }
-    /// Inside the enclave that has this identity.
-    explicit KeyMachine(u64 seed) {
+    explicit KeyMachine(u64 seed = 1) {
         system.sgx_seed = seed;
         go_inside();
     }
