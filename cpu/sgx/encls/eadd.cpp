@@ -7,14 +7,12 @@
 #include "arch/sgx/pageinfo.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
-#include "cpu/sgx/reserved.h"
+#include "cpu/sgx/tcs_content.h"
 
 namespace postern::cpu::sgx {
 namespace {
 
 using Page = std::array<u8, page_size>;
-
-constexpr u32 segment_limit_low_bits = 0xfff;
 
 /// Everything that PAGEINFO leads to, fetched and checked as far as it stands alone.
 struct Addition {
@@ -37,16 +35,6 @@ Result<> load_addition(Cpu& c, Addition& a) {
     if (!a.secinfo.reserved_is_zero() || (type != PageType::reg && type != PageType::tcs))
         return general_protection(c);
     return Done{};
-}
-
-bool is_legal_tcs(const Tcs& tcs, const Secs& secs) {
-    // The two words are reserved without CET.
-    const bool reserved_is_zero = tcs.ocetssa == 0 && tcs.prevssp == 0 && is_zero(tcs.reserved_88);
-    const auto is_page_limit = [](u32 limit) {
-        return (limit & segment_limit_low_bits) == segment_limit_low_bits;
-    };
-    return reserved_is_zero && (secs.attributes.flags.has(SgxAttribute::mode64bit) ||
-                                (is_page_limit(tcs.fslimit) && is_page_limit(tcs.gslimit)));
 }
 
 bool is_legal_page(const Addition& a, const Page& content, const Secs& secs) {
