@@ -103,6 +103,7 @@ bool rsa_verifies(const Sigstruct& sigstruct) {
 bool is_well_formed(const Sigstruct& s) {
     return s.header == sigstruct_header && (s.vendor == 0 || s.vendor == sigstruct_intel_vendor) &&
            s.header2 == sigstruct_header2 && s.exponent == sigstruct_exponent &&
+           s.cet_attributes.to_raw() == 0 && s.cet_attributes_mask.to_raw() == 0 &&
            is_zero(s.reserved_44) && is_zero(s.reserved_910) && is_zero(s.reserved_992) &&
            is_zero(s.reserved_1028);
 }

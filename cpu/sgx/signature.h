@@ -7,7 +7,8 @@
 
 namespace postern::cpu::sgx {
 
-/// The fixed fields have their values and the reserved ones are zero.
+/// The fixed fields have their values and the reserved ones are zero; without CET its two bytes
+/// are reserved.
 bool is_well_formed(const Sigstruct& sigstruct);
 
 /// RSA-3072 with exponent 3, PKCS #1 v1.5, SHA-256. Q1 and Q2 must be the quotients that the

@@ -4,6 +4,8 @@
 
 #include "arch/sgx/einittoken.h"
 #include "cpu/event/event.h"
+#include "cpu/sgx/conflict.h"
+#include "cpu/sgx/keys.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
 #include "cpu/sgx/reserved.h"
@@ -51,12 +53,43 @@ bool token_reserved_is_zero(const Einittoken& token) {
            is_zero(token.reserved_160) && is_zero(token.reserved_212);
 }
 
-/// The launch token's checks up to its CPUSVN and MAC, which need EGETKEY's keys.
-SgxError check_token(const Secs& secs, const Einittoken& token) {
+/// Made by this processor's launch key, which only an enclave of IA32_SGXLEPUBKEYHASH's signer
+/// can ask EGETKEY for.
+bool is_authentic(const Cpu& c, const Einittoken& token) {
+    const auto& signer = c.msr.sgx_le_pubkey_hash;
+    LaunchIdentity launcher{.isvprodid = token.isvprodidle,
+                            .isvsvn = token.isvsvnle,
+                            .miscselect = token.maskedmiscselectle,
+                            .attributes = token.maskedattributesle,
+                            .mrsigner = {},
+                            .keyid = token.keyid,
+                            .cpusvn = token.cpusvnle};
+    std::memcpy(launcher.mrsigner.data(), signer.data(), sizeof launcher.mrsigner);
+    const Key key = derive_key(*c.system, launch_dependencies(*c.system, launcher));
+    return cmac(key, &token, einittoken_maced_size) == token.mac;
+}
+
+/// A launch token that says it is valid, in the manual's order.
+SgxError check_token(const Cpu& c, const Secs& secs, const Einittoken& token,
+                     const Identity& identity) {
     const bool debug_launcher = token.maskedattributesle.flags.has(SgxAttribute::debug);
     if (debug_launcher && !secs.attributes.flags.has(SgxAttribute::debug))
         return SgxError::invalid_einittoken;
-    return token_reserved_is_zero(token) ? SgxError::success : SgxError::invalid_einittoken;
+    if (!token_reserved_is_zero(token)) return SgxError::invalid_einittoken;
+    if (!is_supported(token.cpusvnle)) return SgxError::invalid_cpusvn;
+    if (!is_authentic(c, token)) return SgxError::invalid_einittoken;
+    if (token.mrenclave != identity.mrenclave || token.mrsigner != identity.mrsigner)
+        return SgxError::invalid_measurement;
+    // SGX_INVALID_EINIT_ATTRIBUTE, which no table of the manual gives a number.
+    if (token.attributes != secs.attributes) return SgxError::invalid_attribute;
+    return SgxError::success;
+}
+
+/// May this enclave run on this processor? Either its signer or its token says so.
+SgxError check_launch(const Cpu& c, const Secs& secs, const Einittoken& token,
+                      const Identity& identity) {
+    if ((token.valid & 1) != 0) return check_token(c, secs, token, identity);
+    return identity.launch_authorised ? SgxError::success : SgxError::invalid_einittoken;
 }
 
 void initialise(Secs& secs, SecsHidden& hidden, const Sigstruct& s, const Identity& identity) {
@@ -91,7 +124,8 @@ Result<> einit(Cpu& c) {
     Operands o;
     TRY(load_operands(c, o));
     if (!is_well_formed(o.sigstruct)) return complete(c, SgxError::invalid_sig_struct);
-    if (is_event_due(c)) return complete(c, SgxError::unmasked_event);
+    if (is_event_due(c) || meets_conflict(c, EnclsLeaf::einit))
+        return complete(c, SgxError::unmasked_event);
     if (!is_signed(o.sigstruct)) return complete(c, SgxError::invalid_signature);
 
     Epc& epc = *c.system->epc;
@@ -107,13 +141,8 @@ Result<> einit(Cpu& c) {
     const Identity identity = identity_of(c, hidden, o.sigstruct);
     const SgxError mismatch = compare(secs, o.sigstruct, identity);
     if (mismatch != SgxError::success) return complete(c, mismatch);
-    if ((o.token.valid & 1) == 0) {
-        if (!identity.launch_authorised) return complete(c, SgxError::invalid_einittoken);
-    } else {
-        const SgxError refusal = check_token(secs, o.token);
-        if (refusal != SgxError::success) return complete(c, refusal);
-        return raise_unimplemented(c, "ENCLS[EINIT] with a launch token");
-    }
+    const SgxError refusal = check_launch(c, secs, o.token, identity);
+    if (refusal != SgxError::success) return complete(c, refusal);
 
     // From here on nothing can fail.
     initialise(secs, hidden, o.sigstruct, identity);

@@ -14,7 +14,6 @@ namespace postern::cpu::sgx {
 namespace {
 
 Sigstruct& sigstruct(EnclaveMachine& m) { return m.at<Sigstruct>(sigstruct_at); }
-Einittoken& token(EnclaveMachine& m) { return m.at<Einittoken>(token_at); }
 
 /// One interrupt of vector 40H is pending.
 struct OneInterrupt final : InterruptController {
@@ -84,15 +83,6 @@ TEST(Einit, TakesFamilyAndProductWithKss) {
     EXPECT_EQ(m.c.gpr[rax], 0u);
     EXPECT_EQ(m.epc.hidden(secs_page).isvfamilyid[0], 1);
     EXPECT_EQ(m.epc.hidden(secs_page).isvextprodid[0], 2);
-}
-
-TEST(Einit, ALaunchTokenIsRefusedAloudUntilItsKeysAreBuilt) {
-    EnclaveMachine m;
-    m.build();
-    m.prepare_einit();
-    token(m).valid = 1;
-    EXPECT_FALSE(m.einit().ok());
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
 }
 
 struct Refusal {
@@ -207,24 +197,117 @@ constexpr Refusal refusals[] = {
      SgxError::invalid_attribute, true},
     {"NoTokenAndAnotherSigner", [](EnclaveMachine& m) { m.c.msr.sgx_le_pubkey_hash[0] ^= 1; },
      SgxError::invalid_einittoken},
-    {"TokenOfADebugLauncherForAProductionEnclave",
-     [](EnclaveMachine& m) {
-         m.secs().attributes.flags.set(SgxAttribute::debug, false);
-         sigstruct(m).attributes.flags.set(SgxAttribute::debug, false);
-         token(m).valid = 1;
-         token(m).maskedattributesle.flags.set(SgxAttribute::debug);
-     },
-     SgxError::invalid_einittoken, true},
-    {"TokenReserved",
-     [](EnclaveMachine& m) {
-         token(m).valid = 1;
-         token(m).reserved_212[0] = 1;
-     },
-     SgxError::invalid_einittoken},
 };
 
 INSTANTIATE_TEST_SUITE_P(Einit, EinitRefusal, testing::ValuesIn(refusals),
                          [](const auto& test) { return std::string{test.param.name}; });
+
+/// What EINIT answers to a SIGSTRUCT that is right but for one bit of this byte.
+u64 answer_to_flip(EnclaveMachine& m, size_t byte) {
+    u8& flipped = m.at<u8>(sigstruct_at + byte);
+    flipped ^= 1;
+    EXPECT_TRUE(m.einit().ok());
+    flipped ^= 1;
+    return m.c.gpr[rax];
+}
+
+TEST(Einit, EveryByteOfTheSigstructCounts) {
+    struct Bytes {
+        size_t first;
+        size_t end;
+        u64 status;  // 1: SGX_INVALID_SIG_STRUCT, 8: SGX_INVALID_SIGNATURE
+    };
+    constexpr Bytes layout[] = {
+        {0, 20, 1},       // HEADER, VENDOR
+        {20, 24, 8},      // DATE
+        {24, 40, 1},      // HEADER2
+        {40, 44, 8},      // SWDEFINED
+        {44, 128, 1},     // reserved
+        {128, 512, 8},    // MODULUS
+        {512, 516, 1},    // EXPONENT
+        {516, 908, 8},    // SIGNATURE, MISCSELECT, MISCMASK
+        {908, 912, 1},    // CET's two bytes, reserved
+        {912, 992, 8},    // ISVFAMILYID, ATTRIBUTES, ATTRIBUTEMASK, ENCLAVEHASH
+        {992, 1008, 1},   // reserved
+        {1008, 1028, 8},  // ISVEXTPRODID, ISVPRODID, ISVSVN
+        {1028, 1040, 1},  // reserved
+        {1040, 1808, 8},  // Q1, Q2
+    };
+    EnclaveMachine m;
+    m.build();
+    m.prepare_einit();
+    size_t next = 0;
+    for (const Bytes& part : layout) {
+        ASSERT_EQ(part.first, next);
+        for (; next < part.end; ++next) EXPECT_EQ(answer_to_flip(m, next), part.status) << next;
+    }
+    ASSERT_EQ(next, 1808u);
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+}
+
+TEST(Einit, ASigstructIsNothingInAnothersSignature) {
+    EnclaveMachine m;
+    m.build();
+    m.prepare_einit();
+    Sigstruct other = sigstruct(m);
+    sign(other, launch_signing_key);
+    sigstruct(m).modulus = other.modulus;
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 8u);
+}
+
+TEST(Einit, GivesAControlledAttributeToTheLaunchSigner) {
+    EnclaveMachine m;
+    m.build();
+    m.secs().attributes.flags.set(SgxAttribute::einittoken_key);
+    m.prepare_einit();
+    sigstruct(m).attributes.flags.set(SgxAttribute::einittoken_key);
+    sign(sigstruct(m));
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+    EXPECT_TRUE(m.secs().attributes.flags.has(SgxAttribute::einittoken_key));
+}
+
+TEST(Einit, LeavesTheProvisioningAttributeToTheOperatingSystem) {
+    EnclaveMachine m;
+    m.build();
+    m.secs().attributes.flags.set(SgxAttribute::provisionkey);
+    m.prepare_einit();
+    sigstruct(m).attributes.flags.set(SgxAttribute::provisionkey);
+    sign(sigstruct(m));
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+}
+
+TEST(Einit, FindsAConflictWhereItLooksForEvents) {
+    EnclaveMachine m;
+    m.build();
+    m.prepare_einit();
+    m.epc.conflicts.rate[2] = Conflicts::always;
+    const State before{m};
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 128u);
+    EXPECT_EQ(rflags(m.c) & rflags_status_mask, 0x40u);
+    EXPECT_TRUE(State{m}.pages == before.pages);
+    EXPECT_EQ(answer_to_flip(m, 0), 1u);       // not well formed: comes first
+    EXPECT_EQ(answer_to_flip(m, 1040), 128u);  // not signed: comes after
+    m.epc.conflicts.rate[2] = 0;
+    ASSERT_TRUE(m.einit().ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+}
+
+TEST(Einit, HappensOnce) {
+    EnclaveMachine m;
+    m.build();
+    m.prepare_einit();
+    ASSERT_TRUE(m.einit().ok());
+    ASSERT_EQ(m.c.gpr[rax], 0u);
+    const State before{m};
+    EXPECT_FALSE(m.einit().ok());
+    EXPECT_EQ(pending_fault(m.c), gp0);
+    EXPECT_TRUE(State{m}.pages == before.pages);
+}
 
 TEST(Einit, MaskedOutAttributesAndMiscselectAreNotCompared) {
     EnclaveMachine m;

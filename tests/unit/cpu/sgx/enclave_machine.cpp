@@ -12,7 +12,6 @@
 
 #include "arch/msr.h"
 #include "cpu/flags.h"
-#include "unit/cpu/sgx/signing_key.h"
 
 namespace postern::cpu::sgx {
 namespace {
@@ -26,8 +25,8 @@ struct KeyDeleter {
 };
 using Key = std::unique_ptr<EVP_PKEY, KeyDeleter>;
 
-Key signing_key() {
-    BIO* const bio = BIO_new_mem_buf(test_signing_key, -1);
+Key signing_key(const char* pem) {
+    BIO* const bio = BIO_new_mem_buf(pem, -1);
     Key key{PEM_read_bio_PrivateKey(bio, nullptr, nullptr, nullptr)};
     BIO_free(bio);
     return key;
@@ -42,10 +41,10 @@ struct Number {
     void store(std::array<u8, 384>& to) const { BN_bn2lebinpad(n, to.data(), 384); }
 };
 
-std::array<u8, 384> modulus() {
+std::array<u8, 384> modulus(const char* pem) {
     std::array<u8, 384> bytes;
     Number n;
-    EVP_PKEY_get_bn_param(signing_key().get(), "n", &n.n);
+    EVP_PKEY_get_bn_param(signing_key(pem).get(), "n", &n.n);
     n.store(bytes);
     return bytes;
 }
@@ -85,7 +84,8 @@ EnclaveMachine::EnclaveMachine() {
     c.msr.feature_control =
         FeatureControlWord{FeatureControl::lock, FeatureControl::sgx_lc, FeatureControl::sgx_enable}
             .to_raw();
-    c.msr.sgx_le_pubkey_hash = signer_hash();
+    static const auto signer = signer_hash();
+    c.msr.sgx_le_pubkey_hash = signer;
 
     at<u64>(pml4_at) = pdpt_at | pte_p | pte_w | pte_u;
     at<u64>(pdpt_at) = low_pd_at | pte_p | pte_w | pte_u;
@@ -242,9 +242,9 @@ void EnclaveMachine::go_inside() {
     c.rip = c.next_rip;
 }
 
-void sign(Sigstruct& sigstruct) {
-    const Key key = signing_key();
-    sigstruct.modulus = modulus();
+void sign(Sigstruct& sigstruct, const char* pem) {
+    const Key key = signing_key(pem);
+    sigstruct.modulus = modulus(pem);
     sigstruct.exponent = 3;
     u8 message[256];
     std::memcpy(message, &sigstruct, 128);
@@ -274,15 +274,12 @@ void sign(Sigstruct& sigstruct) {
     q2.store(sigstruct.q2);
 }
 
-std::array<u64, 4> signer_hash() {
-    static const std::array<u64, 4> hash = [] {
-        std::array<u64, 4> digest{};
-        const auto bytes = modulus();
-        EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<u8*>(digest.data()), nullptr,
-                   EVP_sha256(), nullptr);
-        return digest;
-    }();
-    return hash;
+std::array<u64, 4> signer_hash(const char* pem) {
+    std::array<u64, 4> digest{};
+    const auto bytes = modulus(pem);
+    EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<u8*>(digest.data()), nullptr,
+               EVP_sha256(), nullptr);
+    return digest;
 }
 
 State::State(EnclaveMachine& m) {

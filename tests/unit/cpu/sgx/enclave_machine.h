@@ -22,6 +22,7 @@
 #include "cpu/model.h"
 #include "cpu/sgx/epc.h"
 #include "cpu/sgx/sgx.h"
+#include "unit/cpu/sgx/signing_key.h"
 
 namespace postern::cpu::sgx {
 
@@ -143,10 +144,10 @@ private:
 };
 
 /// Signs bytes 0 to 127 and 900 to 1027, and fills in modulus, exponent, Q1 and Q2.
-void sign(Sigstruct& sigstruct);
+void sign(Sigstruct& sigstruct, const char* pem = test_signing_key);
 
-/// IA32_SGXLEPUBKEYHASH0-3 for the key that sign() uses.
-std::array<u64, 4> signer_hash();
+/// IA32_SGXLEPUBKEYHASH0-3 for a key that signs.
+std::array<u64, 4> signer_hash(const char* pem = test_signing_key);
 
 /// Everything software could tell apart: processor, EPC and EPCM, the pending fault left out.
 struct State {

@@ -39,8 +39,12 @@ inline constexpr u64 reportdata_at = second_linear + second_offset;
 inline constexpr u64 report_at = output_linear + report_offset;
 inline constexpr u64 key_at = output_linear + key_offset;
 
+struct NotYet {};
+
 /// Inside an initialised enclave.
 struct KeyMachine : EnclaveMachine {
+    /// Whoever says so builds and enters the enclave.
+    explicit KeyMachine(NotYet) {}
     explicit KeyMachine(u64 seed = 1) {
         system.sgx_seed = seed;
         go_inside();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The key that signs the enclaves of these tests: RSA-3072 with exponent 3, made for them and
-// of no other use.
+// The keys that sign the enclaves of these tests: RSA-3072 with exponent 3, made for them and of no
+// other use.
 #pragma once
 
 namespace postern::cpu::sgx {
@@ -45,6 +45,49 @@ inline constexpr char test_signing_key[] =
     "X2tZlAGpUyUAVESOt6ibd8ntylltQqyBvZIomjIVGbyXWQfPsVUfcJWG0xRBrDCa\n"
     "J+pr+Zn5qP+6G/tVr+KmaUqUYzE2aE/2hde8Uvgl1OQCnKNuJPtibRFDXJ+hxwEy\n"
     "apDbAg7ZszjzjbEUNlr5D0g=\n"
+    "-----END PRIVATE KEY-----\n";
+
+/// Signs launch enclaves.
+inline constexpr char launch_signing_key[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIIG/QIBADANBgkqhkiG9w0BAQEFAASCBucwggbjAgEAAoIBgQDBT3b1I9eEHlfv\n"
+    "rj71UgyCSQMBbq12kaLY1gUQ504F0iO3GRww1aoP489/d86aVXAwEQFoNU4czzx2\n"
+    "jADRt1YOdLydl2/M0etv7fRrKYtYtoTUR/lfqdgqHQhg8+PR578sRLawJDbDrRmo\n"
+    "2iI+YtZwXB/66vUbUeYAEow+j8HaCqGn92hur9N3tJtchWkO4tLuRhtrpzhbdJxh\n"
+    "x9AinKLLDURwtbUdaaPYkmCYcs/LRtYbEjQG1/30C2m+VkuJWxQMU1AxMliF1363\n"
+    "Y5QUY+FxG+ZHJi/JAXS6qvqfkS4p7Nov1igMM2t/AHoaJJgSROS9h6a2c0KZdmoI\n"
+    "707Dox7qcZqBgwkbjsbvk1T3PgL1x20eDRXvgheM5FwlwGtNLhEpD7fAgENAu4Tl\n"
+    "wCxX/5ikOFfr99NY+foYeFLodMWkhmzolFh3q2qPLBrppoPZcpOgXdpAp3rBij2H\n"
+    "PsLVm/8gX+4/e1IxCVbgeWUZ7JANNrCpqK88tssZn8EH4JMUiu8CAQMCggGBAIDf\n"
+    "pKNtOlgUOp/Jf042swGGAgD0c6RhFzs5WLXviVk2wnoQvXXjxrVCilT6ibw49XVg\n"
+    "q5rONBM00vmyqzZ6OV74fb5k9TM2nPVJTZzGXOXPAzgv+5Ub5XFosECil+FFKh2D\n"
+    "JHVtedfIu8XmwX7sjvWSv/yco2eL7qq3CCm1K+axwRqk8EnKjPp4Z5MDm19B4fQu\n"
+    "vPJveuejEuvaisG9wdyzgvXOeL5GbTsMQGWh39zZ5BIMIq86qU1c8SmO3QY8tt9i\n"
+    "T/D62UaH+c+3PnaCrM75fMySq0dFxCPBt1s5h1UYWJa9J6tBbkz0fVagWXxqX0wV\n"
+    "El0Aohxr8qKtw2AX1IMtxpIS/jwadHoBTytCvGEYtWplAgO3CYh0is2/hVbx1oet\n"
+    "yHcCszV3AshRLBAbIk1Nlo+tzajIy9JlHPHliJLa7zVA5JEF7n4MSFFPHF3Mihp4\n"
+    "rAxcofdKAvmKsAfSNhTihpcYl7gil9k5FK7T/zGy68x9r5tcXNf9UK7P02XH2wKB\n"
+    "wQDnPnGXsm8HvoWH61HUBILuMQ7I7o1TjvBB/6ITmjnYgA36z2N9XUEoWm/zBGZX\n"
+    "5JB1gkIsEEIP6I8RgRpd6lw/Iu0wMt67VNflaXgYvUIbyY4mqvowSbaMm6gOZo8m\n"
+    "edfFQVq4KC34eWLplAXkhvgTtekuvewK7pstviHvecyopgfz7cYfaGG0f6O6B7Nn\n"
+    "ennj5LKONKS57s1PvA/YJqpz1Ba/VbkqawqCq72j2ef4U5ge3uWGgSXyrHBNOE5G\n"
+    "csMCgcEA1gFmsAejlE0Cd+VkjptbTHScS1uhioneQwjFgyCpUchHUusJDfQE4zdO\n"
+    "JS+rf8DFVeXI/uINXuvvA2mPVZUD5ooDdjOtBhJAUyfmHZymSFjO18qYuaXSs5nj\n"
+    "4rqUJEl3mEmwVdQIeA+dz7JkW0/tHI4M5bUy0N4tLyKFjiKsH5f+JMU7frojHZoK\n"
+    "tagl5UVKlMQln+fjFKxrwTKq8boDjTgNnYC1cmpol/gIb9SpSla22A1CTSsZ4vdX\n"
+    "tHCHtWxlAoHBAJopoQ/MSgUprlqc4TgDAfQgtIX0Xje0oCv/wWJm0TsACVHfl6jo\n"
+    "1hrm9UytmY/ttaOsLB1gLAqbCgurZulG6CoXSMrMlHzjOpjw+rso1r0xCW8cpsrb\n"
+    "zwhnxV7vChmmj9jWPHrFc/r7l0ZirphZ+rfOm3R+nVyfEh5+wUpRMxsZWqKehBTw\n"
+    "QSL/wnwFIkT8UUKYdwl4bdFJ3jUoCpAZxvfiudTj0MbyBwHH08KRRVA3ur8/Q68A\n"
+    "w/cdoDN63tmh1wKBwQCOq5nKr8Ji3gGlQ5hfEjzdoxLc58EHBpQssIOswHDhMC+M\n"
+    "nLCz+ANCJN7DdRz/1djj7oX/QV4/R/Ss8Qo5DgKZsVekInNZYYA3b+6+aG7a5d86\n"
+    "hxB7w+HNEUKXJw1thk+628rj4rBQCmk1IZg83/NoXrNDziHglB4fbFkJbHK/uqlt\n"
+    "2NJUfBdpEVx5GsPuLjG4gsO/7+y4cvKAzHH2fAJeJV5pAHj28ZsP+rBKjcYxjySQ\n"
+    "CNbeHLvspOUi9a/OSEMCgcA626oxTUFhzAE661LTpX3s1TrYc112drRt9KGzO/ZH\n"
+    "frsiA6xeLVOvNUuPKx76ODVPlcCOv3FdTmJcuv72eFIJQxwS+xVNPaokU1qzVY83\n"
+    "nvSBYeD9LhMju1Op5kXEiVKlUDcN8KqDdHu30xnxyJLeLootzthdta4q4yTqGDFL\n"
+    "RD1aS6wH2UQ7icQM+aln8xg+JYDKqGK6WZ8bg6LpVtUPX9Xh6OuQSFjG8hbjCUkH\n"
+    "X4NEfZwrsmqjtOd6/6qrX7s=\n"
     "-----END PRIVATE KEY-----\n";
 
 }  // namespace postern::cpu::sgx
