@@ -28,6 +28,11 @@ constexpr std::string_view name_of(PageType type) {
     return number < names.size() ? names[number] : "unknown";
 }
 
+/// Pages of an enclave: they name its SECS, and they can be blocked.
+constexpr bool is_child(PageType type) {
+    return type == PageType::reg || type == PageType::tcs || type == PageType::trim;
+}
+
 /// SDM 3D, "SECINFO.FLAGS". The page type is bits 15:8.
 enum class SecinfoFlag : u8 { r = 0, w = 1, x = 2, pending = 3, modified = 4, pr = 5 };
 using SecinfoFlags = FlagWord<SecinfoFlag>;

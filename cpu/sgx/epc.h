@@ -44,6 +44,7 @@ struct Epc {
     u64 base;  // physical
     u64 size;
     u64 next_enclave_id = 1;
+    u64 next_page_version = 1;  // EWB's; 0 is an empty slot
     sgx::Conflicts conflicts;
     u8* bytes;
     std::vector<EpcmEntry> entries;  // one for each page

@@ -16,17 +16,17 @@ struct Tracking {
 };
 
 /// A logical processor enters. Returns the epoch that it passes to left().
-inline u64 entered(Tracking& t) {
+constexpr u64 entered(Tracking& t) {
     ++t.inside_now;
     return t.epoch;
 }
 
-inline void left(Tracking& t, u64 entry_epoch) {
+constexpr void left(Tracking& t, u64 entry_epoch) {
     --(entry_epoch == t.epoch ? t.inside_now : t.inside_previous);
 }
 
 /// False: the previous epoch is not over yet, and nothing is changed.
-inline bool begin_epoch(Tracking& t) {
+constexpr bool begin_epoch(Tracking& t) {
     if (t.inside_previous != 0) return false;
     t.inside_previous = t.inside_now;
     t.inside_now = 0;
@@ -34,9 +34,13 @@ inline bool begin_epoch(Tracking& t) {
     return true;
 }
 
+/// In place of an epoch: the page's translations are gone already.
+inline constexpr u64 nothing_to_track = ~u64{0};
+
 /// Can no logical processor still hold a translation from before `epoch`'s change to a page? An
 /// ETRACK has followed the change, and everybody who was inside then has left.
-inline bool is_tracked(const Tracking& t, u64 epoch) {
+constexpr bool is_tracked(const Tracking& t, u64 epoch) {
+    if (epoch == nothing_to_track) return true;
     return t.epoch > epoch && (t.epoch > epoch + 1 || t.inside_previous == 0);
 }
 

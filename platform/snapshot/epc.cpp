@@ -9,6 +9,7 @@ namespace {
 
 struct Head {
     u64 next_enclave_id;
+    u64 next_page_version;
 };
 
 struct Entry {
@@ -34,7 +35,7 @@ bool is_plausible(const EpcmEntry& e, u64 pages) {
 
 Bytes save_epc(const cpu::Epc& epc) {
     Bytes bytes;
-    append(bytes, bytes_of(Head{epc.next_enclave_id}));
+    append(bytes, bytes_of(Head{epc.next_enclave_id, epc.next_page_version}));
     for (u64 page = 0; page < epc.entries.size(); ++page)
         if (!is_zero(epc.entries[page])) append(bytes, bytes_of(Entry{page, epc.entries[page]}));
     return bytes;
@@ -44,7 +45,7 @@ bool plausible_epc(View bytes, const cpu::Epc& epc) {
     const u64 pages = epc.entries.size();
     Cursor cursor{bytes};
     Head head{};
-    if (!cursor.take(head)) return false;
+    if (!cursor.take(head) || head.next_page_version == 0) return false;
     Entry e{};
     u64 least = 0;
     while (cursor.left() != 0) {
@@ -60,6 +61,7 @@ void restore_epc(cpu::Epc& epc, View bytes) {
     Head head{};
     static_cast<void>(cursor.take(head));
     epc.next_enclave_id = head.next_enclave_id;
+    epc.next_page_version = head.next_page_version;
     std::ranges::fill(epc.entries, EpcmEntry{});
     Entry e{};
     while (cursor.take(e)) epc.entries[e.page] = e.entry;

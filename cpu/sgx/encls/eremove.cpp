@@ -30,14 +30,14 @@ Result<> eremove(Cpu& c) {
     Epc& epc = *c.system->epc;
     TRY(require_alignment(c, page_size, c.gpr[rcx]));
     const u64 page = TRY(epc_operand(c, c.gpr[rcx], Access::write)) / page_size;
+    if (meets_conflict(c, EnclsLeaf::eremove)) return general_protection(c);
     EpcmEntry& entry = epc.entries[page];
     if (!entry.valid) return complete(c, SgxError::success);
     const SgxError status = obstacle(epc, page);
     if (status != SgxError::success) return complete(c, status);
 
     // From here on nothing can fail.
-    const bool is_child = entry.page_type != PageType::secs && entry.page_type != PageType::va;
-    if (is_child) --epc.hidden(entry.enclave_secs).children;
+    if (is_child(entry.page_type)) --epc.hidden(entry.enclave_secs).children;
     entry.valid = false;
     return complete(c, SgxError::success);
 }

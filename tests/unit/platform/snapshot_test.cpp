@@ -105,6 +105,7 @@ TEST(Snapshot, TheDigestTellsStatesApart) {
     EXPECT_TRUE(changes_digest(machine.c().horizon));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->bytes[0x1f'ffff]));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->next_enclave_id));
+    EXPECT_TRUE(changes_digest(machine.machine->system().epc->next_page_version));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->entries[511].enclave_address));
     Serial::State state = machine.serial_port.state();
     ++state.scratch;
@@ -147,6 +148,7 @@ TEST(Snapshot, TheEpcIsRestored) {
     RunningMachine first;
     cpu::Epc& epc = *first.machine->system().epc;
     epc.next_enclave_id = 77;
+    epc.next_page_version = 88;
     epc.bytes[5 * page_size + 9] = 0xab;
     epc.entries[5] = {.enclave_address = 0x1234'5000,
                       .tracking_epoch = 9,
@@ -167,6 +169,7 @@ TEST(Snapshot, TheEpcIsRestored) {
     ASSERT_EQ(load_error(second, snapshot_bytes(first.subject())), "");
     const cpu::Epc& loaded = *second.machine->system().epc;
     EXPECT_EQ(loaded.next_enclave_id, 77u);
+    EXPECT_EQ(loaded.next_page_version, 88u);
     EXPECT_EQ(loaded.bytes[5 * page_size + 9], 0xab);
     EXPECT_EQ(loaded.bytes[0], 0);
     EXPECT_FALSE(loaded.entries[0].valid);
@@ -205,12 +208,12 @@ TEST_F(BadSnapshot, OtherFilesAreNone) {
 TEST_F(BadSnapshot, AnotherVersionIsNamed) {
     file[8] = 99;
     EXPECT_EQ(refused(),
-              "file: a snapshot of version 99; one of version 2, which this program writes");
+              "file: a snapshot of version 99; one of version 3, which this program writes");
 }
 
 TEST_F(BadSnapshot, AnotherLayoutOfTheStateIsRefused) {
     // With its checksum right, as the other build would have written it.
-    file = snapshot::encode_container({2, snapshot::processor_layout() + 1}, {});
+    file = snapshot::encode_container({3, snapshot::processor_layout() + 1}, {});
     EXPECT_EQ(refused(),
               "file: a snapshot by a build that lays out the machine's state differently; one "
               "written by this build");
@@ -342,7 +345,7 @@ protected:
         ASSERT_TRUE(found.has_value());
         for (const auto& s : *found) sections.push_back({s.name, {s.bytes.begin(), s.bytes.end()}});
     }
-    static snapshot::Version version() { return {2, snapshot::processor_layout()}; }
+    static snapshot::Version version() { return {3, snapshot::processor_layout()}; }
     snapshot::Bytes& section(const std::string& name) {
         for (auto& s : sections)
             if (s.name == name) return s.bytes;
@@ -412,8 +415,13 @@ TEST_F(HostileSnapshot, AMonitoredLineOutsideOfMemoryIsRefused) {
 
 TEST_F(HostileSnapshot, AnEpcmEntryWithAnUnknownSecsIsRefused) {
     snapshot::Bytes& epcm = section("epcm");
-    epcm.resize(8 + 40);
-    put<u32>("epcm", 8 + 8 + offsetof(EpcmEntry, enclave_secs), 512);
+    epcm.resize(16 + 40);
+    put<u32>("epcm", 16 + 8 + offsetof(EpcmEntry, enclave_secs), 512);
+    expect_senseless("epcm");
+}
+
+TEST_F(HostileSnapshot, AVersionThatMeansAnEmptySlotIsRefused) {
+    put<u64>("epcm", 8, 0);
     expect_senseless("epcm");
 }
 

@@ -290,6 +290,7 @@ State::State(EnclaveMachine& m) {
     append(pages, m.epc.bytes, m.epc.size);
     append(entries, m.epc.entries.data(), m.epc.entries.size());
     append(entries, &m.epc.next_enclave_id, 1);
+    append(entries, &m.epc.next_page_version, 1);
 }
 
 Fault pending_fault(const Cpu& c) {

@@ -61,14 +61,6 @@ constexpr Violation violations[] = {
 INSTANTIATE_TEST_SUITE_P(Encls, EnclsViolation, testing::ValuesIn(violations),
                          [](const auto& test) { return std::string{test.param.name}; });
 
-TEST(Encls, ALeafThatIsNotBuiltYetIsNamed) {
-    EnclaveMachine m;
-    m.c.gpr[rax] = static_cast<u64>(EnclsLeaf::etrack);
-    ASSERT_FALSE(sgx::encls(m.c).ok());
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "ENCLS[ETRACK]");
-}
-
 TEST(Encls, ALeafOfSgx2IsNamedWhereTheModelHasIt) {
     EnclaveMachine m;
     m.model.features.set(Feature::sgx2);
