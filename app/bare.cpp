@@ -10,6 +10,7 @@
 
 #include "app/serial_input.h"
 #include "app/stats.h"
+#include "app/text.h"
 
 namespace postern::app {
 
@@ -150,8 +151,9 @@ void report(Computer& computer, const End& end, const BarePlan& plan, Terminal t
     if (plan.stats_file)
         write_stats(*plan.stats_file, computer);
     else if (plan.stats)
-        terminal.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n",
-                                    computer.now(), state_digest(subject_of(computer)));
+        terminal.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n{}",
+                                    computer.now(), state_digest(subject_of(computer)),
+                                    lines_of(sgx_lines(computer.machine().system())));
 }
 
 int save(Computer& computer, const BarePlan& plan, Terminal terminal) {
@@ -181,6 +183,7 @@ int run_bare(BarePlan& plan, Terminal terminal) {
     if (!plan.load.empty())
         if (auto loaded = load_snapshot(subject_of(*running), plan.load); !loaded)
             return refuse(terminal, loaded.error());
+    apply(plan.sgx, running->machine().system());
     DebugRun debugging{*running, plan.debug, terminal};
     const auto end = run_debugged(*running, plan, debugging, marked);
     if (!end) return refuse(terminal, end.error());

@@ -6,6 +6,7 @@
 
 #include "app/debug_run.h"
 #include "app/options.h"
+#include "app/sgx_options.h"
 #include "cpu/model.h"
 #include "platform/computer.h"
 
@@ -15,6 +16,7 @@ namespace postern::app {
 struct BarePlan {
     platform::ComputerConfig computer;
     cpu::Model model;
+    SgxPlan sgx;
     std::unique_ptr<platform::Sink> serial;
     std::unique_ptr<platform::Sink> console;  // null: there is none
     u64 instructions = 0;                     // 0: no limit

@@ -87,6 +87,23 @@ platform::Expected<cpu::Model> parse_model(std::string_view words) {
     return model;
 }
 
+platform::Expected<unsigned> parse_processors(const std::string& word) {
+    const auto count = parse_number(word);
+    if (!count || *count == 0 || *count > cpu::processors_most)
+        return platform::error(fmt::format("\"{}\" is not a number of processors", word), "--cpus",
+                               fmt::format("a number from 1 to {}", cpu::processors_most));
+    return static_cast<unsigned>(*count);
+}
+
+platform::Expected<platform::Layout> parse_layout(const std::string& memory,
+                                                  const std::string& epc) {
+    const auto memory_size = parse_size(memory, "--memory");
+    if (!memory_size) return std::unexpected{memory_size.error()};
+    const auto epc_size = parse_size(epc, "--epc");
+    if (!epc_size) return std::unexpected{epc_size.error()};
+    return platform::checked_layout(*memory_size, *epc_size);
+}
+
 platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& words) {
     cpu::Choices choices;
     for (const std::string& word : words) {

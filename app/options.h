@@ -13,6 +13,7 @@
 #include "hv/protections.h"
 #include "platform/device/sink.h"
 #include "platform/error.h"
+#include "platform/layout.h"
 
 namespace postern::app {
 
@@ -40,6 +41,13 @@ platform::Expected<void> check_host(const cpu::Model& model, const cpu::FeatureS
 
 /// "MODEL[,+feature,-feature,phys-bits=N]", checked against this machine.
 platform::Expected<cpu::Model> parse_model(std::string_view words);
+
+/// "4", as --cpus takes it.
+platform::Expected<unsigned> parse_processors(const std::string& word);
+
+/// Of --memory and --epc.
+platform::Expected<platform::Layout> parse_layout(const std::string& memory,
+                                                  const std::string& epc);
 
 /// "NAME=VALUE", each; see cpu/choices.h.
 platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& words);

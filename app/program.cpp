@@ -13,6 +13,7 @@
 #include "app/demo/demo.h"
 #include "app/matrix.h"
 #include "app/run.h"
+#include "app/sgx_options.h"
 #include "app/text.h"
 #include "base/version.h"
 
@@ -26,8 +27,8 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--sgx-seed", true},          PlannedOption{"--trace", true},
-    PlannedOption{"--interrupt-enclave", true}, PlannedOption{"--sgx-conflict", true},
+    PlannedOption{"--trace", true},
+    PlannedOption{"--interrupt-enclave", true},
     PlannedOption{"--sgx-provision", false},
 };
 
@@ -73,6 +74,7 @@ private:
         run->add_option("--append", o.append, "The kernel's command line");
         run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
         run->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
+        add_sgx_options(*run, o.sgx);
         run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
         run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature,phys-bits=N]")
             ->capture_default_str();

@@ -30,6 +30,7 @@ struct Common {
     cpu::Model model;
     platform::Layout layout;
     cpu::Choices choices;
+    SgxPlan sgx;
     cpu::Engine engine;
     platform::Kernel kernel;
     host::Limits limits;
@@ -41,6 +42,7 @@ struct Common {
 /// A hosted run.
 struct Plan {
     host::GuestConfig guest;
+    SgxPlan sgx;
     host::Limits limits;
     cpu::Model model;
     std::unique_ptr<platform::Sink> serial;
@@ -93,14 +95,6 @@ Expected<platform::BootWay> parse_boot(const std::string& word) {
                  "auto, elf, pvh, linux, decompress or multiboot");
 }
 
-Expected<unsigned> parse_processors(const std::string& word) {
-    const auto count = parse_number(word);
-    if (!count || *count == 0 || *count > cpu::processors_most)
-        return error(fmt::format("\"{}\" is not a number of processors", word), "--cpus",
-                     fmt::format("a number from 1 to {}", cpu::processors_most));
-    return static_cast<unsigned>(*count);
-}
-
 /// "no-chaining", "one-page": for tests that show that they change nothing. "one-space" forgets
 /// translations that might be kept, which software sees in page tables it changes without a flush.
 Expected<cpu::Engine> parse_engine(const std::string& words) {
@@ -135,14 +129,6 @@ Expected<std::unique_ptr<platform::Sink>> open_output(const std::string& word, c
     auto file = platform::FileSink::open(word, option);
     if (!file) return std::unexpected{file.error()};
     return std::unique_ptr<platform::Sink>{std::move(*file)};
-}
-
-Expected<platform::Layout> parse_layout(const RunOptions& options) {
-    const auto memory = parse_size(options.memory, "--memory");
-    if (!memory) return std::unexpected{memory.error()};
-    const auto epc = parse_size(options.epc, "--epc");
-    if (!epc) return std::unexpected{epc.error()};
-    return platform::checked_layout(*memory, *epc);
 }
 
 /// "a.elf arguments,b.img": files separated by commas (two stand for one in a name), each with
@@ -244,7 +230,8 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(fault, parse_enclave_fault(options.enclave_fault));
     EXPECT(protections, parse_without(options.without));
     EXPECT(model, parse_model(options.cpu));
-    EXPECT(layout, parse_layout(options));
+    EXPECT(layout, parse_layout(options.memory, options.epc));
+    EXPECT(sgx, plan_sgx(options.sgx, *layout));
     EXPECT(choices, parse_choices(options.choices));
     EXPECT(engine, parse_engine(options.engine));
     EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
@@ -258,6 +245,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     made.model = *model;
     made.layout = *layout;
     made.choices = *choices;
+    made.sgx = std::move(*sgx);
     made.engine = *engine;
     made.kernel = std::move(*kernel);
     made.limits = {*instructions, *seconds * 1000};
@@ -276,6 +264,8 @@ std::unique_ptr<Plan> plan_hosted(Common& common) {
     made->guest.kernel = std::move(common.kernel);
     made->guest.enclave_fault = common.enclave_fault;
     made->guest.choices = common.choices;
+    made->guest.sgx_seed = common.sgx.seed;
+    made->sgx = std::move(common.sgx);
     made->limits = common.limits;
     made->serial = std::move(common.serial);
     return made;
@@ -312,6 +302,8 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
     made.computer.kernel = std::move(common.kernel);
     made.computer.boot = common.boot;
     made.computer.choices = common.choices;
+    made.computer.sgx_seed = common.sgx.seed;
+    made.sgx = std::move(common.sgx);
     made.computer.engine = common.engine;
     made.serial = std::move(common.serial);
     made.instructions = common.limits.instructions;
@@ -361,6 +353,8 @@ int run_command(const RunOptions& options, Terminal terminal) {
     StreamSink debug{terminal.err};
     auto guest = host::Guest::create(std::move(ready.guest), {*ready.serial, debug, reporter, {}});
     if (!guest) return refuse(terminal, guest.error());
+    cpu::System& system = (*guest)->machine().system();
+    apply(ready.sgx, system);
     const host::RunResult result = (*guest)->run(ready.limits);
     ready.serial->flush();
     for (const std::string& line : ending_lines(result))
@@ -369,11 +363,10 @@ int run_command(const RunOptions& options, Terminal terminal) {
         terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
                                     postern::name_of(field));
     if (*stats_file)
-        write_stats(**stats_file, (*guest)->vcpu().counters(), result.instructions);
+        write_stats(**stats_file, (*guest)->vcpu().counters(), result.instructions, system);
     else if (options.stats)
-        for (const std::string& line :
-             counter_lines((*guest)->vcpu().counters(), result.instructions))
-            terminal.err << line << '\n';
+        terminal.err << lines_of(counter_lines((*guest)->vcpu().counters(), result.instructions))
+                     << lines_of(sgx_lines(system));
     return host::exit_status(result);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/options.h"
+#include "app/sgx_options.h"
 
 namespace postern::app {
 
@@ -25,6 +26,7 @@ struct RunOptions {
     std::string enclave_fault = "ud";
     std::string without;
     std::vector<std::string> choices;
+    SgxOptions sgx;
     std::string max_instructions;
     std::string timeout;
     std::string gdb;

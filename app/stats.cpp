@@ -6,7 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "app/conflict_option.h"
 #include "app/report.h"
+#include "cpu/sgx/epc.h"
 
 namespace postern::app {
 
@@ -21,6 +23,18 @@ Json exits_of(const hv::Counters& counters, size_t reason) {
         if (const u64 count = counters.by_reason[reason][kind]; count != 0)
             row[std::string{name_of(static_cast<hv::ExitKind>(kind))}] = count;
     return row;
+}
+
+/// What --sgx-conflict did, by leaf.
+Json conflicts_of(const cpu::System& system) {
+    Json all = Json::object();
+    if (system.epc == nullptr) return all;
+    const cpu::sgx::Conflicts& conflicts = system.epc->conflicts;
+    for (const cpu::sgx::ConflictLeaf& leaf : cpu::sgx::conflict_leaves())
+        if (conflicts.rate[leaf.row] != 0)
+            all[option_name(leaf)] = {{"asked", conflicts.asked[leaf.row]},
+                                      {"given", conflicts.given[leaf.row]}};
+    return all;
 }
 
 void write(platform::Sink& to, const Json& value) {
@@ -40,11 +54,13 @@ void write_stats(platform::Sink& to, platform::Computer& computer) {
                    {"time", computer.now()},
                    {"idle", computer.idle()},
                    {"state", state_digest(subject_of(computer))},
-                   {"devices", devices}};
+                   {"devices", devices},
+                   {"conflicts", conflicts_of(computer.machine().system())}};
     write(to, all);
 }
 
-void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions) {
+void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions,
+                 const cpu::System& system) {
     Json exits = Json::object();
     for (size_t reason = 0; reason < reason_limit; ++reason)
         if (const Json row = exits_of(counters, reason); !row.empty())
@@ -56,11 +72,9 @@ void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructi
     Json plain = Json::object();
     for (const NamedCounter& row : counter_names())
         plain[std::string{row.name}] = counters.*row.counter;
-    const Json all{{"way", "hosted"},
-                   {"instructions", instructions},
-                   {"counters", plain},
-                   {"exits", exits},
-                   {"anomalies", anomalies}};
+    const Json all{{"way", "hosted"},        {"instructions", instructions},
+                   {"counters", plain},      {"exits", exits},
+                   {"anomalies", anomalies}, {"conflicts", conflicts_of(system)}};
     write(to, all);
 }
 

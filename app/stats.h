@@ -9,6 +9,7 @@
 namespace postern::app {
 
 void write_stats(platform::Sink& to, platform::Computer& computer);
-void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions);
+void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions,
+                 const cpu::System& system);
 
 }  // namespace postern::app

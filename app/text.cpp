@@ -78,4 +78,10 @@ std::string line_of(const platform::Error& error) {
     return line;
 }
 
+std::string lines_of(const std::vector<std::string>& lines) {
+    std::string text;
+    for (const std::string& line : lines) text += line + '\n';
+    return text;
+}
+
 }  // namespace postern::app

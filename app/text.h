@@ -25,4 +25,7 @@ std::string listed(const std::vector<std::string>& words);
 /// The one line that a user gets for bad input, without its newline.
 std::string line_of(const platform::Error& error);
 
+/// Each with its newline.
+std::string lines_of(const std::vector<std::string>& lines);
+
 }  // namespace postern::app

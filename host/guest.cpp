@@ -115,6 +115,7 @@ platform::Expected<void> Guest::build() {
     machine_ = std::move(*machine);
     machine_->processor().interrupts = &ticks_;
     machine_->system().choices = config_.choices;
+    machine_->system().sgx_seed = config_.sgx_seed.value_or(machine_->system().sgx_seed);
 
     const auto start =
         platform::load_elf(config_.kernel, {machine_->ram() + reserve, config_.layout});

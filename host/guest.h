@@ -28,6 +28,7 @@ struct GuestConfig {
     hv::MmioMarking mmio_marking = hv::MmioMarking::misconfiguration;
     hv::HiddenFeatures hidden;
     cpu::Choices choices;
+    std::optional<u64> sgx_seed;  // nothing: the usual one
     u32 preemption_timer = 0;
     u64 livelock_ticks = hv::Config{}.livelock_ticks;
     bool lying_processor = false;

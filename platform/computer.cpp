@@ -38,6 +38,8 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
     cpu::System& system = machine_->system();
     system.choices = config.choices;
     system.engine = config.engine;
+    system.sgx_seed = config.sgx_seed.value_or(system.sgx_seed);
+    takes_sgx_seed_ = !config.sgx_seed.has_value();
     system.idle_returns = true;
     system.bus = &watched_bus_;
     devices_ =
@@ -72,7 +74,7 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
 }
 
 SnapshotSubject subject_of(Computer& computer) {
-    SnapshotSubject s{&computer.machine().system(), {}};
+    SnapshotSubject s{&computer.machine().system(), {}, computer.takes_sgx_seed()};
     s.parts.push_back(snapshot::part("bus", computer.machine().bus()));
     s.parts.push_back(snapshot::part("devices", computer.devices()));
     s.parts.push_back(snapshot::part("turns", computer));

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -33,6 +34,7 @@ struct ComputerConfig {
     BootWay boot = BootWay::automatic;
     cpu::Choices choices;
     cpu::Engine engine;
+    std::optional<u64> sgx_seed;  // nothing: the usual one, or that of the snapshot that follows
     // Null: there is none. Must outlive the computer.
     const Disk* drive = nullptr;
     Sink* console = nullptr;
@@ -108,6 +110,7 @@ public:
     [[nodiscard]] TestDevice* test_device() { return test_device_.get(); }
     /// How much of the time so far nobody ran, since this object began.
     [[nodiscard]] u64 idle() const { return idle_; }
+    [[nodiscard]] bool takes_sgx_seed() const { return takes_sgx_seed_; }
     [[nodiscard]] State state() const { return state_; }
     void restore(const State& state) { state_ = state; }
     [[nodiscard]] bool plausible(const State& state) const {
@@ -151,6 +154,7 @@ private:
     u64 running_until_ = 0;
     u64 idle_ = 0;
     bool interrupted_ = false;
+    bool takes_sgx_seed_ = true;
     AccessObserver access_observer_;
 };
 

@@ -60,6 +60,7 @@ Configuration configuration_of(const cpu::System& system) {
     c.high_size = system.memory.high_size;
     c.epc_base = system.memory.epc_base;
     c.epc_size = system.memory.epc_size;
+    c.sgx_seed = system.sgx_seed;
     c.processors = system.processor_count;
     c.signature = system.model->signature;
     for (size_t word = 0; word < c.features.size(); ++word)
@@ -79,6 +80,9 @@ Error difference(const Configuration& there, const Configuration& here, const st
                      size_text(here.low_size + here.high_size));
     if (there.epc_size != here.epc_size)
         return other(name, "--epc", size_text(there.epc_size), size_text(here.epc_size));
+    if (there.sgx_seed != here.sgx_seed)
+        return other(name, "--sgx-seed", fmt::format("{}", there.sgx_seed),
+                     fmt::format("{}", here.sgx_seed));
     if (there.processors != here.processors)
         return other(name, "--cpus", fmt::format("{}", there.processors),
                      fmt::format("{}", here.processors));

@@ -15,6 +15,7 @@ namespace postern::platform::snapshot {
 struct Configuration {
     u64 low_size, high_size;
     u64 epc_base, epc_size;
+    u64 sgx_seed;
     u32 processors;
     u32 signature;
     std::array<u32, cpu::feature_words> features;

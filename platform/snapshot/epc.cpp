@@ -10,6 +10,7 @@ namespace {
 struct Head {
     u64 next_enclave_id;
     u64 next_page_version;
+    cpu::sgx::Conflicts conflicts;
 };
 
 struct Entry {
@@ -24,6 +25,11 @@ bool is_zero(const EpcmEntry& entry) {
 
 bool is_truth(const bool& value) { return reinterpret_cast<const u8&>(value) <= 1; }
 
+bool is_plausible(const Head& head) {
+    const auto possible = [](u64 rate) { return rate <= cpu::sgx::Conflicts::always; };
+    return head.next_page_version != 0 && std::ranges::all_of(head.conflicts.rate, possible);
+}
+
 bool is_plausible(const EpcmEntry& e, u64 pages) {
     for (const bool* const value :
          {&e.valid, &e.r, &e.w, &e.x, &e.blocked, &e.pending, &e.modified, &e.pr})
@@ -35,7 +41,7 @@ bool is_plausible(const EpcmEntry& e, u64 pages) {
 
 Bytes save_epc(const cpu::Epc& epc) {
     Bytes bytes;
-    append(bytes, bytes_of(Head{epc.next_enclave_id, epc.next_page_version}));
+    append(bytes, bytes_of(Head{epc.next_enclave_id, epc.next_page_version, epc.conflicts}));
     for (u64 page = 0; page < epc.entries.size(); ++page)
         if (!is_zero(epc.entries[page])) append(bytes, bytes_of(Entry{page, epc.entries[page]}));
     return bytes;
@@ -45,7 +51,7 @@ bool plausible_epc(View bytes, const cpu::Epc& epc) {
     const u64 pages = epc.entries.size();
     Cursor cursor{bytes};
     Head head{};
-    if (!cursor.take(head) || head.next_page_version == 0) return false;
+    if (!cursor.take(head) || !is_plausible(head)) return false;
     Entry e{};
     u64 least = 0;
     while (cursor.left() != 0) {
@@ -62,6 +68,7 @@ void restore_epc(cpu::Epc& epc, View bytes) {
     static_cast<void>(cursor.take(head));
     epc.next_enclave_id = head.next_enclave_id;
     epc.next_page_version = head.next_page_version;
+    epc.conflicts = head.conflicts;
     std::ranges::fill(epc.entries, EpcmEntry{});
     Entry e{};
     while (cursor.take(e)) epc.entries[e.page] = e.entry;

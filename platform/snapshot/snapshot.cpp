@@ -63,6 +63,7 @@ struct Checked {
     std::vector<View> translations;
     std::vector<View> parts;
     View epcm, ram, epc;
+    u64 sgx_seed = 0;
 };
 
 /// Looks at the sections in the order in which they are written.
@@ -107,7 +108,9 @@ private:
         Cursor cursor{take("machine")};
         Configuration there{};
         require(cursor.take(there) && cursor.left() == 0, "machine");
-        const Configuration here = configuration_of(s_);
+        Configuration here = configuration_of(s_);
+        if (s_.takes_sgx_seed) here.sgx_seed = there.sgx_seed;
+        result_.sgx_seed = there.sgx_seed;
         if (!error_ && there != here) error_ = difference(there, here, name_);
     }
     void check_processor(u32 n) {
@@ -149,6 +152,7 @@ private:
 };
 
 void restore(const SnapshotSubject& s, const Checked& from) {
+    s.system->sgx_seed = from.sgx_seed;
     restore_pages(from.ram, s.system->memory.ram, ram_size(*s.system));
     if (cpu::Epc* epc = s.system->epc) {
         restore_pages(from.epc, epc->bytes, epc->size);
@@ -172,7 +176,7 @@ u64 largest_file(const SnapshotSubject& s) {
 }  // namespace
 
 SnapshotSubject subject_of(Machine& machine) {
-    SnapshotSubject s{&machine.system(), {}};
+    SnapshotSubject s{&machine.system(), {}, false};
     s.parts.push_back(part("bus", machine.bus()));
     if (LocalApic* apic = machine.local_apic()) s.parts.push_back(part("apic.0", *apic));
     return s;

@@ -18,6 +18,8 @@ class Machine;
 struct SnapshotSubject {
     cpu::System* system = nullptr;      // with its processors and memory
     std::vector<snapshot::Part> parts;  // names of at most 16 bytes, each once
+    /// The snapshot's SGX seed is taken over, whatever the machine's own is.
+    bool takes_sgx_seed = false;
 
     [[nodiscard]] std::span<cpu::Cpu* const> processors() const {
         return {system->processors.data(), system->processor_count};

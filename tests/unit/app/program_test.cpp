@@ -98,6 +98,16 @@ TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run", "--without", "luck"}, "unknown protection \"luck\": --without: ");
     expect_refused({"run", "--max-instructions", "0"},
                    "\"0\" is not a count: --max-instructions: ");
+    expect_refused({"run", "--sgx-seed", "much"},
+                   "\"much\" is not a number: --sgx-seed: a number from 0 to "
+                   "18446744073709551615\n");
+    expect_refused({"run", "--sgx-seed", "18446744073709551616"},
+                   "\"18446744073709551616\" is not a number: --sgx-seed: ");
+    expect_refused({"run", "--sgx-conflict", "einit=2"}, "\"2\" is not a rate: --sgx-conflict: ");
+    expect_refused({"run", "--sgx-conflict", "ewb=1", "--sgx-conflict", "ewb=1"},
+                   "ewb is named twice: --sgx-conflict: ");
+    expect_refused({"run", "--epc", "0", "--sgx-conflict", "einit=0.5"},
+                   "there is no SGX with --epc 0: --sgx-conflict: an EPC, such as --epc 64M");
     expect_refused({"run", "--timeout", "soon"}, "\"soon\" is not a count: --timeout: ");
 }
 

@@ -39,6 +39,26 @@ TEST(ComputerSnapshot, AnotherNumberOfProcessorsIsNamed) {
     EXPECT_EQ(loaded.error().what, "a snapshot of a machine with --cpus 2, and this one has 1");
 }
 
+TEST(ComputerSnapshot, AnSgxSeedThatWasNotGivenIsTheSnapshots) {
+    RunningComputer first{1, nullptr, 7};
+    RunningComputer second{1};
+    EXPECT_EQ(second.computer->machine().system().sgx_seed, 1u);
+    ASSERT_TRUE(load_snapshot(second.subject(), snapshot_bytes(first.subject()), "file"));
+    EXPECT_EQ(second.computer->machine().system().sgx_seed, 7u);
+    EXPECT_EQ(second.digest(), first.digest());
+}
+
+TEST(ComputerSnapshot, AnSgxSeedThatWasGivenMustBeTheSnapshots) {
+    RunningComputer first{1, nullptr, 7};
+    RunningComputer same{1, nullptr, 7};
+    EXPECT_TRUE(load_snapshot(same.subject(), snapshot_bytes(first.subject()), "file"));
+    RunningComputer other{1, nullptr, 1};
+    const auto loaded = load_snapshot(other.subject(), snapshot_bytes(first.subject()), "file");
+    ASSERT_FALSE(loaded.has_value());
+    EXPECT_EQ(loaded.error().what, "a snapshot of a machine with --sgx-seed 7, and this one has 1");
+    EXPECT_EQ(other.computer->machine().system().sgx_seed, 1u);
+}
+
 TEST(ComputerSnapshot, ADriveIsInItsSlotAndItsRegistersAreSaved) {
     const test::DiskFile file{8};
     const auto disk = Disk::open(file.path);

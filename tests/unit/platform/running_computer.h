@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -50,12 +51,14 @@ inline std::vector<u8> busy_kernel() {
 
 class RunningComputer {
 public:
-    explicit RunningComputer(unsigned processors = 2, const platform::Disk* drive = nullptr) {
+    explicit RunningComputer(unsigned processors = 2, const platform::Disk* drive = nullptr,
+                             std::optional<u64> sgx_seed = {}) {
         platform::ComputerConfig config;
         config.layout = platform::layout_of(8 * platform::mib, 64 * platform::kib);
         config.model = &cpu::default_model();
         config.processors = processors;
         config.drive = drive;
+        config.sgx_seed = sgx_seed;
         config.kernel.name = "busy";
         config.kernel.file = busy_kernel();
         config.boot = platform::BootWay::elf;

@@ -106,6 +106,8 @@ TEST(Snapshot, TheDigestTellsStatesApart) {
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->bytes[0x1f'ffff]));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->next_enclave_id));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->next_page_version));
+    EXPECT_TRUE(changes_digest(machine.machine->system().sgx_seed));
+    EXPECT_TRUE(changes_digest(machine.machine->system().epc->conflicts.asked[11]));
     EXPECT_TRUE(changes_digest(machine.machine->system().epc->entries[511].enclave_address));
     Serial::State state = machine.serial_port.state();
     ++state.scratch;
@@ -142,6 +144,23 @@ TEST(Snapshot, CodeCachedBeforeLoadingIsNotRun) {
     ASSERT_EQ(load_error(second, snapshot_bytes(first.subject())), "");
     second.run_to(1002);
     EXPECT_EQ(second.c().gpr[rax], 501u & 0xff);
+}
+
+TEST(Snapshot, ConflictsThatWereAskedForAndTheirCountsAreRestored) {
+    RunningMachine first;
+    cpu::sgx::Conflicts& conflicts = first.machine->system().epc->conflicts;
+    conflicts.rate[2] = cpu::sgx::Conflicts::always;
+    conflicts.seed[2] = 5;
+    conflicts.asked[2] = 9;
+    conflicts.given[63] = 8;
+    RunningMachine second;
+    ASSERT_EQ(load_error(second, snapshot_bytes(first.subject())), "");
+    const cpu::sgx::Conflicts& loaded = second.machine->system().epc->conflicts;
+    EXPECT_EQ(loaded.rate[2], u64{1} << 32);
+    EXPECT_EQ(loaded.seed[2], 5u);
+    EXPECT_EQ(loaded.asked[2], 9u);
+    EXPECT_EQ(loaded.given[63], 8u);
+    EXPECT_EQ(loaded.rate[3], 0u);
 }
 
 TEST(Snapshot, TheEpcIsRestored) {
@@ -269,6 +288,12 @@ TEST_F(BadSnapshot, OtherOptionsAreNamed) {
     EXPECT_EQ(load_into({.model = &model}, file),
               "file: a snapshot of a machine with --cpu " + std::string{cpu::default_model().name} +
                   ", and this one has other; --cpu " + std::string{cpu::default_model().name});
+}
+
+TEST_F(BadSnapshot, AnotherSgxSeedIsNamed) {
+    machine.machine->system().sgx_seed = 7;
+    EXPECT_EQ(load_error(machine, file),
+              "file: a snapshot of a machine with --sgx-seed 1, and this one has 7; --sgx-seed 1");
 }
 
 TEST_F(BadSnapshot, OtherChoicesAreRefused) {
@@ -415,13 +440,19 @@ TEST_F(HostileSnapshot, AMonitoredLineOutsideOfMemoryIsRefused) {
 
 TEST_F(HostileSnapshot, AnEpcmEntryWithAnUnknownSecsIsRefused) {
     snapshot::Bytes& epcm = section("epcm");
-    epcm.resize(16 + 40);
-    put<u32>("epcm", 16 + 8 + offsetof(EpcmEntry, enclave_secs), 512);
+    const size_t entries = epcm.size();  // there are none
+    epcm.resize(entries + 40);
+    put<u32>("epcm", entries + 8 + offsetof(EpcmEntry, enclave_secs), 512);
     expect_senseless("epcm");
 }
 
 TEST_F(HostileSnapshot, AVersionThatMeansAnEmptySlotIsRefused) {
     put<u64>("epcm", 8, 0);
+    expect_senseless("epcm");
+}
+
+TEST_F(HostileSnapshot, ARateOfConflictsAboveOneIsRefused) {
+    put<u64>("epcm", 16, cpu::sgx::Conflicts::always + 1);
     expect_senseless("epcm");
 }
 
