@@ -17,8 +17,8 @@ enum class KeyName : u16 {
     seal_key = 4,
 };
 
-/// SDM 3D, "Key Request Policy Structure". The order of bits 2 to 5 is not verified against
-/// the manual.
+/// SDM 3D, "Key Request Policy Structure". The order of bits 2 to 5 is that of the public headers
+/// of Intel's SDK.
 enum class KeyPolicy : u8 {
     mrenclave = 0,
     mrsigner = 1,
