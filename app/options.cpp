@@ -65,7 +65,11 @@ platform::Expected<void> change_model(cpu::Model& model, std::string_view part) 
         return platform::error(
             fmt::format("unknown feature \"{}\"", part), "--cpu",
             "MODEL,+feature,-feature,phys-bits=N with CPUID names in lower case");
-    model.features.set(feature, part.front() == '+');
+    const bool wanted = part.front() == '+';
+    if (wanted && !cpu::is_built(feature))
+        return platform::error(fmt::format("the feature \"{}\" is not implemented", part.substr(1)),
+                               "--cpu", "one that a model has");
+    model.features.set(feature, wanted);
     return {};
 }
 

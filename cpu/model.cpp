@@ -58,6 +58,8 @@ constexpr FeatureSet v2_features{fpu,
                                  sgx_lc,
                                  arat,
                                  sgx1,
+                                 sgx2,
+                                 sgx_edeccssa,
                                  lahf_lm,
                                  syscall,
                                  nx,
@@ -81,6 +83,9 @@ constexpr FeatureSet v3_features =
                              movbe,   adx,    pku,  prefetchw, clflushopt, clwb,     waitpkg};
 
 constexpr FeatureSet icx_features = v3_features | FeatureSet{sha, vaes, vpclmulqdq, gfni};
+
+/// These are no more than bits of CPUID, or what some model has.
+constexpr FeatureSet built_features = icx_features | FeatureSet{hypervisor, htt};
 
 constexpr u32 ice_lake_sp = 0x000606a6;
 
@@ -146,6 +151,8 @@ std::string_view name_of(Feature feature) {
         if (row.feature == feature) return row.name;
     return {};
 }
+
+bool is_built(Feature feature) { return built_features.has(feature); }
 
 Cr4Word supported_cr4(const Model& model) {
     return [&]<size_t... n>(std::index_sequence<n...>) {

@@ -92,6 +92,9 @@ std::span<const Model> all_models();
 bool find_feature(std::string_view name, Feature& feature);
 std::string_view name_of(Feature feature);
 
+/// Can a model be given the feature? Not all that have a name are implemented.
+bool is_built(Feature feature);
+
 /// The CR4 bits that software may set.
 Cr4Word supported_cr4(const Model& model);
 

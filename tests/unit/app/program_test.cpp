@@ -85,6 +85,10 @@ TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run", "--cpus", "none"}, "\"none\" is not a number of processors: --cpus: ");
     expect_refused({"run", "--cpu", "i486"}, "unknown model \"i486\": --cpu: ");
     expect_refused({"run", "--cpu", "postern-v3,+warp"}, "unknown feature \"+warp\": --cpu: ");
+    for (const std::string feature :
+         {"sgx_enclv", "sgx_oversub", "sgx_everifyreport2", "sgx_eupdatesvn", "avx512f"})
+        expect_refused({"run", "--cpu", "postern-v3,+" + feature},
+                       "the feature \"" + feature + "\" is not implemented: --cpu: ");
     expect_refused(
         {"run", "--cpu", "postern-v3,phys-bits=49"},
         "\"phys-bits=49\" is not a width of addresses: --cpu: phys-bits=N with N from 36 "

@@ -55,19 +55,24 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) { m.c.msr.feature_control &= ~(u64{1} << 18); }, gp0},
     {"WithAnUndefinedLeaf", [](EnclaveMachine& m) { m.c.gpr[rax] = undefined_leaf; }, gp0},
     {"WithALeafOfSgx2ThatTheModelLacks", [](EnclaveMachine& m) { m.c.gpr[rax] = 0xd; }, gp0},
+    {"Erdinfo", [](EnclaveMachine& m) { m.c.gpr[rax] = 0x10; }, gp0},
+    {"Etrackc", [](EnclaveMachine& m) { m.c.gpr[rax] = 0x11; }, gp0},
+    {"Eldbc", [](EnclaveMachine& m) { m.c.gpr[rax] = 0x12; }, gp0},
+    {"Elduc", [](EnclaveMachine& m) { m.c.gpr[rax] = 0x13; }, gp0},
+    {"Eupdatesvn", [](EnclaveMachine& m) { m.c.gpr[rax] = 0x18; }, gp0},
     {"WithPagingOff", [](EnclaveMachine& m) { m.c.cr0.set(Cr0::pg, false); }, gp0},
 };
 
 INSTANTIATE_TEST_SUITE_P(Encls, EnclsViolation, testing::ValuesIn(violations),
                          [](const auto& test) { return std::string{test.param.name}; });
 
-TEST(Encls, ALeafOfSgx2IsNamedWhereTheModelHasIt) {
+TEST(Encls, ALeafThatIsNotOfferedIsNamedWhereTheModelHasItAllTheSame) {
     EnclaveMachine m;
-    m.model.features.set(Feature::sgx2);
-    m.c.gpr[rax] = 0xd;
+    m.model.features.set(Feature::sgx_oversub);
+    m.c.gpr[rax] = 0x10;
     ASSERT_FALSE(sgx::encls(m.c).ok());
     EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-    EXPECT_STREQ(m.c.pending.what, "ENCLS[EAUG]");
+    EXPECT_STREQ(m.c.pending.what, "ENCLS[ERDINFO]");
 }
 
 TEST(Encls, OutsideSixtyFourBitModeIsRefusedAloud) {

@@ -67,6 +67,16 @@ TEST(Cpuid, EpcSectionIsWhereTheMachineHasIt) {
     EXPECT_EQ(cpuid(m.c, 0x12, 1).ecx & 3, 3u);
 }
 
+// SGX1, SGX2 and EDECCSSA; neither ENCLV, the ENCLS leaves for oversubscription, EVERIFYREPORT2
+// nor EUPDATESVN. Enclaves of up to 2^56 bytes, 2^31 outside 64-bit mode; EXINFO.
+TEST(Cpuid, EveryModelOffersSgx2AndEdeccssaAndNoneTheRestOfLeaf12) {
+    for (const Model& model : all_models()) {
+        Machine m;
+        m.model = model;
+        EXPECT_EQ(cpuid(m.c, 0x12, 0), (CpuidResult{0x803, 1, 0, 0x381f})) << model.name;
+    }
+}
+
 TEST(Cpuid, WithoutSgxLeaf12IsEmpty) {
     Machine m;
     m.model.features.set(Feature::sgx, false);
@@ -102,6 +112,15 @@ TEST(Model, FindsFeaturesAndModelsByName) {
     EXPECT_FALSE(find_feature("nonsense", f));
     ASSERT_NE(find_model("postern-v3"), nullptr);
     EXPECT_EQ(find_model("postern-v9"), nullptr);
+}
+
+TEST(Model, SaysWhichFeaturesAreNotBuilt) {
+    for (const Feature built :
+         {Feature::sgx2, Feature::sgx_edeccssa, Feature::gfni, Feature::hypervisor})
+        EXPECT_TRUE(is_built(built)) << name_of(built);
+    for (const Feature missing : {Feature::sgx_enclv, Feature::sgx_oversub,
+                                  Feature::sgx_everifyreport2, Feature::sgx_eupdatesvn})
+        EXPECT_FALSE(is_built(missing)) << name_of(missing);
 }
 
 // MSRs.
