@@ -11,14 +11,23 @@
 namespace postern::cpu::sgx {
 namespace {
 
+/// Of a 32-bit enclave's registers the lower halves of the fields are written, R8 to R15 not at
+/// all.
+void put(const Enclave& e, u64& field, u64 value) {
+    field = e.mode64 ? value : with_bits<31, 0>(field, static_cast<u32>(value));
+}
+
+unsigned saved_count(const Enclave& e) { return e.mode64 ? gpr_count : 8; }
+
 void save_registers(const Cpu& c, bool fault_like, Gprsgx& to) {
-    for (unsigned n = 0; n < gpr_count; ++n) to.*saved_gpr[n] = c.gpr[n];
-    to.rip = c.rip;
+    const Enclave& e = c.enclave;
+    for (unsigned n = 0; n < saved_count(e); ++n) put(e, to.*saved_gpr[n], c.gpr[n]);
+    put(e, to.rip, c.rip);
     to.fsbase = c.segment[fs].base;
     to.gsbase = c.segment[gs].base;
     Rflags flags = Rflags::from_raw(rflags(c)).with(Rflag::tf, false);
     if (fault_like) flags.set(Rflag::rf);
-    to.rflags = flags.to_raw();
+    put(e, to.rflags, flags.to_raw());
 }
 
 /// EXITINFO, and EXINFO for #GP and #PF. A #PF with U/S = 0 is no business of the enclave's.
@@ -55,9 +64,10 @@ void load_synthetic_registers(Cpu& c) {
     c.gpr[rbx] = c.enclave.tcs_linear;
     c.gpr[rcx] = c.enclave.aep;
     c.gpr[rdx] = c.gpr[rsi] = c.gpr[rdi] = 0;
-    for (unsigned n = r8; n <= r15; ++n) c.gpr[n] = 0;
-    c.gpr[rsp] = gprsgx.ursp;
-    c.gpr[rbp] = gprsgx.urbp;
+    for (unsigned n = r8; n < saved_count(c.enclave); ++n) c.gpr[n] = 0;
+    const bool mode64 = c.enclave.mode64;
+    c.gpr[rsp] = mode64 ? gprsgx.ursp : static_cast<u32>(gprsgx.ursp);
+    c.gpr[rbp] = mode64 ? gprsgx.urbp : static_cast<u32>(gprsgx.urbp);
     c.rip = c.enclave.aep;
     set_rflags(c, rflags(c) & ~synthetic::rflags_cleared);
 }

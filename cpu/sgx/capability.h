@@ -27,6 +27,6 @@ constexpr SgxAttributeFlags attributes_of(const Model& model) {
 inline constexpr SgxMiscselectWord supported_miscselect{SgxMiscselect::exinfo};
 
 /// State components that an AEX can save and ERESUME load.
-inline constexpr Xcr0Word supported_xfrm{Xcr0::x87, Xcr0::sse, Xcr0::avx};
+inline constexpr Xcr0Word supported_xfrm{Xcr0::x87, Xcr0::sse, Xcr0::avx, Xcr0::pkru};
 
 }  // namespace postern::cpu::sgx

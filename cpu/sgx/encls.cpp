@@ -52,6 +52,10 @@ const LeafRow* row_of(const Cpu& c, u32 leaf) {
 
 }  // namespace
 
+void narrow_operands(Cpu& c) {
+    for (const Gpr operand : {rbx, rcx, rdx}) c.gpr[operand] = static_cast<u32>(c.gpr[operand]);
+}
+
 bool sgx_is_enabled(const Cpu& c) {
     return FeatureControlWord::from_raw(c.msr.feature_control)
         .has_all({FeatureControl::lock, FeatureControl::sgx_enable});
@@ -65,7 +69,10 @@ Result<> encls(Cpu& c) {
     if (!sgx_is_enabled(c)) return general_protection(c);
     const LeafRow* const row = row_of(c, leaf);
     if (row == nullptr || !c.cr0.has(Cr0::pg)) return general_protection(c);
-    if (!in_64bit_mode(c)) return raise_unimplemented(c, "ENCLS outside 64-bit mode");
+    if (!in_64bit_mode(c)) {
+        if (c.segment[ds].expand_down()) return general_protection(c);
+        narrow_operands(c);
+    }
     if (row->run == nullptr) return raise_unimplemented(c, row->name);
     return row->run(c);
 }

@@ -51,7 +51,10 @@ Result<> enclu(Cpu& c) {
     if (!sgx_is_enabled(c)) return general_protection(c);
     const LeafRow* const row = row_of(c, static_cast<u32>(c.gpr[rax]));
     if (row == nullptr || !c.cr0.has_all({Cr0::pg, Cr0::ne})) return general_protection(c);
-    if (!in_64bit_mode(c)) return raise_unimplemented(c, "ENCLU outside 64-bit mode");
+    if (!in_64bit_mode(c)) {
+        if (!c.segment[cs].db() || !c.segment[ds].db()) return general_protection(c);
+        narrow_operands(c);
+    }
     if (c.enclave.active != (row->where == Where::inside)) return general_protection(c);
     if (row->run == nullptr) return raise_unimplemented(c, row->name);
     return row->run(c);

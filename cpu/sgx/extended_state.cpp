@@ -7,6 +7,7 @@
 
 #include "cpu/simd/fxstate.h"
 #include "cpu/simd/host_unit.h"
+#include "cpu/simd/xsave.h"
 
 namespace postern::cpu::sgx {
 namespace {
@@ -17,7 +18,6 @@ constexpr size_t zeroed_size = 16;
 constexpr size_t mxcsr_offset = 24;
 constexpr size_t xmm_offset = 160;
 constexpr size_t xmm_size = 16 * 16;
-constexpr unsigned ymm_count = 16;
 
 template <class T>
 T word_at(const u8* area, size_t offset) {
@@ -32,13 +32,13 @@ void put(u8* area, size_t offset, T value) {
 }
 
 void save_avx(const Cpu& c, u8* area) {
-    for (unsigned n = 0; n < ymm_count; ++n)
+    for (size_t n = 0; n < vectors_in_reach(c); ++n)
         std::memcpy(area + avx_area_offset + 16 * n, c.vector.zmm[n].bytes.data() + 16, 16);
 }
 
 /// `area` null: the initial configuration.
 void load_avx(Cpu& c, const u8* area) {
-    for (unsigned n = 0; n < ymm_count; ++n) {
+    for (size_t n = 0; n < vectors_in_reach(c); ++n) {
         u8* const upper = c.vector.zmm[n].bytes.data() + 16;
         if (area == nullptr)
             std::memset(upper, 0, 16);
@@ -68,6 +68,7 @@ void save_extended_state(const Cpu& c, Xcr0Word xfrm, u8* area) {
     put(area, xstate_bv_offset, xfrm.to_raw());
     std::memset(area + zeroed_offset, 0, zeroed_size);
     if (xfrm.has(Xcr0::avx)) save_avx(c, area);
+    if (xfrm.has(Xcr0::pkru)) put(area, pkru_area_offset, u64{c.pkru});
 }
 
 bool is_loadable(const Cpu& c, Xcr0Word xfrm, const u8* area) {
@@ -90,12 +91,15 @@ void load_extended_state(Cpu& c, Xcr0Word xfrm, const u8* area) {
     if (present.has(Xcr0::sse)) std::memcpy(image.bytes + xmm_offset, area + xmm_offset, xmm_size);
     load_legacy_region(c, image.bytes);
     if (xfrm.has(Xcr0::avx)) load_avx(c, present.has(Xcr0::avx) ? area : nullptr);
+    if (xfrm.has(Xcr0::pkru))
+        set_pkru(c, present.has(Xcr0::pkru) ? word_at<u32>(area, pkru_area_offset) : 0);
 }
 
 void load_synthetic_state(Cpu& c, Xcr0Word xfrm, u16 fcw, u16 fsw, u32 mxcsr) {
     const LegacyImage image = initial_legacy(fcw, fsw, mxcsr);
     load_legacy_region(c, image.bytes);
     if (xfrm.has(Xcr0::avx)) load_avx(c, nullptr);
+    if (xfrm.has(Xcr0::pkru)) set_pkru(c, 0);
 }
 
 }  // namespace postern::cpu::sgx

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The XSAVE area of an SSA frame: x87, SSE and AVX state in the standard format.
+// The XSAVE area of an SSA frame: x87, SSE and AVX state and PKRU in the standard format.
 #pragma once
 
 #include "arch/regs/xcr0.h"
@@ -10,10 +10,13 @@ namespace postern::cpu::sgx {
 
 inline constexpr u32 avx_area_offset = 576;
 inline constexpr u32 avx_area_size = 256;
+inline constexpr u32 pkru_area_offset = 2688;
+inline constexpr u32 pkru_area_size = 8;
 
 /// compute_xsave_frame_size of SDM 3D, "ECREATE", Operation: as CPUID.(0DH,0):EBX would say with
 /// XCR0 = XFRM.
 constexpr u32 xsave_area_size(Xcr0Word xfrm) {
+    if (xfrm.has(Xcr0::pkru)) return pkru_area_offset + pkru_area_size;
     return xfrm.has(Xcr0::avx) ? avx_area_offset + avx_area_size : xsave_minimum_size;
 }
 

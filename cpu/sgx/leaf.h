@@ -47,6 +47,10 @@ inline bool has(const Cpu& c, Feature feature) { return has_feature(*c.system->m
 /// CPUID.(12H,0):EAX.SGX1, and an EPC to use it with.
 inline bool has_sgx(const Cpu& c) { return c.system->epc != nullptr && has(c, Feature::sgx1); }
 
+/// Outside 64-bit mode operands have 32 bits; what the upper halves of the registers hold there is
+/// undefined. SDM 1, "General-Purpose Registers in 64-Bit Mode".
+void narrow_operands(Cpu& c);
+
 /// IA32_FEATURE_CONTROL is locked with SGX enabled.
 bool sgx_is_enabled(const Cpu& c);
 

@@ -3,21 +3,29 @@
 #include "cpu/sgx/operand.h"
 
 #include "cpu/decode/block_cache.h"
+#include "cpu/exec/segment_check.h"
 #include "cpu/flags.h"
 
 namespace postern::cpu::sgx {
 
-Failed raise_epc_fault(Cpu& c, u64 linear, Access access) {
+Result<Gva> operand_address(Cpu& c, u64 effective, u64 size) {
+    if (in_64_bit_mode(c)) [[likely]]
+        return Gva{effective};
+    return segment_address(c, ds, static_cast<u32>(effective), size, Access::read);
+}
+
+Failed raise_epc_fault(Cpu& c, u64 effective, Access access) {
     PageFaultError error{PageFaultBit::p, PageFaultBit::sgx};
     error.set(PageFaultBit::wr, access == Access::write);
     error.set(PageFaultBit::us, c.cpl == 3);
-    return raise_page_fault(c, linear, error.to_raw());
+    return raise_page_fault(c, operand_linear(c, effective), error.to_raw());
 }
 
-Result<u64> epc_operand(Cpu& c, u64 linear, Access access, Gpa* physical) {
-    const Hpa address = TRY(translate(c, Gva{linear}, access, Accessor::current, physical));
+Result<u64> epc_operand(Cpu& c, u64 effective, Access access, Gpa* physical) {
+    const Gva linear = TRY(operand_address(c, effective, 1));
+    const Hpa address = TRY(translate(c, linear, access, Accessor::current, physical));
     const Epc& epc = *c.system->epc;
-    if (!epc.contains(address)) return raise_epc_fault(c, linear, access);
+    if (!epc.contains(address)) return raise_epc_fault(c, effective, access);
     return epc.offset_of(address);
 }
 

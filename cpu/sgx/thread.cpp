@@ -6,6 +6,8 @@
 #include "cpu/event/controls.h"
 #include "cpu/exec/address.h"
 #include "cpu/mmu/access.h"
+#include "cpu/mode.h"
+#include "cpu/sgx/capability.h"
 #include "cpu/sgx/extended_state.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
@@ -35,6 +37,26 @@ Result<u64> frame_page(Cpu& c, const Thread& thread, u64 linear) {
                         entry.enclave_secs == thread.secs_page && entry.r && entry.w;
     if (!usable) return raise_epc_fault(c, linear, Access::write);
     return offset;
+}
+
+/// An address computed for the enclave: of 32 bits outside 64-bit mode.
+u64 mode_address(const Cpu& c, u64 sum) { return in_64_bit_mode(c) ? sum : static_cast<u32>(sum); }
+
+/// What a 32-bit enclave wants of the segments it will run with: flat, of 32 bits, and DS not
+/// expanding downwards. SDM 3D, "EENTER", Operation.
+bool has_flat_segments(const Cpu& c) {
+    const Segment &data = c.segment[ds], &stack = c.segment[ss], &extra = c.segment[es];
+    if (data.unusable() || data.expand_down()) return false;
+    if (c.segment[cs].base != 0 || data.base != 0) return false;
+    if (!extra.unusable() && extra.base != 0) return false;
+    return stack.unusable() || (stack.base == 0 && stack.db());
+}
+
+/// A segment that wraps around needs a DS without holes. SDM 3D, "EENTER", Operation.
+bool lies_within(const Segment& data, u64 base, u32 limit) {
+    const auto first = static_cast<u32>(base);
+    const u32 last = first + limit;
+    return last < first ? data.limit == 0xffff'ffff : last <= data.limit;
 }
 
 /// FS or GS inside the enclave. SDM 3D, "EENTER", Operation: type and attributes come from DS.
@@ -76,6 +98,13 @@ Enclave describe(const Cpu& c, const Thread& thread) {
     return e;
 }
 
+/// What MONITOR or UMONITOR armed does not last into an enclave or out of it. SDM 3D, "Interactions
+/// with MONITOR/MWAIT".
+void disarm_monitor(Cpu& c) {
+    if (c.monitor.waiting) c.event.activity = ActivityState::active;
+    c.monitor = {};
+}
+
 void mask_pending_traps(Cpu& c) {
     c.event.trap_pending = false;
     c.event.mtf_pending = false;
@@ -86,10 +115,11 @@ void mask_pending_traps(Cpu& c) {
 }  // namespace
 
 Result<> find_thread(Cpu& c, EncluLeaf leaf, Thread& thread) {
+    if (!in_64_bit_mode(c) && !has_flat_segments(c)) return general_protection(c);
     const u64 linear = c.gpr[rbx];
     TRY(require_alignment(c, page_size, linear));
     thread.tcs_page = TRY(epc_operand(c, linear, Access::write)) / page_size;
-    if (!is_canonical(c, c.gpr[rcx])) return general_protection(c);
+    if (in_64_bit_mode(c) && !is_canonical(c, c.gpr[rcx])) return general_protection(c);
     if (meets_conflict(c, leaf)) return general_protection(c);
     const Epc& epc = *c.system->epc;
     const EpcmEntry& entry = epc.entries[thread.tcs_page];
@@ -107,7 +137,7 @@ Result<> check_enclave(Cpu& c, const Thread& thread) {
     const SgxAttributes attributes = epc.secs(thread.secs_page).attributes;
     if (!supported_tcs_flags(c).has_all(tcs.flags)) return general_protection(c);
     if (!attributes.flags.has(SgxAttribute::init)) return general_protection(c);
-    if (attributes.flags.has(SgxAttribute::mode64bit) != in_64bit_mode(c))
+    if (attributes.flags.has(SgxAttribute::mode64bit) != in_64_bit_mode(c))
         return general_protection(c);
     if (!c.cr4.has(Cr4::osfxsr)) return general_protection(c);
     const auto enabled =
@@ -121,13 +151,17 @@ Result<> cache_frame(Cpu& c, Thread& thread, u32 index) {
     const Epc& epc = *c.system->epc;
     const Secs& secs = epc.secs(thread.secs_page);
     const u64 frame_size = secs.ssaframesize * page_size;
-    const u64 frame = secs.baseaddr + epc.tcs(thread.tcs_page).ossa + frame_size * index;
+    const u64 frame =
+        mode_address(c, secs.baseaddr + epc.tcs(thread.tcs_page).ossa + frame_size * index);
     const u64 area = xsave_area_size(secs.attributes.xfrm);
-    static_assert(xsave_area_size({Xcr0::x87, Xcr0::sse, Xcr0::avx}) <= page_size);
+    // extended_state.h writes through one pointer.
+    static_assert(xsave_area_size(supported_xfrm) <= page_size);
     for (u64 page = 0; page * page_size < area; ++page)
         thread.ssa_xsave[page] = TRY(frame_page(c, thread, frame + page * page_size));
     const u64 last = frame + frame_size - page_size;
     thread.ssa_gpr = TRY(frame_page(c, thread, last)) + gprsgx_offset(page_size);
+    if (!in_64_bit_mode(c) && last + page_size - 1 > c.segment[ds].limit)
+        return general_protection(c);
     return Done{};
 }
 
@@ -141,14 +175,28 @@ Start entry_point(const Cpu& c, const Thread& thread) {
     const Epc& epc = *c.system->epc;
     const Tcs& tcs = epc.tcs(thread.tcs_page);
     const u64 base = epc.secs(thread.secs_page).baseaddr;
-    return {base + tcs.oentry, base + tcs.ofsbase, base + tcs.ogsbase,
-            !tcs.flags.has(TcsFlag::dbgoptin)};
+    return {mode_address(c, base + tcs.oentry), mode_address(c, base + tcs.ofsbase),
+            mode_address(c, base + tcs.ogsbase), !tcs.flags.has(TcsFlag::dbgoptin)};
 }
 
-Result<> check_start(Cpu& c, const Thread& thread, const Start& start) {
-    if (!is_canonical(c, start.target)) return general_protection(c);
-    if (!is_canonical(c, start.fs_base) || !is_canonical(c, start.gs_base))
-        return general_protection(c);
+Result<> check_segments(Cpu& c, const Thread& thread, const Start& start) {
+    const Tcs& tcs = c.system->epc->tcs(thread.tcs_page);
+    const Segment& data = c.segment[ds];
+    const bool legal = in_64_bit_mode(c)
+                           ? is_canonical(c, start.fs_base) && is_canonical(c, start.gs_base)
+                           : lies_within(data, start.fs_base, tcs.fslimit) &&
+                                 lies_within(data, start.gs_base, tcs.gslimit);
+    if (!legal) return general_protection(c);
+    return Done{};
+}
+
+Result<> check_target(Cpu& c, u64 target) {
+    const bool legal = in_64_bit_mode(c) ? is_canonical(c, target) : target <= c.segment[cs].limit;
+    if (!legal) return general_protection(c);
+    return Done{};
+}
+
+Result<> check_idle(Cpu& c, const Thread& thread) {
     if (c.system->epc->tcs(thread.tcs_page).state == TcsState::active) return general_protection(c);
     return Done{};
 }
@@ -157,9 +205,9 @@ void enter_at_entry_point(Cpu& c, const Thread& thread, const Start& start) {
     Epc& epc = *c.system->epc;
     about_to_write_page(c, thread.ssa_gpr / page_size);
     auto& gprsgx = epc.at<Gprsgx>(thread.ssa_gpr);
-    gprsgx.ursp = c.gpr[rsp];
-    gprsgx.urbp = c.gpr[rbp];
-    const u64 return_address = c.next_rip;
+    gprsgx.ursp = mode_address(c, c.gpr[rsp]);
+    gprsgx.urbp = mode_address(c, c.gpr[rbp]);
+    const u64 return_address = mode_address(c, c.next_rip);
     enter(c, thread, start);
     c.gpr[rax] = epc.tcs(thread.tcs_page).cssa;
     c.gpr[rcx] = return_address;
@@ -180,6 +228,7 @@ void enter(Cpu& c, const Thread& thread, const Start& start) {
     if (!c.enclave.debug_opt_in) c.flags.set(Rflag::tf, false);
     if (start.masks_traps) mask_pending_traps(c);
     c.next_rip = start.target;
+    disarm_monitor(c);
     flush_translations(c);
 }
 
@@ -195,6 +244,7 @@ void leave(Cpu& c) {
     if (!e.debug_opt_in) c.flags.set(Rflag::tf, e.outer_tf);
     c.enclave = {};
     if (wants(c, PrimaryControl::monitor_trap_flag)) c.event.mtf_pending = true;
+    disarm_monitor(c);
     flush_translations(c);
 }
 

@@ -26,7 +26,8 @@ struct Thread {
 };
 
 /// The TCS at RBX: in the EPC, a TCS of some enclave at that address, not blocked, pending or
-/// modified, its addresses aligned; and the AEP in RCX canonical. `leaf`: who asks.
+/// modified, its addresses aligned; and the AEP in RCX canonical. Outside 64-bit mode the segments
+/// are flat. `leaf`: who asks.
 Result<> find_thread(Cpu& c, EncluLeaf leaf, Thread& thread);
 
 /// TCS.FLAGS; the enclave initialised, of this mode, its XFRM usable, AEX-Notify as the TCS has it.
@@ -50,8 +51,14 @@ struct Start {
 /// As the TCS has it.
 Start entry_point(const Cpu& c, const Thread& thread);
 
-/// Target and segment bases are canonical, and nobody is inside by this TCS.
-Result<> check_start(Cpu& c, const Thread& thread, const Start& start);
+/// #GP(0) unless its FS and GS are canonical; outside 64-bit mode, unless they lie within DS.
+Result<> check_segments(Cpu& c, const Thread& thread, const Start& start);
+
+/// #GP(0) unless execution may go on there: canonical, or within CS.
+Result<> check_target(Cpu& c, u64 target);
+
+/// #GP(0) if a logical processor is inside by this TCS.
+Result<> check_idle(Cpu& c, const Thread& thread);
 
 /// EENTER from the point where nothing can fault, which is also how ERESUME notifies: records RSP
 /// and RBP in the frame, and sets RAX and RCX.

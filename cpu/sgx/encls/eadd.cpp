@@ -27,7 +27,8 @@ Result<> load_addition(Cpu& c, Addition& a) {
     TRY(require_alignment(c, page_size, c.gpr[rcx]));
     a.page = TRY(epc_operand(c, c.gpr[rcx], Access::write)) / page_size;
     TRY(load_operand(c, c.gpr[rbx], a.info));
-    TRY(require_alignment(c, page_size, a.info.srcpge, a.info.secs, a.info.linaddr));
+    TRY(require_alignment(c, page_size, a.info.srcpge, a.info.secs));
+    if (a.info.linaddr % page_size != 0) return general_protection(c);
     TRY(require_alignment(c, sizeof(Secinfo), a.info.secinfo));
     a.secs = TRY(epc_operand(c, a.info.secs, Access::write)) / page_size;
     TRY(load_operand(c, a.info.secinfo, a.secinfo));

@@ -6,7 +6,10 @@
 namespace postern::cpu::sgx {
 namespace {
 
-constexpr u64 word_size = 8;  // of 64-bit mode; what EDBGRD and EDBGWR move
+constexpr u64 slot_size = 8;  // of a version array; and of TCS.FLAGS
+
+/// What EDBGRD and EDBGWR move.
+u64 word_size(const Cpu& c) { return in_64_bit_mode(c) ? 8 : 4; }
 
 /// The word at RCX, once everything about it but its page's state is checked.
 struct Word {
@@ -18,7 +21,7 @@ struct Word {
 };
 
 Result<> find_word(Cpu& c, Access access, Word& word) {
-    TRY(require_alignment(c, word_size, c.gpr[rcx]));
+    TRY(require_alignment(c, word_size(c), c.gpr[rcx]));
     word.offset = TRY(epc_operand(c, c.gpr[rcx], access));
     word.entry = &c.system->epc->entries[word.offset / page_size];
     const bool version_array = word.is(PageType::va) && access == Access::read;
@@ -32,8 +35,9 @@ Result<> find_word(Cpu& c, Access access, Word& word) {
 /// one that a debugger may change.
 bool is_forbidden_in_tcs(const Word& word, Access access) {
     const u64 place = word.offset % page_size;
+    const u64 field = place - place % slot_size;
     return word.is(PageType::tcs) &&
-           (access == Access::read ? place >= sgx_tcs_limit : place != offsetof(Tcs, flags));
+           (access == Access::read ? place >= sgx_tcs_limit : field != offsetof(Tcs, flags));
 }
 
 bool belongs_to_debug_enclave(const Epc& epc, const Word& word) {
@@ -54,8 +58,11 @@ Result<> edbgrd(Cpu& c) {
     if (!version_array && !belongs_to_debug_enclave(epc, word)) return general_protection(c);
 
     // From here on nothing can fault.
-    const u64 value = epc.at<u64>(word.offset);
-    c.gpr[rbx] = version_array && value != 0 ? ~u64{0} : value;
+    const bool wide = word_size(c) == 8;
+    const u64 value = wide ? epc.at<u64>(word.offset) : epc.at<u32>(word.offset);
+    const u64 slot = epc.at<u64>(word.offset - word.offset % slot_size);
+    const u64 ones = wide ? ~u64{0} : u64{0xffff'ffff};
+    c.gpr[rbx] = !version_array ? value : slot != 0 ? ones : 0;
     return complete(c, SgxError::success);
 }
 
@@ -70,7 +77,10 @@ Result<> edbgwr(Cpu& c) {
 
     // From here on nothing can fault.
     about_to_write_page(c, word.offset / page_size);
-    epc.at<u64>(word.offset) = c.gpr[rbx];
+    if (word_size(c) == 8)
+        epc.at<u64>(word.offset) = c.gpr[rbx];
+    else
+        epc.at<u32>(word.offset) = static_cast<u32>(c.gpr[rbx]);
     return complete(c, SgxError::success);
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLU[EENTER].
-#include "cpu/exec/address.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
 #include "cpu/sgx/thread.h"
@@ -14,13 +13,12 @@ Result<> eenter(Cpu& c) {
     TRY(find_thread(c, EncluLeaf::eenter, thread));
     const Tcs& tcs = c.system->epc->tcs(thread.tcs_page);
     const Start start = entry_point(c, thread);
-    if (!is_canonical(c, start.fs_base) || !is_canonical(c, start.gs_base))
-        return general_protection(c);
+    TRY(check_segments(c, thread, start));
     TRY(check_enclave(c, thread));
     if (tcs.cssa >= tcs.nssa) return general_protection(c);
     TRY(cache_frame(c, thread, tcs.cssa));
-    if (!is_canonical(c, start.target)) return general_protection(c);
-    if (tcs.state == TcsState::active) return general_protection(c);
+    TRY(check_target(c, start.target));
+    TRY(check_idle(c, thread));
 
     // From here on nothing can fault.
     enter_at_entry_point(c, thread, start);

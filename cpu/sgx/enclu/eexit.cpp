@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLU[EEXIT].
 #include "cpu/event/event.h"
-#include "cpu/exec/address.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/thread.h"
 
@@ -12,7 +11,7 @@ namespace postern::cpu::sgx {
 /// processor's.
 Result<> eexit(Cpu& c) {
     const u64 target = c.gpr[rbx];
-    if (!is_canonical(c, target)) return general_protection(c);
+    TRY(check_target(c, target));
 
     // From here on nothing can fault.
     c.next_rip = target;

@@ -144,7 +144,7 @@ constexpr Violation violations[] = {
     {"XfrmWithoutSse", [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::x87}; }, gp0},
     {"XfrmThatXsetbvRefuses",
      [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::opmask); }, gp0},
-    {"XfrmUnsupported", [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::pkru); }, gp0},
+    {"XfrmUnsupported", [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::bndregs); }, gp0},
     {"XfrmBit63",
      [](EnclaveMachine& m) { source(m).attributes.xfrm = Xcr0Word::from_raw(u64{1} << 63 | 3); },
      gp0},

@@ -139,7 +139,7 @@ void EnclaveMachine::prepare_ecreate() {
     source.baseaddr = elrange;
     source.ssaframesize = 1;
     source.miscselect = {SgxMiscselect::exinfo};
-    source.attributes.flags = {SgxAttribute::mode64bit, SgxAttribute::debug};
+    source.attributes.flags = attributes;
     source.attributes.xfrm = {Xcr0::x87, Xcr0::sse};
 }
 
@@ -220,7 +220,7 @@ void EnclaveMachine::prepare_einit() {
     s.date = 0x2026'0101;
     s.miscselect = {SgxMiscselect::exinfo};
     s.miscmask = SgxMiscselectWord::from_raw(~0u);
-    s.attributes = {{SgxAttribute::mode64bit, SgxAttribute::debug}, {Xcr0::x87, Xcr0::sse}};
+    s.attributes = {attributes, {Xcr0::x87, Xcr0::sse}};
     s.attributemask = {SgxAttributeFlags::from_raw(~u64{0}), Xcr0Word::from_raw(~u64{0})};
     s.enclavehash = expected_mrenclave();
     s.isvprodid = 0x1234;

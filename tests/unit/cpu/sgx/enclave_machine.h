@@ -85,6 +85,8 @@ public:
     Epc epc{epc_physical, epc_memory_->bytes.data(), epc_pages* page_size};
     System system;
     Model model = default_model();  // with XSAVE and AVX, without SGX2
+    /// Of the enclave of build().
+    SgxAttributeFlags attributes{SgxAttribute::mode64bit, SgxAttribute::debug};
 
     template <class T>
     T& at(u64 physical) {

@@ -75,14 +75,6 @@ TEST(Encls, ALeafThatIsNotOfferedIsNamedWhereTheModelHasItAllTheSame) {
     EXPECT_STREQ(m.c.pending.what, "ENCLS[ERDINFO]");
 }
 
-TEST(Encls, OutsideSixtyFourBitModeIsRefusedAloud) {
-    EnclaveMachine m;
-    m.c.segment[cs].access_rights &= ~(u32{1} << 13);
-    m.c.gpr[rax] = static_cast<u64>(EnclsLeaf::ecreate);
-    ASSERT_FALSE(sgx::encls(m.c).ok());
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-}
-
 TEST(Encls, TheUpperHalfOfRaxIsIgnored) {
     EnclaveMachine m;
     m.prepare_ecreate();

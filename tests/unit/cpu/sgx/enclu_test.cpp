@@ -86,14 +86,6 @@ TEST(Enclu, EnteringAndResumingInsideAnEnclaveIsGp) {
     EXPECT_TRUE(m.c.enclave.active);
 }
 
-TEST(Enclu, OutsideSixtyFourBitModeIsRefusedAloud) {
-    EnclaveMachine m;
-    ready_to_enter(m);
-    m.c.segment[cs].access_rights &= ~(u32{1} << 13);
-    ASSERT_FALSE(sgx::enclu(m.c).ok());
-    EXPECT_EQ(m.c.pending.kind, PendingKind::unimplemented);
-}
-
 TEST(Enclu, ALeafThatIsNotBuiltYetIsNamed) {
     EnclaveMachine m;
     m.go_inside();
