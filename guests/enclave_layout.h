@@ -38,6 +38,7 @@ struct Region {
     Content content;
     u64 secinfo;
     u64 ssa = 0;  // of a thread: the offset of its first SSA frame
+    bool measured = true;
 };
 
 // An unused page lies below each stack: an overflow is a page fault, not a wrong digest.
@@ -56,6 +57,10 @@ inline constexpr Region debug_ssa{0x18000, ssa_frames* ssa_frame_pages, Content:
                                   page_type_reg | readable | writable};
 inline constexpr Region debug_tcs{0x1c000, 1, Content::thread, page_type_tcs, debug_ssa.offset};
 
+// More than most EPCs of the tests hold, in enclaves for Linux.
+inline constexpr Region heap{0x40000, 3072, Content::zero, page_type_reg | readable | writable,
+                             0,       false};
+
 /// One enclave: what the SECS says of it, and its pages.
 struct Plan {
     const char* name;
@@ -63,6 +68,7 @@ struct Plan {
     u32 miscselect;
     u32 region_count;
     Region regions[9];
+    u64 size = layout::size;
 
     [[nodiscard]] constexpr u64 page_count() const {
         u64 count = 0;
@@ -82,6 +88,12 @@ inline constexpr Plan probe{
     misc_exinfo,
     9,
     {code, data, variables, stack, handler_stack, ssa, tcs, debug_ssa, debug_tcs}};
+
+// Enclaves for Linux, whose addresses are the program's choice.
+inline constexpr Plan small{
+    "small", attribute_mode64bit | attribute_debug, 0, 6, {code, data, variables, stack, ssa, tcs}};
+inline constexpr Plan large{
+    "large", attribute_mode64bit, 0, 6, {code, data, stack, ssa, tcs, heap}, 0x100'0000};
 
 inline constexpr u64 start_of(const Region& region) { return base + region.offset; }
 inline constexpr u64 end_of(const Region& region) { return start_of(region) + region.pages * page; }
@@ -127,5 +139,6 @@ inline constexpr void fill_page(const Region& region, u64 index, const u8* image
 
 static_assert((size & (size - 1)) == 0 && base % size == 0);
 static_assert(end_of(debug_tcs) <= base + size);
+static_assert((large.size & (large.size - 1)) == 0 && end_of(heap) <= base + large.size);
 
 }  // namespace postern::guests::layout

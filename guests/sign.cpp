@@ -104,11 +104,11 @@ Hash sha256(std::span<const u8> bytes) {
 /// MRENCLAVE as it grows. SDM 3D, "ECREATE", "EADD", "EEXTEND", Operation.
 class Measurement {
 public:
-    Measurement() {
+    explicit Measurement(u64 size) {
         expect(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1, "EVP_DigestInit_ex");
         Message message;
         message.text("ECREATE").zeros_to(8).number(layout::ssa_frame_pages, 4);
-        update(message.number(layout::size, 8).zeros_to(64).bytes());
+        update(message.number(size, 8).zeros_to(64).bytes());
     }
     void add(u64 offset, u64 secinfo_flags) {
         Message message;
@@ -142,6 +142,7 @@ void measure_page(Measurement& measurement, const layout::Region& region, u64 in
     layout::fill_page(region, index, image.data(), image.size(), content.data());
     const u64 offset = region.offset + index * layout::page;
     measurement.add(offset, region.secinfo);
+    if (!region.measured) return;
     for (size_t at = 0; at < content.size(); at += chunk)
         measurement.extend(offset + at, std::span{content}.subspan(at, chunk));
 }
@@ -149,7 +150,7 @@ void measure_page(Measurement& measurement, const layout::Region& region, u64 in
 Hash measure(const layout::Plan& plan, const Bytes& image) {
     if (image.size() > layout::code.pages * layout::page)
         fail("the enclave's image is larger than its region");
-    Measurement measurement;
+    Measurement measurement{plan.size};
     for (const layout::Region& region : std::span{plan.regions}.first(plan.region_count))
         for (u64 i = 0; i < region.pages; ++i) measure_page(measurement, region, i, image);
     return measurement.finish();
@@ -243,7 +244,8 @@ Bytes make_sigstruct(const Key& key, const Number& modulus, const Bytes& body) {
 }
 
 const layout::Plan& find_plan(const std::string& name) {
-    for (const layout::Plan* plan : {&layout::first_light, &layout::probe})
+    for (const layout::Plan* plan :
+         {&layout::first_light, &layout::probe, &layout::small, &layout::large})
         if (name == plan->name) return *plan;
     fail("there is no plan of an enclave called " + name);
 }
