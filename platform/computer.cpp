@@ -61,6 +61,13 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
         if (!test_device_->attach(machine_->bus()))
             return error("two devices claim the same addresses", "--test-devices", "leave it out");
     }
+    if (config.streams != nullptr) {
+        stdio_port_ = std::make_unique<StdioPort>(*config.streams);
+        if (!machine_->bus().attach(*stdio_port_, "stdio-port"))
+            return error("two devices claim the same addresses", "exec", "run");
+    }
+    for (FirmwareFile& file : config.firmware_files)
+        devices_->fw_cfg.add_file(file.name, std::move(file.content));
     const GuestRam ram{machine_->ram(), config.layout};
     const AcpiTables tables = acpi_tables(config.layout, config.processors, firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());

@@ -17,6 +17,7 @@
 #include "cpu/run.h"
 #include "cpu/system.h"
 #include "platform/boot/boot.h"
+#include "platform/device/stdio_port.h"
 #include "platform/device/test_device.h"
 #include "platform/device/virtio_blk.h"
 #include "platform/device/virtio_console.h"
@@ -25,6 +26,12 @@
 #include "platform/snapshot/snapshot.h"
 
 namespace postern::platform {
+
+/// What software finds under a name in the firmware configuration device.
+struct FirmwareFile {
+    std::string name;
+    std::vector<u8> content;
+};
 
 struct ComputerConfig {
     Layout layout;
@@ -38,7 +45,9 @@ struct ComputerConfig {
     // Null: there is none. Must outlive the computer.
     const Disk* drive = nullptr;
     Sink* console = nullptr;
+    ProgramStreams* streams = nullptr;
     bool test_devices = false;
+    std::vector<FirmwareFile> firmware_files;  // no part of a snapshot
 };
 
 /// What its output goes to. All must outlive the computer.
@@ -148,6 +157,7 @@ private:
     std::unique_ptr<VirtioBlk> drive_;
     std::unique_ptr<VirtioConsole> console_;
     std::unique_ptr<TestDevice> test_device_;
+    std::unique_ptr<StdioPort> stdio_port_;
     WatchedBus watched_bus_;
     State state_;
     cpu::Cpu* running_ = nullptr;

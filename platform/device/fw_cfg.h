@@ -33,10 +33,11 @@ public:
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
 
-private:
     using Item = std::vector<u8>;
-
+    /// A file of the directory; a name has at most 55 bytes.
     void add_file(std::string_view name, Item content);
+
+private:
 
     static constexpr PortRange range{port, 2};
     std::map<u16, Item> items_;
