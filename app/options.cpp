@@ -122,6 +122,15 @@ platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& w
     return choices;
 }
 
+platform::Expected<u64> parse_count(const std::string& text, const char* option, u64 most) {
+    if (text.empty()) return 0;
+    const auto number = parse_number(text);
+    if (!number || *number == 0 || *number > most)
+        return platform::error(fmt::format("\"{}\" is not a count", text), option,
+                               fmt::format("a number from 1 to {}", most));
+    return *number;
+}
+
 int refuse(Terminal terminal, const platform::Error& error) {
     terminal.err << line_of(error) << '\n';
     return 2;

@@ -52,6 +52,11 @@ platform::Expected<platform::Layout> parse_layout(const std::string& memory,
 /// "NAME=VALUE", each; see cpu/choices.h.
 platform::Expected<cpu::Choices> parse_choices(const std::vector<std::string>& words);
 
+/// A number from 1 to `most`; of an empty text 0, which stands for no limit.
+platform::Expected<u64> parse_count(const std::string& text, const char* option, u64 most);
+inline constexpr u64 instructions_most = u64{1} << 60;
+inline constexpr u64 seconds_most = 10'000'000;
+
 std::vector<std::string_view> split(std::string_view words, char separator);
 
 /// Prints the one line of an error and gives the status for bad usage.

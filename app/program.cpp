@@ -11,6 +11,8 @@
 
 #include "app/decode.h"
 #include "app/demo/demo.h"
+#include "app/exec/exec.h"
+#include "app/exec/refusal.h"
 #include "app/matrix.h"
 #include "app/run.h"
 #include "app/sgx_options.h"
@@ -32,8 +34,9 @@ constexpr std::array planned_options{
     PlannedOption{"--sgx-provision", false},
 };
 
-constexpr std::array<std::string_view, 4> commands{"run", "demo", "decode", "matrix"};
-constexpr std::array planned_commands{"exec", "exits"};
+constexpr std::array<std::string_view, 5> commands{"run", "exec", "demo", "decode", "matrix"};
+constexpr const char* commands_listed = "run, exec, demo, decode or matrix";
+constexpr std::array planned_commands{"exits"};
 
 /// The command line, as CLI11 fills it in.
 struct CommandLine {
@@ -41,12 +44,15 @@ struct CommandLine {
         "Postern: a hypervisor that gets exits from SGX enclaves right, and the software "
         "PC it runs on"};
     RunOptions run_options;
+    ExecOptions exec_options;
     DemoOptions demo_options;
     std::string field, value;
     std::list<std::string> planned_values;
 
     CLI::App* run = nullptr;
     CLI::Option* stats = nullptr;
+    CLI::App* exec = nullptr;
+    CLI::Option* exec_stats = nullptr;
     CLI::App* demo = nullptr;
     CLI::App* decoder = nullptr;
     CLI::App* matrix = nullptr;
@@ -56,6 +62,7 @@ struct CommandLine {
         app.require_subcommand(1, 1);
         app.set_version_flag("--version", std::string{"postern "} + version);
         add_run();
+        add_exec();
         add_demo();
         decoder = app.add_subcommand("decode", "A raw word of the architecture in words");
         decoder->add_option("FIELD", field, "exit-reason, interruptibility, ...")->required();
@@ -116,6 +123,34 @@ private:
         }
     }
 
+    /// The program and its arguments are not for CLI11: they stay as they are.
+    void add_exec() {
+        ExecOptions& o = exec_options;
+        exec = app.add_subcommand("exec", "Run a program on Debian's kernel with /dev/sgx_enclave");
+        exec->footer("Behind --: the program and its arguments, as they are.");
+        exec->add_option("--file", o.files,
+                         "SOURCE[=PATH]: a file or directory that the program is to find")
+            ->allow_extra_args(false);
+        exec->add_option("--env", o.environment, "NAME=VALUE for the program's environment")
+            ->allow_extra_args(false);
+        exec->add_option("--kernel", o.kernel, "A bzImage; else the newest that is found");
+        exec->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
+        exec->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
+        exec->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
+        exec->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature,phys-bits=N]")
+            ->capture_default_str();
+        exec->add_option("--choice", o.choices,
+                         "NAME=VALUE: how to read what the manual leaves open")
+            ->allow_extra_args(false);
+        exec->add_option("--max-instructions", o.max_instructions, "End the program after so many");
+        exec->add_option("--timeout", o.timeout, "End the run after so many seconds");
+        exec_stats = exec->add_option("--stats", o.stats_file,
+                                      "Counters at the end; with a file's name, there and as JSON")
+                         ->expected(0, 1);
+        exec->add_option("--log", o.log, "branches, devices, instructions=FROM:TO");
+        exec->add_flag("--verbose", o.verbose, "The kernel's log on standard error");
+    }
+
     void add_demo() {
         demo =
             app.add_subcommand("demo", "Show exits from an enclave, with every check and control");
@@ -143,6 +178,11 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
     if (line.matrix->parsed())
         return matrix_command(line.markdown ? MatrixFormat::markdown : MatrixFormat::text,
                               terminal);
+    if (line.exec->parsed()) {
+        ExecOptions options = line.exec_options;
+        options.stats = line.exec_stats->count() != 0;
+        return exec_command(options, directory, terminal);
+    }
     if (line.demo->parsed()) return demo_command(line.demo_options, directory, terminal);
     for (const PlannedOption& option : planned_options)
         if (line.run->count(option.name) != 0)
@@ -158,19 +198,25 @@ int run_program(const std::vector<std::string>& arguments, const std::string& di
                 Terminal terminal) {
     for (const char* const command : planned_commands)
         if (!arguments.empty() && arguments[0] == command)
-            return refuse(terminal,
-                          {"not implemented yet", command, "run, demo, decode or matrix"});
+            return refuse(terminal, {"not implemented yet", command, commands_listed});
     CommandLine line;
+    std::vector<std::string> words = arguments;
+    const bool is_exec = !words.empty() && words[0] == "exec";
+    if (const auto dashes = std::ranges::find(words, "--"); is_exec && dashes != words.end()) {
+        line.exec_options.command.assign(dashes + 1, words.end());
+        words.erase(dashes, words.end());
+    }
     const bool named = !arguments.empty() && !arguments[0].starts_with('-');
     if (named && std::ranges::find(commands, arguments[0]) == commands.end())
         return refuse(terminal, {fmt::format("unknown command \"{}\"", arguments[0]),
-                                 "command line", "run, demo, decode or matrix"});
+                                 "command line", commands_listed});
     try {
         // CLI11 takes them last first.
-        line.app.parse(std::vector<std::string>{arguments.rbegin(), arguments.rend()});
+        line.app.parse(std::vector<std::string>{words.rbegin(), words.rend()});
     } catch (const CLI::ParseError& wrong) {
         if (wrong.get_exit_code() == 0) return line.app.exit(wrong, terminal.out, terminal.err);
-        return refuse(terminal, error_of(wrong));
+        const int status = refuse(terminal, error_of(wrong));
+        return is_exec ? exec::status_failed : status;
     }
     return dispatch(line, directory, terminal);
 }

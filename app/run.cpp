@@ -68,15 +68,6 @@ private:
     std::array<u32, hv::anomaly_count> warned_{};
 };
 
-Expected<u64> parse_count(const std::string& text, const char* option, u64 most) {
-    if (text.empty()) return 0;
-    const auto number = parse_number(text);
-    if (!number || *number == 0 || *number > most)
-        return error(fmt::format("\"{}\" is not a count", text), option,
-                     fmt::format("a number from 1 to {}", most));
-    return *number;
-}
-
 struct BootName {
     std::string_view name;
     platform::BootWay way;
@@ -234,8 +225,9 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(sgx, plan_sgx(options.sgx, *layout));
     EXPECT(choices, parse_choices(options.choices));
     EXPECT(engine, parse_engine(options.engine));
-    EXPECT(instructions, parse_count(options.max_instructions, "--max-instructions", u64{1} << 60));
-    EXPECT(seconds, parse_count(options.timeout, "--timeout", 10'000'000));
+    EXPECT(instructions,
+           parse_count(options.max_instructions, "--max-instructions", instructions_most));
+    EXPECT(seconds, parse_count(options.timeout, "--timeout", seconds_most));
     platform::Kernel no_kernel;
     EXPECT(kernel, options.load.empty() ? read_kernel(options, *boot, *layout)
                                         : Expected<platform::Kernel>{no_kernel});

@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <filesystem>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "app/demo/rows.h"
 #include "app/demo/scenarios.h"
+#include "app/guest_files.h"
 #include "app/text.h"
 #include "platform/boot/file.h"
 
@@ -211,14 +211,6 @@ constexpr std::string_view introduction =
     "shows the hypervisor made-up registers, sets bit 27 of the exit reason, and RIP is the AEP, "
     "an address outside that leads back in by ERESUME. Each row is run as it should be, then with "
     "a protection left out, which must go wrong.";
-
-/// Beside the program, as it is built, or where it is installed.
-std::string find_guest(const std::string& directory, std::string_view name) {
-    const std::string built = fmt::format("{}/guests/{}", directory, name);
-    const std::string installed = fmt::format("{}/../share/postern/guests/{}", directory, name);
-    return !std::filesystem::exists(built) && std::filesystem::exists(installed) ? installed
-                                                                                 : built;
-}
 
 platform::Expected<platform::Kernel> read_guest(std::string name) {
     platform::Kernel kernel;
