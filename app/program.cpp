@@ -149,6 +149,8 @@ private:
                          ->expected(0, 1);
         exec->add_option("--log", o.log, "branches, devices, instructions=FROM:TO");
         exec->add_flag("--verbose", o.verbose, "The kernel's log on standard error");
+        exec->add_flag("--no-snapshot", o.no_snapshot,
+                       "Boot, and keep no snapshot of the booted machine");
     }
 
     void add_demo() {

@@ -138,6 +138,10 @@ Prepared<SessionPlan> plan_session(const ExecOptions& options, const std::string
     plan.computer.choices = *choices;
     plan.computer.firmware_files = std::move(*files);
     plan.model = *model;
+    plan.machine = fmt::format("{} {} {} {} {}", options.memory, options.epc, options.cpus,
+                               options.cpu, fmt::join(options.choices, " "));
+    if (const std::string cache = cache_directory(); !options.no_snapshot && !cache.empty())
+        plan.cache = cache + "/snapshots";
     plan.kernel = *kernel;
     plan.init = find_guest(directory, "exec_init");
     plan.program = options.command[0];

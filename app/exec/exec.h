@@ -26,6 +26,7 @@ struct ExecOptions {
     std::string stats_file;  // empty: to standard error
     bool stats = false;
     bool verbose = false;
+    bool no_snapshot = false;
 };
 
 /// The program's exit status, by the conventions of env(1). `directory` is this program's own.

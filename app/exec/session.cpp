@@ -11,6 +11,7 @@
 #include "app/exec/cpio.h"
 #include "app/exec/ending.h"
 #include "app/exec/refusal.h"
+#include "app/exec/snapshot_cache.h"
 #include "app/exec/streams.h"
 #include "app/stats.h"
 #include "app/text.h"
@@ -49,23 +50,37 @@ Expected<platform::Kernel> read_kernel(const SessionPlan& plan) {
     return kernel;
 }
 
+/// Of the machine once it has booted.
+std::string snapshot_name(const SessionPlan& plan, const platform::Kernel& kernel) {
+    SnapshotKey key;
+    key.add(program_identity());
+    key.add(plan.machine);
+    key.add(kernel.command_line);
+    key.add(kernel.file);
+    key.add(kernel.initrd);
+    return key.name();
+}
+
 class Session {
 public:
     Session(SessionPlan& plan, Terminal terminal)
         : plan_{plan}, terminal_{terminal}, streams_{terminal},
-          log_{plan.verbose ? &terminal.err : nullptr} {
+          log_{plan.verbose ? &terminal.err : nullptr}, cache_{plan.cache} {
         plan_.computer.model = &plan_.model;
         plan_.computer.streams = &streams_;
     }
 
     int run() {
-        if (auto made = power_on(); !made) {
-            terminal_.err << line_of(made.error()) << '\n';
+        if (auto ready = start(); !ready) {
+            terminal_.err << line_of(ready.error()) << '\n';
             return status_failed;
         }
-        debug_.emplace(*computer_, plan_.debug, terminal_);
-        auto end = until_mark();
-        if (!end) end = until_end();
+        std::optional<Ending> end;
+        if (!marked_) end = until_mark();
+        if (!end) {
+            if (!loaded_) keep();
+            end = until_end();
+        }
         report(*end);
         return end->status;
     }
@@ -73,17 +88,42 @@ public:
 private:
     using WallClock = std::chrono::steady_clock;
 
-    Expected<void> power_on() {
+    /// From a snapshot, or by power-on.
+    Expected<void> start() {
         auto kernel = read_kernel(plan_);
         if (!kernel) return std::unexpected{kernel.error()};
+        if (!plan_.cache.empty()) snapshot_ = snapshot_name(plan_, *kernel);
+        if (!snapshot_.empty() && cache_.has(snapshot_)) {
+            if (auto made = create(plan_.computer); !made) return made;
+            const auto loaded = cache_.load(subject_of(*computer_), snapshot_);
+            if (loaded) {
+                loaded_ = marked_ = true;
+                return {};
+            }
+            terminal_.err << fmt::format("postern: {}: {}: it is made anew\n", loaded.error().what,
+                                         loaded.error().where);
+            debug_.reset();
+        }
         plan_.computer.kernel = std::move(*kernel);
-        auto computer = Computer::create(std::move(plan_.computer), {log_, complaint_, [this](u32) {
-                                                                         marked_ = true;
-                                                                         computer_->interrupt();
-                                                                     }});
+        return create(std::move(plan_.computer));
+    }
+
+    Expected<void> create(platform::ComputerConfig config) {
+        const auto on_mark = [this](u32) {
+            marked_ = true;
+            computer_->interrupt();
+        };
+        auto computer = Computer::create(std::move(config), {log_, complaint_, on_mark});
         if (!computer) return std::unexpected{computer.error()};
         computer_ = std::move(*computer);
+        debug_.emplace(*computer_, plan_.debug, terminal_);
         return {};
+    }
+
+    void keep() {
+        if (snapshot_.empty()) return;
+        if (const auto saved = cache_.save(subject_of(*computer_), snapshot_); !saved)
+            terminal_.err << line_of(saved.error()) << '\n';
     }
 
     /// Nothing: the guest waits for its program.
@@ -142,7 +182,10 @@ private:
     KernelLog log_;
     platform::StringSink complaint_;
     WallClock::time_point begin_ = WallClock::now();
-    bool marked_ = false;
+    SnapshotCache cache_;
+    std::string snapshot_;  // its name; empty: there is to be none
+    bool loaded_ = false;
+    bool marked_ = false;  // the guest waits for its program
     std::unique_ptr<Computer> computer_;
     std::optional<DebugRun> debug_;
 };

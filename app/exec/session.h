@@ -18,6 +18,8 @@ namespace postern::app::exec {
 struct SessionPlan {
     platform::ComputerConfig computer;  // without a kernel
     cpu::Model model;
+    std::string machine;   // all that describes it, for the name of a snapshot
+    std::string cache;     // where snapshots are; empty: nowhere
     std::string kernel;    // its file
     std::string init;      // likewise
     std::string program;   // what messages call it
