@@ -30,7 +30,6 @@ struct PlannedOption {
 
 constexpr std::array planned_options{
     PlannedOption{"--trace", true},
-    PlannedOption{"--interrupt-enclave", true},
     PlannedOption{"--sgx-provision", false},
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cpu/sgx/conflict.h"
+#include "cpu/sgx/interruption.h"
 #include "cpu/system.h"
 #include "platform/error.h"
 #include "platform/layout.h"
@@ -21,9 +22,15 @@ namespace postern::app {
 struct SgxOptions {
     std::string seed;
     std::vector<std::string> conflicts;
+    std::string interruptions;
 };
 
 void add_sgx_options(CLI::App& command, SgxOptions& options);
+
+struct InterruptionRequest {
+    cpu::sgx::Interruptions::When when;
+    u64 number;
+};
 
 /// The same, found right.
 struct SgxPlan {
@@ -31,6 +38,7 @@ struct SgxPlan {
     /// there before a snapshot is loaded.
     std::optional<u64> seed;
     std::vector<cpu::sgx::ConflictRequest> conflicts;
+    std::optional<InterruptionRequest> interruptions;
 };
 
 platform::Expected<SgxPlan> plan_sgx(const SgxOptions& options, const platform::Layout& layout);

@@ -37,6 +37,14 @@ Json conflicts_of(const cpu::System& system) {
     return all;
 }
 
+/// What --interrupt-enclave did.
+Json interruptions_of(const cpu::System& system) {
+    if (system.epc == nullptr) return Json::object();
+    const cpu::sgx::Interruptions& interruptions = system.epc->interruptions;
+    if (interruptions.when == cpu::sgx::Interruptions::When::never) return Json::object();
+    return {{"given", interruptions.given}, {"instructions", interruptions.retired}};
+}
+
 void write(platform::Sink& to, const Json& value) {
     for (const char c : value.dump(2)) to.put(static_cast<u8>(c));
     to.put('\n');
@@ -55,7 +63,8 @@ void write_stats(platform::Sink& to, platform::Computer& computer) {
                    {"idle", computer.idle()},
                    {"state", state_digest(subject_of(computer))},
                    {"devices", devices},
-                   {"conflicts", conflicts_of(computer.machine().system())}};
+                   {"conflicts", conflicts_of(computer.machine().system())},
+                   {"interruptions", interruptions_of(computer.machine().system())}};
     write(to, all);
 }
 
@@ -72,9 +81,13 @@ void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructi
     Json plain = Json::object();
     for (const NamedCounter& row : counter_names())
         plain[std::string{row.name}] = counters.*row.counter;
-    const Json all{{"way", "hosted"},        {"instructions", instructions},
-                   {"counters", plain},      {"exits", exits},
-                   {"anomalies", anomalies}, {"conflicts", conflicts_of(system)}};
+    const Json all{{"way", "hosted"},
+                   {"instructions", instructions},
+                   {"counters", plain},
+                   {"exits", exits},
+                   {"anomalies", anomalies},
+                   {"conflicts", conflicts_of(system)},
+                   {"interruptions", interruptions_of(system)}};
     write(to, all);
 }
 

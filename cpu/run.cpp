@@ -14,6 +14,7 @@
 #include "cpu/mmu/access.h"
 #include "cpu/mode.h"
 #include "cpu/reset.h"
+#include "cpu/sgx/interruption.h"
 #include "cpu/simd/host_unit.h"
 
 namespace postern::cpu {
@@ -26,7 +27,10 @@ constexpr u64 longest_slice = 1'000'000;
 /// Time until the next boundary at which events may differ, in instructions.
 void set_slice(Cpu& c, u64 until) {
     const u64 start = now(c);
-    const u64 limit = must_step(c) ? start + 1 : start + longest_slice;
+    const u64 longest = c.enclave.active
+                            ? std::min(longest_slice, sgx::instructions_to_interruption(c))
+                            : longest_slice;
+    const u64 limit = start + (must_step(c) ? 1 : longest);
     const u64 end = std::max(std::min({until, next_event(c), limit}), start + 1);
     c.horizon = end;
     c.budget = static_cast<i64>(end - start);
@@ -152,11 +156,14 @@ RunOutcome loop(Cpu& c, u64 until) {
         const bool step_one = must_step(c);
         const bool on_step = traps_on_step(c), on_branch = traps_on_branch(c);
         const InterruptibilityState blocking = c.event.blocking;
-        const bool in_guest = c.vmx.non_root;
+        const bool in_guest = c.vmx.non_root, in_enclave = c.enclave.active;
+        const u64 began = now(c);
         c.event.repeating = false;
         u64 following = 0;
         const Step step = run_slice(c, following);
         c.unresolved = nullptr;
+        // What enters or leaves an enclave ends the slice.
+        if (in_enclave) sgx::count_retired(c, now(c) - began);
         const bool watched = debugger_met_watch(c, step != Step::fault);
         if (step == Step::fault) {
             if (must_return(c, take_pending(c), outcome)) return outcome;

@@ -114,6 +114,7 @@ platform::Expected<void> Guest::build() {
     if (!machine) return std::unexpected{machine.error()};
     machine_ = std::move(*machine);
     machine_->processor().interrupts = &ticks_;
+    if (cpu::Epc* const epc = machine_->epc()) ticks_.watch(&epc->interruptions);
     machine_->system().choices = config_.choices;
     machine_->system().sgx_seed = config_.sgx_seed.value_or(machine_->system().sgx_seed);
 

@@ -9,6 +9,7 @@
 #include "cpu/event/deliver.h"
 #include "cpu/flags.h"
 #include "cpu/reset.h"
+#include "cpu/sgx/interruption.h"
 #include "cpu/vmx/virtual_apic.h"
 
 namespace postern::cpu {
@@ -234,6 +235,20 @@ Delivery startup(Cpu& c) {
     return Delivery::delivered;
 }
 
+/// An interruption that --interrupt-enclave asked for, as an SMI makes it: no event is recorded in
+/// the SSA, the operating system sees nothing, and after RSM execution goes on at the AEP. An SMI
+/// comes before the traps, INIT and interrupts of the same boundary, which then find the enclave
+/// left; the shadow of STI holds it back. It ends UMWAIT and TPAUSE. SDM 3D, "Asynchronous Enclave
+/// Exits (AEX)"; SDM 3C, "System Management Interrupt (SMI)". Hosted, the host's interrupt
+/// controller makes it a VM exit.
+void interrupt_enclave(Cpu& c) {
+    if (shadowed(c) || !sgx::take_interruption(c) || c.vmx.hosted) return;
+    sgx::asynchronous_exit(c, {.fault_like = image_resume_flag(c)});
+    c.event.repeating = false;
+    c.event.activity = ActivityState::active;
+    c.monitor = {};
+}
+
 /// The deadline of UMWAIT or TPAUSE.
 bool is_wait_over(const Cpu& c) {
     return c.monitor.waiting && c.monitor.deadline != 0 && now(c) >= c.monitor.deadline;
@@ -299,6 +314,8 @@ Delivery poll(Cpu& c) {
     c.event.trap_inhibited = false;
     if (c.monitor.waiting) [[unlikely]]
         end_wait(c);
+    if (c.enclave.active) [[unlikely]]
+        interrupt_enclave(c);
     for (const Source source : sources) {
         if (!noticed(c, source)) continue;
         const Delivery done = source(c);

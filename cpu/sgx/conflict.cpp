@@ -3,6 +3,7 @@
 // of its seed alone.
 #include "cpu/sgx/conflict.h"
 
+#include "base/scramble.h"
 #include "base/table.h"
 #include "cpu/cpu.h"
 #include "cpu/sgx/epc.h"
@@ -43,13 +44,6 @@ constexpr std::array leaves{
 };
 static_assert(is_strictly_sorted(leaves, [](const ConflictLeaf& leaf) { return leaf.row; }));
 
-/// SplitMix64's finalizer: any word to one that looks random.
-u64 scramble(u64 word) {
-    word = (word ^ word >> 30) * 0xbf58'476d'1ce4'e5b9;
-    word = (word ^ word >> 27) * 0x94d0'49bb'1331'11eb;
-    return word ^ word >> 31;
-}
-
 bool is_due(const Conflicts& conflicts, unsigned row, u64 count) {
     const u64 rate = conflicts.rate[row];
     if (conflicts.seed[row] == 0) {
@@ -57,8 +51,7 @@ bool is_due(const Conflicts& conflicts, unsigned row, u64 count) {
         // so the sum's fraction stays exact when the sum wraps.
         return (count * rate) % Conflicts::always + rate >= Conflicts::always;
     }
-    const u64 random =
-        scramble(conflicts.seed[row] + (count * conflict_rows + row) * 0x9e37'79b9'7f4a'7c15);
+    const u64 random = scramble(conflicts.seed[row] + (count * conflict_rows + row) * golden_step);
     return random >> 32 < rate;
 }
 

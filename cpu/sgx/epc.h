@@ -12,6 +12,7 @@
 #include "base/address.h"
 #include "base/types.h"
 #include "cpu/sgx/conflict.h"
+#include "cpu/sgx/interruption.h"
 #include "cpu/sgx/measure.h"
 #include "cpu/sgx/tracking.h"
 
@@ -46,6 +47,7 @@ struct Epc {
     u64 next_enclave_id = 1;
     u64 next_page_version = 1;  // EWB's; 0 is an empty slot
     sgx::Conflicts conflicts;
+    sgx::Interruptions interruptions;
     u8* bytes;
     std::vector<EpcmEntry> entries;  // one for each page
 

@@ -11,6 +11,7 @@ struct Head {
     u64 next_enclave_id;
     u64 next_page_version;
     cpu::sgx::Conflicts conflicts;
+    cpu::sgx::Interruptions interruptions;
 };
 
 struct Entry {
@@ -25,9 +26,15 @@ bool is_zero(const EpcmEntry& entry) {
 
 bool is_truth(const bool& value) { return reinterpret_cast<const u8&>(value) <= 1; }
 
+bool is_plausible(const cpu::sgx::Interruptions& i) {
+    using When = cpu::sgx::Interruptions::When;
+    return i.when <= When::scattered && (i.when != When::every || i.number != 0);
+}
+
 bool is_plausible(const Head& head) {
     const auto possible = [](u64 rate) { return rate <= cpu::sgx::Conflicts::always; };
-    return head.next_page_version != 0 && std::ranges::all_of(head.conflicts.rate, possible);
+    return head.next_page_version != 0 && std::ranges::all_of(head.conflicts.rate, possible) &&
+           is_plausible(head.interruptions);
 }
 
 bool is_plausible(const EpcmEntry& e, u64 pages) {
@@ -41,7 +48,8 @@ bool is_plausible(const EpcmEntry& e, u64 pages) {
 
 Bytes save_epc(const cpu::Epc& epc) {
     Bytes bytes;
-    append(bytes, bytes_of(Head{epc.next_enclave_id, epc.next_page_version, epc.conflicts}));
+    append(bytes, bytes_of(Head{epc.next_enclave_id, epc.next_page_version, epc.conflicts,
+                                epc.interruptions}));
     for (u64 page = 0; page < epc.entries.size(); ++page)
         if (!is_zero(epc.entries[page])) append(bytes, bytes_of(Entry{page, epc.entries[page]}));
     return bytes;
@@ -69,6 +77,7 @@ void restore_epc(cpu::Epc& epc, View bytes) {
     epc.next_enclave_id = head.next_enclave_id;
     epc.next_page_version = head.next_page_version;
     epc.conflicts = head.conflicts;
+    epc.interruptions = head.interruptions;
     std::ranges::fill(epc.entries, EpcmEntry{});
     Entry e{};
     while (cursor.take(e)) epc.entries[e.page] = e.entry;

@@ -109,6 +109,19 @@ TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run", "--sgx-conflict", "einit=2"}, "\"2\" is not a rate: --sgx-conflict: ");
     expect_refused({"run", "--sgx-conflict", "ewb=1", "--sgx-conflict", "ewb=1"},
                    "ewb is named twice: --sgx-conflict: ");
+    expect_refused({"run", "--interrupt-enclave", "often"},
+                   "\"often\" does not say when: --interrupt-enclave: every=N, at=K or seed=S\n");
+    expect_refused({"run", "--interrupt-enclave", "every=1=2"}, "\"every=1=2\" does not say when");
+    expect_refused({"run", "--interrupt-enclave", "every=0"},
+                   "\"0\" is not a number for every: --interrupt-enclave: every=N with N from 1 to "
+                   "1152921504606846976\n");
+    expect_refused({"run", "--interrupt-enclave", "at="},
+                   "\"\" is not a number for at: --interrupt-enclave: at=N with N from 1 to ");
+    expect_refused({"run", "--interrupt-enclave", "seed=x"},
+                   "\"x\" is not a number for seed: --interrupt-enclave: seed=N with N from 0 to "
+                   "18446744073709551615\n");
+    expect_refused({"run", "--epc", "0", "--interrupt-enclave", "at=1"},
+                   "there is no SGX with --epc 0: --interrupt-enclave: an EPC, such as --epc 64M");
     expect_refused({"run", "--epc", "0", "--sgx-conflict", "einit=0.5"},
                    "there is no SGX with --epc 0: --sgx-conflict: an EPC, such as --epc 64M");
     expect_refused({"run", "--timeout", "soon"}, "\"soon\" is not a count: --timeout: ");

@@ -39,5 +39,21 @@ TEST(HostTicks, ItHasNoMsrs) {
     EXPECT_FALSE(ticks.write_msr(0x6e0, 1, 0));
 }
 
+TEST(HostTicks, AnInterruptionOfAnEnclaveComesAtOnceAndOnce) {
+    HostTicks ticks;
+    cpu::sgx::Interruptions interruptions;
+    ticks.watch(&interruptions);
+    ticks.arm(500);
+    interruptions.host_tick = 1;
+    EXPECT_EQ(ticks.pending_vector(100), 0xef);
+    EXPECT_LE(ticks.due(), 100u);
+    ticks.arm(600);
+    EXPECT_EQ(ticks.pending_vector(100), -1);
+    EXPECT_EQ(ticks.due(), 600u);
+    interruptions.host_tick = 1;
+    ticks.acknowledge(0xef);
+    EXPECT_EQ(ticks.pending_vector(100), -1);
+}
+
 }  // namespace
 }  // namespace postern::host

@@ -146,13 +146,18 @@ TEST(Snapshot, CodeCachedBeforeLoadingIsNotRun) {
     EXPECT_EQ(second.c().gpr[rax], 501u & 0xff);
 }
 
-TEST(Snapshot, ConflictsThatWereAskedForAndTheirCountsAreRestored) {
+TEST(Snapshot, ConflictsAndInterruptionsThatWereAskedForAreRestored) {
     RunningMachine first;
     cpu::sgx::Conflicts& conflicts = first.machine->system().epc->conflicts;
     conflicts.rate[2] = cpu::sgx::Conflicts::always;
     conflicts.seed[2] = 5;
     conflicts.asked[2] = 9;
     conflicts.given[63] = 8;
+    cpu::sgx::Interruptions& interruptions = first.machine->system().epc->interruptions;
+    interruptions.when = cpu::sgx::Interruptions::When::every;
+    interruptions.number = 10;
+    interruptions.retired = 95;
+    interruptions.due = 100;
     RunningMachine second;
     ASSERT_EQ(load_error(second, snapshot_bytes(first.subject())), "");
     const cpu::sgx::Conflicts& loaded = second.machine->system().epc->conflicts;
@@ -161,6 +166,11 @@ TEST(Snapshot, ConflictsThatWereAskedForAndTheirCountsAreRestored) {
     EXPECT_EQ(loaded.asked[2], 9u);
     EXPECT_EQ(loaded.given[63], 8u);
     EXPECT_EQ(loaded.rate[3], 0u);
+    const cpu::sgx::Interruptions& wished = second.machine->system().epc->interruptions;
+    EXPECT_EQ(wished.when, cpu::sgx::Interruptions::When::every);
+    EXPECT_EQ(wished.number, 10u);
+    EXPECT_EQ(wished.retired, 95u);
+    EXPECT_EQ(wished.due, 100u);
 }
 
 TEST(Snapshot, TheEpcIsRestored) {
@@ -453,6 +463,16 @@ TEST_F(HostileSnapshot, AVersionThatMeansAnEmptySlotIsRefused) {
 
 TEST_F(HostileSnapshot, ARateOfConflictsAboveOneIsRefused) {
     put<u64>("epcm", 16, cpu::sgx::Conflicts::always + 1);
+    expect_senseless("epcm");
+}
+
+TEST_F(HostileSnapshot, InterruptionsAfterEveryZeroInstructionsAreRefused) {
+    constexpr size_t at = 8 + sizeof(cpu::sgx::Conflicts);
+    using cpu::sgx::Interruptions;
+    put<u64>("epcm", at + offsetof(Interruptions, when), 1);
+    expect_senseless("epcm");
+    put<u64>("epcm", at + offsetof(Interruptions, number), 1);
+    put<u64>("epcm", at + offsetof(Interruptions, when), 4);
     expect_senseless("epcm");
 }
 
