@@ -58,18 +58,19 @@ struct Asker : KeyMachine {
 /// For each of key_names, in order: 'y' if the change gives another key, '-' if the same.
 struct Dependency {
     const char* name;
-    u16 policy;
+    u32 policy;  // KEYPOLICY, and all_masks
     void (*change)(Asker&);
     const char* matters;
-    bool all_masks = false;  // ATTRIBUTEMASK and MISCMASK all ones, instead of zero
 };
+/// ATTRIBUTEMASK and MISCMASK are all ones, instead of zero.
+constexpr u32 all_masks = 0x1'0000;
 
 class EgetkeyDependency : public testing::TestWithParam<Dependency> {};
 
 TEST_P(EgetkeyDependency, MattersToTheKeysThatTheManualLists) {
     Asker m;
-    m.base.keypolicy = KeyPolicyWord::from_raw(GetParam().policy);
-    if (GetParam().all_masks) {
+    m.base.keypolicy = KeyPolicyWord::from_raw(static_cast<u16>(GetParam().policy));
+    if ((GetParam().policy & all_masks) != 0) {
         m.base.attributemask = {SgxAttributeFlags::from_raw(~u64{0}), Xcr0Word::from_raw(~u64{0})};
         m.base.miscmask = SgxMiscselectWord::from_raw(~0u);
     }
@@ -134,27 +135,26 @@ constexpr Dependency dependencies[] = {
      "yyyyy"},
     {"AnotherAttribute", 0,
      [](Asker& m) { m.secs().attributes.flags.set(SgxAttribute::mode64bit, false); }, "---y-"},
-    {"AnotherAttributeByMask", 0,
-     [](Asker& m) { m.secs().attributes.flags.set(SgxAttribute::mode64bit, false); }, "yyyyy",
-     true},
+    {"AnotherAttributeByMask", all_masks,
+     [](Asker& m) { m.secs().attributes.flags.set(SgxAttribute::mode64bit, false); }, "yyyyy"},
     {"Xfrm", 0, [](Asker& m) { m.secs().attributes.xfrm.set(Xcr0::avx); }, "---y-"},
-    {"XfrmByMask", 0, [](Asker& m) { m.secs().attributes.xfrm.set(Xcr0::avx); }, "yyyyy", true},
+    {"XfrmByMask", all_masks, [](Asker& m) { m.secs().attributes.xfrm.set(Xcr0::avx); }, "yyyyy"},
     {"Miscselect", 0, [](Asker& m) { m.secs().miscselect = {}; }, "---y-"},
-    {"MiscselectByMask", 0, [](Asker& m) { m.secs().miscselect = {}; }, "yyyyy", true},
+    {"MiscselectByMask", all_masks, [](Asker& m) { m.secs().miscselect = {}; }, "yyyyy"},
 
     // What is no part of an identity.
-    {"EnclaveId", 0x3f, [](Asker& m) { ++m.hidden().enclave_id; }, "-----", true},
-    {"EnclaveContext", 0x3f, [](Asker& m) { ++m.hidden().enclave_context; }, "-----", true},
-    {"SsaFrameSize", 0x3f, [](Asker& m) { ++m.secs().ssaframesize; }, "-----", true},
-    {"Size", 0x3f, [](Asker& m) { m.secs().size *= 2; }, "-----", true},
-    {"Registers", 0x3f,
+    {"EnclaveId", 0x3f | all_masks, [](Asker& m) { ++m.hidden().enclave_id; }, "-----"},
+    {"EnclaveContext", 0x3f | all_masks, [](Asker& m) { ++m.hidden().enclave_context; }, "-----"},
+    {"SsaFrameSize", 0x3f | all_masks, [](Asker& m) { ++m.secs().ssaframesize; }, "-----"},
+    {"Size", 0x3f | all_masks, [](Asker& m) { m.secs().size *= 2; }, "-----"},
+    {"Registers", 0x3f | all_masks,
      [](Asker& m) {
          m.c.gpr[r8] = 1;
          m.c.xcr0 = 3;
      },
-     "-----", true},
+     "-----"},
 
-    {"TheProcessor", 0x3f, [](Asker& m) { m.system.sgx_seed = 2; }, "yyyyy", true},
+    {"TheProcessor", 0x3f | all_masks, [](Asker& m) { m.system.sgx_seed = 2; }, "yyyyy"},
 };
 INSTANTIATE_TEST_SUITE_P(Egetkey, EgetkeyDependency, testing::ValuesIn(dependencies),
                          [](const auto& test) { return std::string{test.param.name}; });
