@@ -159,6 +159,74 @@ constexpr Dependency dependencies[] = {
 INSTANTIATE_TEST_SUITE_P(Egetkey, EgetkeyDependency, testing::ValuesIn(dependencies),
                          [](const auto& test) { return std::string{test.param.name}; });
 
+/// SHA-256 of "Postern SGX root", the seed 1 and a number, zeros after it; its first half.
+Bytes16 documented_root(u8 number) {
+    std::array<u8, 32> message{}, digest;
+    std::memcpy(message.data(), "Postern SGX root", 16);
+    message[16] = 1;
+    message[24] = number;
+    EVP_Digest(message.data(), message.size(), digest.data(), nullptr, EVP_sha256(), nullptr);
+    Bytes16 root;
+    std::copy_n(digest.begin(), root.size(), root.begin());
+    return root;
+}
+
+using Dependencies = std::array<u8, 648>;
+void put(Dependencies& d, size_t offset, std::span<const u8> bytes) {
+    std::ranges::copy(bytes, d.begin() + static_cast<std::ptrdiff_t>(offset));
+}
+void put(Dependencies& d, size_t offset, size_t size, u8 value) {
+    std::fill_n(d.begin() + static_cast<std::ptrdiff_t>(offset), size, value);
+}
+
+/// What all keys have in common: HARDCODED_PKCS1_5_PADDING.
+Dependencies documented_start() {
+    constexpr u8 algorithm[] = {0x00, 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48,
+                                0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20};
+    Dependencies d{};
+    put(d, 288, 352, 0xff);
+    put(d, 288, 1, 0x00);
+    put(d, 289, 1, 0x01);
+    put(d, 620, algorithm);
+    return d;
+}
+
+// What was sealed by one version of the program is to be unsealed by the next.
+TEST(Egetkey, DerivesKeysAsDocumented) {
+    Asker m;
+    Keyrequest request = m.base;
+    request.keyname = KeyName::seal_key;
+    request.keypolicy = KeyPolicyWord::from_raw(0x3b);
+    Dependencies seal = documented_start();
+    put(seal, 0, 1, 4);                 // KEYNAME
+    put(seal, 2, 1, 0x3b);              // KEYPOLICY
+    put(seal, 4, 1, 5);                 // ISVPRODID
+    put(seal, 6, 1, 50);                // ISVSVN
+    put(seal, 12, 4, 0xff);             // MISCMASK
+    put(seal, 16, 1, 1);                // ATTRIBUTES: INIT
+    put(seal, 48, 16, 7);               // ISVFAMILYID
+    put(seal, 64, 16, 8);               // ISVEXTPRODID
+    put(seal, 96, documented_root(2));  // SEAL_KEY_FUSES
+    put(seal, 112, 2, 1);               // CPUSVN
+    put(seal, 128, 32, 1);              // MRENCLAVE
+    put(seal, 160, 32, 2);              // MRSIGNER
+    put(seal, 192, 32, 9);              // KEYID
+    put(seal, 224, 64, 3);              // CONFIGID
+    put(seal, 640, 1, 30);              // CONFIGSVN
+    EXPECT_EQ(m.key_for(request), reference_cmac(documented_root(1), seal));
+
+    request.keyname = KeyName::provision_key;
+    Dependencies provision = documented_start();
+    put(provision, 0, 1, 1);
+    put(provision, 4, 1, 5);
+    put(provision, 6, 1, 50);
+    put(provision, 12, 4, 0xff);
+    put(provision, 16, 1, 1);
+    put(provision, 112, 2, 1);
+    put(provision, 160, 32, 2);
+    EXPECT_EQ(m.key_for(request), reference_cmac(documented_root(1), provision));
+}
+
 TEST(Egetkey, NoTwoNamesGiveTheSameKey) {
     Asker m;
     Keys keys = m.keys();
