@@ -99,5 +99,17 @@ TEST(Eremove, FaultsOnAMisalignedPageAndOutsideTheEpc) {
     EXPECT_EQ(pending_fault(m.c), pf(source_at, sgx_fault(true, false)));
 }
 
+TEST(Eremove, RequestedConflictIsAGeneralProtectionFaultEvenOfAFreePage) {
+    for (const u64 page : {data_page, u64{9}}) {
+        EnclaveMachine m;
+        m.build();
+        m.epc.conflicts.rate[3] = Conflicts::always;
+        const State before{m};
+        EXPECT_FALSE(m.encls(EnclsLeaf::eremove, 0, window_of(page)).ok());
+        EXPECT_EQ(pending_fault(m.c), gp0);
+        EXPECT_TRUE(State{m}.entries == before.entries);
+    }
+}
+
 }  // namespace
 }  // namespace postern::cpu::sgx
