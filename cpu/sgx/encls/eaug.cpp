@@ -12,7 +12,7 @@ namespace {
 /// The operands, checked as far as they stand alone.
 struct Augmentation {
     u64 linear;  // in the enclave
-    u64 secs_linear;
+    u64 secs_operand;
     u64 page;  // in the EPC
     u64 secs;
 };
@@ -24,10 +24,11 @@ Result<> load_augmentation(Cpu& c, Augmentation& a) {
     a.page = TRY(epc_operand(c, c.gpr[rcx], Access::write)) / page_size;
     Pageinfo info;
     TRY(load_operand(c, c.gpr[rbx], info));
-    TRY(require_alignment(c, page_size, info.secs, info.linaddr));
-    if (info.srcpge != 0 || info.secinfo != 0) return general_protection(c);
+    TRY(require_alignment(c, page_size, info.secs));
+    if (info.linaddr % page_size != 0 || info.srcpge != 0 || info.secinfo != 0)
+        return general_protection(c);
     a.linear = info.linaddr;
-    a.secs_linear = info.secs;
+    a.secs_operand = info.secs;
     a.secs = TRY(epc_operand(c, info.secs, Access::write)) / page_size;
     return Done{};
 }
@@ -56,7 +57,7 @@ Result<> eaug(Cpu& c) {
     if (epc.entries[a.page].valid) return raise_epc_fault(c, c.gpr[rcx], Access::write);
     const EpcmEntry& owner = epc.entries[a.secs];
     if (!owner.valid || owner.page_type != PageType::secs)
-        return raise_epc_fault(c, a.secs_linear, Access::write);
+        return raise_epc_fault(c, a.secs_operand, Access::write);
     const Secs& secs = epc.secs(a.secs);
     if (!secs.attributes.flags.has(SgxAttribute::init)) return general_protection(c);
     if (a.linear - secs.baseaddr >= secs.size) return general_protection(c);

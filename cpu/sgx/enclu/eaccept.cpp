@@ -52,11 +52,12 @@ bool is_fresh_tcs(const Tcs& tcs, const Secs& secs) {
 /// The enclave agrees with what the operating system did to one of its pages. SDM 3D, "EACCEPT",
 /// Operation. In: RBX = SECINFO, RCX = the page. Out: RAX.
 Result<> eaccept(Cpu& c) {
-    const u64 linear = c.gpr[rcx];
-    TRY(require_own_address(c, c.gpr[rbx], secinfo_alignment));
-    const u64 secinfo_offset = TRY(epc_operand(c, c.gpr[rbx], Access::read));
+    const u64 linear = operand_linear(c, c.gpr[rcx]);
+    const u64 secinfo_linear = operand_linear(c, c.gpr[rbx]);
+    TRY(require_own_address(c, secinfo_linear, secinfo_alignment));
+    const u64 secinfo_offset = TRY(epc_operand(c, secinfo_linear, Access::read));
     Secinfo secinfo;
-    TRY(load_own_secinfo(c, c.gpr[rbx], secinfo_offset, secinfo));
+    TRY(load_own_secinfo(c, secinfo_linear, secinfo_offset, secinfo));
     TRY(require_own_address(c, linear, page_size));
     const u64 page = TRY(epc_page_operand(c, linear, Access::read));
     if (!is_legal_request(secinfo.flags)) return general_protection(c);

@@ -20,29 +20,36 @@ bool is_as_added(const EpcmEntry& entry, u64 linear) {
     return entry.r && entry.w && !entry.x && entry.enclave_address == linear;
 }
 
-/// Where the three operands lead, as byte offsets into the EPC.
+/// Where an operand lies: its linear address, and its byte offset in the EPC.
+struct Place {
+    u64 linear;
+    u64 offset;
+};
 struct Places {
-    u64 secinfo;
-    u64 target;
-    u64 source;
+    Place secinfo;
+    Place target;
+    Place source;
 };
 
 Result<> find_places(Cpu& c, Places& places) {
-    TRY(require_own_address(c, c.gpr[rbx], secinfo_alignment));
-    TRY(require_own_address(c, c.gpr[rcx], page_size));
-    TRY(require_own_address(c, c.gpr[rdx], page_size));
-    places.secinfo = TRY(epc_operand(c, c.gpr[rbx], Access::read));
-    places.target = TRY(epc_operand(c, c.gpr[rcx], Access::write));
-    places.source = TRY(epc_operand(c, c.gpr[rdx], Access::read));
+    places.secinfo.linear = operand_linear(c, c.gpr[rbx]);
+    places.target.linear = operand_linear(c, c.gpr[rcx]);
+    places.source.linear = operand_linear(c, c.gpr[rdx]);
+    TRY(require_own_address(c, places.secinfo.linear, secinfo_alignment));
+    TRY(require_own_address(c, places.target.linear, page_size));
+    TRY(require_own_address(c, places.source.linear, page_size));
+    places.secinfo.offset = TRY(epc_operand(c, places.secinfo.linear, Access::read));
+    places.target.offset = TRY(epc_operand(c, places.target.linear, Access::write));
+    places.source.offset = TRY(epc_operand(c, places.source.linear, Access::read));
     return Done{};
 }
 
-void copy_page(Cpu& c, const Places& places) {
+void copy_page(Cpu& c, const Place& from, const Place& to) {
     const Epc& epc = *c.system->epc;
-    about_to_write_page(c, places.target / page_size);
-    std::memcpy(epc.bytes + places.target, epc.bytes + places.source, page_size);
-    note_access(c, Gva{c.gpr[rdx]}, page_size, false);
-    note_access(c, Gva{c.gpr[rcx]}, page_size, true);
+    about_to_write_page(c, to.offset / page_size);
+    std::memcpy(epc.bytes + to.offset, epc.bytes + from.offset, page_size);
+    note_access(c, Gva{from.linear}, page_size, false);
+    note_access(c, Gva{to.linear}, page_size, true);
 }
 
 }  // namespace
@@ -54,20 +61,21 @@ Result<> eacceptcopy(Cpu& c) {
     Places places{};
     TRY(find_places(c, places));
     Secinfo secinfo;
-    TRY(load_own_secinfo(c, c.gpr[rbx], places.secinfo, secinfo));
+    TRY(load_own_secinfo(c, places.secinfo.linear, places.secinfo.offset, secinfo));
     if (is_write_only(secinfo.flags) || page_type(secinfo.flags) != PageType::reg)
         return general_protection(c);
     Epc& epc = *c.system->epc;
-    const EpcmEntry& source = epc.entries[places.source / page_size];
-    if (!is_own_page(c.enclave, source, c.gpr[rdx]) || !source.r)
-        return raise_epc_fault(c, c.gpr[rdx], Access::read);
-    EpcmEntry& target = epc.entries[places.target / page_size];
+    const EpcmEntry& source = epc.entries[places.source.offset / page_size];
+    if (!is_own_page(c.enclave, source, places.source.linear) || !source.r)
+        return raise_epc_fault(c, places.source.linear, Access::read);
+    EpcmEntry& target = epc.entries[places.target.offset / page_size];
     if (!is_waiting(c.enclave, target)) return complete(c, SgxError::page_attributes_mismatch);
     if (meets_conflict(c, EncluLeaf::eacceptcopy)) return complete(c, SgxError::epc_page_conflict);
-    if (!is_as_added(target, c.gpr[rcx])) return complete(c, SgxError::page_attributes_mismatch);
+    if (!is_as_added(target, places.target.linear))
+        return complete(c, SgxError::page_attributes_mismatch);
 
     // From here on nothing can fault.
-    copy_page(c, places);
+    copy_page(c, places.source, places.target);
     target.r = secinfo.flags.has(SecinfoFlag::r);
     target.w = secinfo.flags.has(SecinfoFlag::w);
     target.x = secinfo.flags.has(SecinfoFlag::x);

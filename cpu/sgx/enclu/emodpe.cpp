@@ -8,13 +8,14 @@ namespace postern::cpu::sgx {
 /// The enclave gives itself more permissions to one of its pages. A translation with fewer may
 /// outlive that. SDM 3D, "EMODPE", Operation. In: RBX = SECINFO, RCX = the page.
 Result<> emodpe(Cpu& c) {
-    const u64 linear = c.gpr[rcx];
-    TRY(require_own_address(c, c.gpr[rbx], secinfo_alignment));
+    const u64 linear = operand_linear(c, c.gpr[rcx]);
+    const u64 secinfo_linear = operand_linear(c, c.gpr[rbx]);
+    TRY(require_own_address(c, secinfo_linear, secinfo_alignment));
     TRY(require_own_address(c, linear, page_size));
-    const u64 secinfo_offset = TRY(epc_operand(c, c.gpr[rbx], Access::read));
+    const u64 secinfo_offset = TRY(epc_operand(c, secinfo_linear, Access::read));
     const u64 page = TRY(epc_page_operand(c, linear, Access::read));
     Secinfo secinfo;
-    TRY(load_own_secinfo(c, c.gpr[rbx], secinfo_offset, secinfo));
+    TRY(load_own_secinfo(c, secinfo_linear, secinfo_offset, secinfo));
     EpcmEntry& entry = c.system->epc->entries[page];
     if (!is_own_page(c.enclave, entry, linear)) return raise_epc_fault(c, linear, Access::read);
     if (meets_conflict(c, EncluLeaf::emodpe)) return general_protection(c);

@@ -211,6 +211,30 @@ TEST(Sgx2, PermissionsAreTakenAndGivenBack) {
     EXPECT_TRUE(store(m.c, Gva{data_linear}, 8, 1).ok());
 }
 
+TEST(Sgx2, OperandsHave32BitsOutside64BitMode) {
+    constexpr u64 garbage = 0xdead'beef'0000'0000;
+    constexpr u64 secinfo = garbage | (data_linear + own_secinfo);
+    Sgx2Machine m;
+    m.enter();
+    m.eaug();
+    m.c.segment[cs].access_rights = 0xc0fb;  // of 32 bits
+    m.put_own_secinfo(type_reg | flag_pending | 3);
+    ASSERT_TRUE(m.enclu(EncluLeaf::eaccept, secinfo, garbage | new_linear).ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+    EXPECT_FALSE(m.entry(new_page).pending);
+    m.put_own_secinfo(type_reg | 4);
+    ASSERT_TRUE(m.enclu(EncluLeaf::emodpe, secinfo, garbage | new_linear).ok());
+    EXPECT_TRUE(m.entry(new_page).x);
+
+    m.entry(new_page).pending = true;
+    m.entry(new_page).x = false;
+    m.put_own_secinfo(type_reg | 5);
+    m.c.gpr[rdx] = garbage | (elrange + code_offset);
+    ASSERT_TRUE(m.enclu(EncluLeaf::eacceptcopy, secinfo, garbage | new_linear).ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+    EXPECT_EQ(m.epc.at<u32>(new_page * page_size), 0x160f'0801u);
+}
+
 // Running code, and translations that are out of date.
 
 struct Running : Outside {
