@@ -73,6 +73,10 @@ TEST_F(WithoutFeature, MpxAndCldemoteAreNoOperations) {
     EXPECT_FALSE(run(Feature::sgx2, {0xf3, 0x0f, 0x1a, 0x00, 0x0f, 0x1c, 0x00}).fault);
 }
 
+TEST_F(WithoutFeature, EnclvIsUndefined) {
+    EXPECT_TRUE(is_undefined(run(Feature::sgx_enclv, {0x0f, 0x01, 0xc0})));
+}
+
 TEST_F(WithoutFeature, MovdiriIsUndefined) {
     EXPECT_TRUE(is_undefined(run(Feature::sgx2, {0x0f, 0x38, 0xf9, 0x08})));
 }
