@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 #include "cpu/flags.h"
 #include "cpu/run.h"
@@ -503,6 +504,52 @@ TEST_P(Enclu32, EexitTakesTheLowerHalfOfItsTarget) {
     EXPECT_EQ(m.c.next_rip, 0x9876u);
     EXPECT_EQ(m.c.gpr[rcx], aep);
     EXPECT_FALSE(m.c.enclave.active);
+}
+
+// What only 32-bit code has of the illegal instructions, and #BR.
+
+struct Narrow32Instruction {
+    const char* name;
+    std::vector<u8> bytes;
+    u64 vector;
+    u32 exitinfo;
+};
+
+TEST_P(Enclu32, InstructionsThat64BitModeLacksAreIllegalToo) {
+    constexpr u32 ud_info = 0x8000'0306;
+    const Narrow32Instruction instructions[] = {
+        {"INTO", {0xce}, 6, ud_info},
+        {"LDS", {0xc5, 0x04, 0x24}, 6, ud_info},
+        {"LES", {0xc4, 0x04, 0x24}, 6, ud_info},
+        {"JMP ptr16:32", {0xea, 0, 0, 0, 0, 0x33, 0}, 6, ud_info},
+        {"CALL ptr16:32", {0x9a, 0, 0, 0, 0, 0x33, 0}, 6, ud_info},
+        {"POP ES", {0x07}, 6, ud_info},
+        {"POP SS", {0x17}, 6, ud_info},
+        {"POP DS", {0x1f}, 6, ud_info},
+        {"MOV SS", {0x8e, 0xd0}, 6, ud_info},
+        {"RETF", {0xcb}, 6, ud_info},
+        {"IRET", {0xcf}, 6, ud_info},
+        {"INT 80H", {0xcd, 0x80}, 6, ud_info},
+        {"SYSENTER", {0x0f, 0x34}, 6, ud_info},
+        {"CPUID", {0x0f, 0xa2}, 6, ud_info},
+        {"IN", {0xe4, 0x60}, 6, ud_info},
+        {"BOUND", {0x62, 0x04, 0x24}, 5, 0x8000'0305},
+        {"AAM 0", {0xd4, 0}, 0, 0x8000'0300},
+        {"HLT", {0xf4}, 13, 0x8000'030d},
+    };
+    for (const Narrow32Instruction& each : instructions) {
+        SCOPED_TRACE(each.name);
+        Narrow m{GetParam()};
+        m.go_inside_32();
+        m.at<u64>(outer_esp) = 0x0000'0020'0000'0010;  // EAX, which is 0, is below the bounds
+        std::ranges::copy(each.bytes, m.epc.page(code_page) + 0x10);
+        m.outside_code(handlers + 16 * each.vector, {0xeb, 0xfe});
+        EXPECT_EQ(run(m.c, now(m.c) + 1), RunOutcome::time);
+        EXPECT_EQ(m.c.rip, handlers + 16 * each.vector);
+        EXPECT_EQ(static_cast<u32>(m.gprsgx().rip), entry_point);
+        EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), each.exitinfo);
+        EXPECT_EQ(m.gprsgx().rflags & 0x1'0000, 0x1'0000u);
+    }
 }
 
 // The run loop. The enclave reads through FS and writes to its data page, is interrupted by UD2,
