@@ -4,7 +4,9 @@
 counts as many ERESUMEs as the machine counts interruptions, bare the kernel sees nothing, and
 hosted each is a VM exit that the hypervisor counts.
 
-    interrupted_enclaves.py FIRST_LIGHT.elf EVERY_EXIT.elf POSTERN
+    interrupted_enclaves.py FIRST_LIGHT.elf EVERY_EXIT.elf POSTERN [POSTERN_AS_A_LOOP]
+
+By the loop build only if it is there.
 """
 import hashlib
 import json
@@ -66,13 +68,22 @@ def check_first_light(postern, guest, way):
             expect(stats["anomalies"] == {}, f"{where}: {stats['anomalies']}")
 
 
-def check_same_twice(postern, guest):
-    ends = []
-    for options in (["seed=5"], ["seed=5"], ["seed=6"]):
-        _, stats = run(postern, guest, "rows=1", "--bare", "--interrupt-enclave", *options)
-        ends.append((stats["state"], stats["time"]))
-    expect(ends[0] == ends[1], "the same seed made another run")
-    expect(ends[0] != ends[2], "another seed made the same run")
+def end(postern, guest, *options):
+    _, stats = run(postern, guest, "rows=1", "--bare", "--interrupt-enclave", *options)
+    return stats["state"], stats["time"]
+
+
+def check_same_by_every_way(postern, guest, loops):
+    for asked in ("seed=5", "every=3"):
+        usual = end(postern, guest, asked)
+        for engine in ("no-chaining", "one-page"):
+            expect(end(postern, guest, asked, "--engine", engine) == usual,
+                   f"{asked}: another run with {engine}")
+        for loop in loops:
+            if Path(loop).is_file():
+                expect(end(loop, guest, asked) == usual, f"{asked}: another run by a loop")
+    expect(end(postern, guest, "seed=5") == end(postern, guest, "seed=5"), "seed=5 twice")
+    expect(end(postern, guest, "seed=5") != end(postern, guest, "seed=6"), "seeds 5 and 6")
 
 
 def check_events(postern, guest, way):
@@ -119,11 +130,11 @@ def check_snapshot(postern, guest):
 
 
 def main():
-    first_light, every_exit, postern = sys.argv[1:]
+    first_light, every_exit, postern, *loops = sys.argv[1:]
     for way in WAYS:
         check_first_light(postern, first_light, way)
         check_events(postern, every_exit, way)
-    check_same_twice(postern, first_light)
+    check_same_by_every_way(postern, first_light, loops)
     check_snapshot(postern, first_light)
     print("ok")
 
