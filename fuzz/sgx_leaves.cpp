@@ -134,6 +134,7 @@ private:
     Random random_;
     Epc& epc_;
     EpcWatch watch_;
+    bool spoilt_ = false;  // the last leaf's operands
     std::array<Evicted, eviction_places> evicted_{};
 };
 
@@ -174,7 +175,8 @@ u64 Session::linear_of(u64 page) {
 
 /// Once in a while an operand, or a bit of a structure, is not what it should be.
 void Session::spoil(Operands& o) {
-    if (!random_.once_in(12)) return;
+    spoilt_ = random_.once_in(12);
+    if (!spoilt_) return;
     const u64 bit = u64{1} << random_.below(64), low_bit = u64{1} << random_.below(14);
     switch (random_.below(8)) {
         case 0: o.rbx ^= low_bit; break;
@@ -428,10 +430,13 @@ void Session::evict(u64 page) {
     const u64 va = page_of_type(PageType::va), slot = free_slot(va);
     const u64 where = at::evicted + 2 * place * page_size;
     w_.ram<Pageinfo>(at::pageinfo) = {0, where, where + page_size, 0};
-    std::array<u8, page_size> plain;
-    std::memcpy(plain.data(), epc_.page(page), page_size);
     const EpcmEntry entry = epc_.entries[page];
     if (!encls(EnclsLeaf::ewb, {at::pageinfo, window_of(page), window_of(va) + slot})) return;
+    e.used = false;
+    if (spoilt_) return;  // another page, or to elsewhere
+    // EWB has left the page as it was, and nobody has it now.
+    std::array<u8, page_size> plain;
+    std::memcpy(plain.data(), epc_.page(page), page_size);
     if (std::memcmp(&w_.ram<u8>(where), plain.data(), page_size) == 0)
         broken("EWB", "what it writes is encrypted", page);
     e = {true, va, slot, entry, plain};
@@ -447,14 +452,17 @@ void Session::reload(Evicted& e) {
     w_.ram<Pageinfo>(at::pageinfo) = {e.entry.enclave_address, where, where + page_size,
                                       child ? window_of(secs) : 0};
     const bool tampered = random_.once_in(10);
-    const u64 changed = where + random_.below(page_size + 128);
+    u64 changed = where + random_.below(page_size + 128);
+    // PCMD's ENCLAVEID is for whoever keeps it: the SECS says the enclave that the MAC covers.
+    constexpr u64 id = page_size + offsetof(Pcmd, enclaveid);
+    if (changed - where - id < sizeof(Pcmd::enclaveid)) changed = where;
     if (tampered) w_.ram<u8>(changed) ^= u8{1};
     const u64 page = free_page(), va = e.va_page < pages ? e.va_page : page_of_type(PageType::va);
     const EnclsLeaf leaf = random_.once_in(2) ? EnclsLeaf::eldb : EnclsLeaf::eldu;
     const bool done = encls(leaf, {at::pageinfo, window_of(page), window_of(va) + e.va_slot});
     if (tampered) w_.ram<u8>(changed) ^= u8{1};
-    if (!done) return;
-    if (tampered) broken("ELDU", "a changed page is not loaded", page);
+    if (!done || spoilt_) return;
+    if (tampered) broken("ELDU", "a changed page is not loaded", changed - where);
     if (std::memcmp(epc_.page(page), e.plain.data(), page_size) != 0 &&
         e.entry.page_type != PageType::secs)
         broken("ELDU", "what EWB took is what comes back", page);
