@@ -135,6 +135,7 @@ private:
         exec->add_option("--kernel", o.kernel, "A bzImage; else the newest that is found");
         exec->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
         exec->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
+        add_sgx_options(*exec, o.sgx);
         exec->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
         exec->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature,phys-bits=N]")
             ->capture_default_str();

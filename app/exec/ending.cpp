@@ -8,14 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "app/exec/protocol.h"
 #include "app/exec/refusal.h"
-#include "guests/exec/ports.h"
 
 namespace postern::app::exec {
 
 namespace {
 
-namespace guest = postern::exec;
 using platform::ComputerStop;
 
 Ending signalled(int number, const std::string& program) {
@@ -36,11 +35,11 @@ Ending of_kernel(std::string text) { return {status_failed, std::move(text), tru
 
 Ending ending_of_word(u32 word, const std::string& program, const std::string& complaint) {
     const auto number = static_cast<int>(word >> 8 & 0xff);
-    switch (static_cast<guest::Ending>(word & 0xff)) {
-        case guest::Ending::exited: return {number, {}};
-        case guest::Ending::signalled: return signalled(number, program);
-        case guest::Ending::not_executed: return not_executed(number, program);
-        case guest::Ending::init_failed:
+    switch (static_cast<GuestEnding>(word & 0xff)) {
+        case GuestEnding::exited: return {number, {}};
+        case GuestEnding::signalled: return signalled(number, program);
+        case GuestEnding::not_executed: return not_executed(number, program);
+        case GuestEnding::init_failed:
             return {status_failed, fmt::format("{} was not run: {}", program, complaint)};
     }
     return {status_failed, fmt::format("something wrote {:#x} to the exit port", word)};

@@ -10,10 +10,10 @@
 
 #include "app/exec/kernels.h"
 #include "app/exec/program_file.h"
+#include "app/exec/protocol.h"
 #include "app/exec/session.h"
 #include "app/guest_files.h"
 #include "app/text.h"
-#include "guests/exec/ports.h"
 
 namespace postern::app {
 
@@ -62,9 +62,9 @@ platform::Expected<std::vector<std::string>> guest_environment(const ExecOptions
     return made;
 }
 
-/// As guests/exec/ports.h has it.
-std::vector<u8> command_item(const std::string& program, const std::vector<std::string>& arguments,
-                             const std::vector<std::string>& environment) {
+std::vector<u8> command_strings(const std::string& program,
+                                const std::vector<std::string>& arguments,
+                                const std::vector<std::string>& environment) {
     std::vector<u8> item;
     const auto add = [&](std::string_view text) {
         item.insert(item.end(), text.begin(), text.end());
@@ -97,9 +97,8 @@ Prepared<std::vector<platform::FirmwareFile>> pack(const ExecOptions& options, u
     auto archive = tree.archive(room);
     if (!archive) return std::unexpected{archive.error()};
     std::vector<platform::FirmwareFile> items;
-    items.push_back({postern::exec::files_item, std::move(*archive)});
-    items.push_back(
-        {postern::exec::command_item, command_item(*program, options.command, *environment)});
+    items.push_back({files_item, std::move(*archive)});
+    items.push_back({exec::command_item, command_strings(*program, options.command, *environment)});
     return items;
 }
 
@@ -122,6 +121,7 @@ Prepared<SessionPlan> plan_session(const ExecOptions& options, const std::string
     PREPARE(processors, parse_processors(options.cpus));
     PREPARE(model, parse_model(options.cpu));
     PREPARE(choices, parse_choices(options.choices));
+    PREPARE(sgx, plan_sgx(options.sgx, *layout));
     PREPARE(limits, plan_limits(options, plan));
     PREPARE(debug, plan_debugging({}, options.log, {}, {}));
     if (!options.stats_file.empty()) {
@@ -137,9 +137,11 @@ Prepared<SessionPlan> plan_session(const ExecOptions& options, const std::string
     plan.computer.processors = *processors;
     plan.computer.choices = *choices;
     plan.computer.firmware_files = std::move(*files);
+    plan.computer.sgx_seed = sgx->seed;
+    plan.sgx = std::move(*sgx);
     plan.model = *model;
-    plan.machine = fmt::format("{} {} {} {} {}", options.memory, options.epc, options.cpus,
-                               options.cpu, fmt::join(options.choices, " "));
+    plan.machine = fmt::format("{} {} {} {} {} {}", options.memory, options.epc, options.cpus,
+                               options.cpu, options.sgx.seed, fmt::join(options.choices, " "));
     if (const std::string cache = cache_directory(); !options.no_snapshot && !cache.empty())
         plan.cache = cache + "/snapshots";
     plan.kernel = *kernel;

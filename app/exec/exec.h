@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/options.h"
+#include "app/sgx_options.h"
 
 namespace postern::app {
 
@@ -20,6 +21,7 @@ struct ExecOptions {
     std::string cpus = "1";
     std::string cpu = "postern-v3";
     std::vector<std::string> choices;
+    SgxOptions sgx;
     std::string max_instructions;
     std::string timeout;
     std::string log;

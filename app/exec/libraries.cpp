@@ -114,7 +114,16 @@ LibraryList parse_library_list(std::string_view text) {
 Prepared<std::vector<std::string>> libraries_of(const std::string& program,
                                                 const std::string& interpreter,
                                                 const std::vector<std::string>& environment) {
-    const Said said = ask({interpreter, "--list", program}, environment);
+    Said said = ask({interpreter, "--list", program}, environment);
+    // Then glibc's ends at the first library that is missing. It tells all of them when it is asked
+    // as ldd asks it, which other interpreters would take for a wish to run the program.
+    if (said.status != 0 &&
+        said.text.find("error while loading shared libraries") != said.text.npos) {
+        std::vector<std::string> traced = environment;
+        traced.emplace_back("LD_TRACE_LOADED_OBJECTS=1");
+        if (Said more = ask({interpreter, program}, traced); more.status == 0)
+            said = std::move(more);
+    }
     if (said.error != 0)
         return refusal(status_not_found,
                        fmt::format("its interpreter {} cannot be run ({})", interpreter,

@@ -27,9 +27,13 @@ constexpr u64 largest_program = u64{4} << 30;
 constexpr const char* usual_interpreter = "/lib64/ld-linux-x86-64.so.2";
 constexpr unsigned scripts_most = 4;  // a script's interpreter may be one, as Linux allows
 
+/// Without "." in it; ".." stays, since what it means depends on links.
 std::string absolute(const std::string& path) {
     std::error_code code;
-    return fs::absolute(path, code).string();
+    fs::path made;
+    for (const fs::path& component : fs::absolute(path, code))
+        if (component != ".") made /= component;
+    return made.string();
 }
 
 /// Empty, or why it cannot be executed.

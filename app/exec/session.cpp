@@ -79,6 +79,7 @@ public:
         if (!marked_) end = until_mark();
         if (!end) {
             if (!loaded_) keep();
+            apply(plan_.sgx, computer_->machine().system());
             end = until_end();
         }
         report(*end);
@@ -172,8 +173,9 @@ private:
         if (plan_.stats_file)
             write_stats(*plan_.stats_file, *computer_);
         else if (plan_.stats)
-            terminal_.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n",
-                                         computer_->now(), state_digest(subject_of(*computer_)));
+            terminal_.err << fmt::format("{} instructions and idle nanoseconds\nstate {}\n{}",
+                                         computer_->now(), state_digest(subject_of(*computer_)),
+                                         lines_of(sgx_lines(computer_->machine().system())));
     }
 
     SessionPlan& plan_;

@@ -8,6 +8,7 @@
 
 #include "app/debug_run.h"
 #include "app/options.h"
+#include "app/sgx_options.h"
 #include "cpu/model.h"
 #include "platform/computer.h"
 #include "platform/device/sink.h"
@@ -18,6 +19,7 @@ namespace postern::app::exec {
 struct SessionPlan {
     platform::ComputerConfig computer;  // without a kernel
     cpu::Model model;
+    SgxPlan sgx;           // of the program's run only, but for the seed
     std::string machine;   // all that describes it, for the name of a snapshot
     std::string cache;     // where snapshots are; empty: nowhere
     std::string kernel;    // its file

@@ -24,19 +24,28 @@ bool is_file() {
 }  // namespace
 
 HostStreams::HostStreams(Terminal terminal)
-    : terminal_{terminal}, ended_{in_background()}, somebodys_{!is_file()} {}
+    : terminal_{terminal}, current_{&terminal.out}, ended_{in_background()},
+      somebodys_{!is_file()} {}
 
-void HostStreams::output(u8 byte) { terminal_.out.put(static_cast<char>(byte)); }
-void HostStreams::error(u8 byte) { terminal_.err.put(static_cast<char>(byte)); }
+void HostStreams::output(u8 byte) { put(terminal_.out, byte); }
+void HostStreams::error(u8 byte) { put(terminal_.err, byte); }
 
-void HostStreams::flush() {
-    terminal_.out.flush();
-    terminal_.err.flush();
+void HostStreams::put(std::ostream& stream, u8 byte) {
+    constexpr size_t pending_most = 65536;
+    if (current_ != &stream || pending_.size() == pending_most) flush();
+    current_ = &stream;
+    pending_.push_back(static_cast<char>(byte));
 }
 
-bool HostStreams::good() const { return terminal_.out.good(); }
+void HostStreams::flush() {
+    current_->write(pending_.data(), static_cast<std::streamsize>(pending_.size()));
+    current_->flush();
+    pending_.clear();
+}
 
-bool HostStreams::readable(int milliseconds) const {
+bool HostStreams::good() const { return terminal_.out.good() && terminal_.err.good(); }
+
+bool HostStreams::readable(int milliseconds) {
     pollfd wanted{STDIN_FILENO, POLLIN, 0};
     return poll(&wanted, 1, milliseconds) == 1;
 }

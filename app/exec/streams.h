@@ -31,9 +31,12 @@ public:
     void wait(u64 nanoseconds);
 
 private:
-    bool readable(int milliseconds) const;
+    void put(std::ostream& stream, u8 byte);
+    static bool readable(int milliseconds);
 
     Terminal terminal_;
+    std::ostream* current_;  // what is in pending_ goes there; the two streams keep their order
+    std::string pending_;
     std::array<char, 4096> input_{};
     u32 begin_ = 0, end_ = 0;
     bool ended_ = false;
