@@ -191,7 +191,7 @@ void Session::spoil(Operands& o) {
 }
 
 void Session::set_conflicts() {
-    epc_.conflicts.seed = random_.byte();
+    for (u64& seed : epc_.conflicts.seed) seed = random_.byte();
     for (u64& rate : epc_.conflicts.rate)
         rate = random_.once_in(3) ? Conflicts::always / (2 + random_.below(30)) : 0;
 }
