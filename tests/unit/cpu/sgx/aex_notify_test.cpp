@@ -64,6 +64,7 @@ void expect_fault_only(EnclaveMachine& m, const Fault& fault) {
 
 TEST(AexNotify, IsReportedOnlyWithEdeccssa) {
     EnclaveMachine m;
+    m.model.features.set(Feature::sgx_edeccssa, false);
     EXPECT_EQ(cpuid(m.c, 0x12, 0).eax & 0x800, 0u);
     EXPECT_EQ(cpuid(m.c, 0x12, 1).eax & 0x400, 0u);
     m.model.features.set(Feature::sgx_edeccssa);

@@ -144,7 +144,8 @@ constexpr Violation violations[] = {
     {"XfrmWithoutSse", [](EnclaveMachine& m) { source(m).attributes.xfrm = {Xcr0::x87}; }, gp0},
     {"XfrmThatXsetbvRefuses",
      [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::opmask); }, gp0},
-    {"XfrmUnsupported", [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::bndregs); }, gp0},
+    {"XfrmUnsupported", [](EnclaveMachine& m) { source(m).attributes.xfrm.set(Xcr0::bndregs); },
+     gp0},
     {"XfrmBit63",
      [](EnclaveMachine& m) { source(m).attributes.xfrm = Xcr0Word::from_raw(u64{1} << 63 | 3); },
      gp0},
@@ -186,8 +187,12 @@ constexpr Violation violations[] = {
      [](EnclaveMachine& m) { source(m).attributes.flags = SgxAttributeFlags::from_raw(0xc); }, gp0},
     {"AttributeCetUnsupported",
      [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::cet); }, gp0},
-    {"AttributeAexnotifyUnsupported",
-     [](EnclaveMachine& m) { source(m).attributes.flags.set(SgxAttribute::aexnotify); }, gp0},
+    {"AttributeAexnotifyWithoutEdeccssa",
+     [](EnclaveMachine& m) {
+         m.model.features.set(Feature::sgx_edeccssa, false);
+         source(m).attributes.flags.set(SgxAttribute::aexnotify);
+     },
+     gp0},
     {"ReservedAt24", [](EnclaveMachine& m) { source(m).cet_leg_bitmap_offset = 1; }, gp0},
     {"ReservedAt32",
      [](EnclaveMachine& m) { source(m).cet_attributes = SgxCetAttributes::from_raw(1); }, gp0},

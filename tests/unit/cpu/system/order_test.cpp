@@ -115,13 +115,13 @@ const Row rows[] = {
          m.c.cr4.set(Cr4::tsd);
      },
      gp},
-    {"RDTSC in an enclave without SGX2", exec_rdtsc, none, enclave_guest, ud},
-    {"RDTSC in an enclave with SGX2 exits", exec_rdtsc, none,
+    {"RDTSC in an enclave without SGX2", exec_rdtsc, none,
      [](Machine& m) {
          enclave_guest(m);
-         m.model.features.set(Feature::sgx2);
+         m.model.features.set(Feature::sgx2, false);
      },
-     exits(16)},
+     ud},
+    {"RDTSC in an enclave with SGX2 exits", exec_rdtsc, none, enclave_guest, exits(16)},
     {"RDTSCP needs its control", exec_rdtscp, none, guest_with<rdtsc_exiting>, ud},
     {"RDTSCP exits with its own number", exec_rdtscp, none,
      guest_with<rdtsc_exiting, enable_rdtscp>, exits(51)},
