@@ -73,6 +73,7 @@ Result<> eadd(Cpu& c) {
     Addition a;
     TRY(load_addition(c, a));
     Epc& epc = *c.system->epc;
+    if (meets_conflict(c, EnclsLeaf::eadd)) return general_protection(c);
     if (epc.entries[a.page].valid) return raise_epc_fault(c, c.gpr[rcx], Access::write);
     const EpcmEntry& owner = epc.entries[a.secs];
     if (!owner.valid || owner.page_type != PageType::secs)

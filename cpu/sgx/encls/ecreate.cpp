@@ -71,6 +71,7 @@ Result<> ecreate(Cpu& c) {
         return general_protection(c);
     Epc& epc = *c.system->epc;
     const u64 page = offset / page_size;
+    if (meets_conflict(c, EnclsLeaf::ecreate)) return general_protection(c);
     if (epc.entries[page].valid) return raise_epc_fault(c, c.gpr[rcx], Access::write);
     Secs secs;
     TRY(load_operand(c, info.srcpge, secs));

@@ -23,8 +23,11 @@ struct Word {
 Result<> find_word(Cpu& c, Access access, Word& word) {
     TRY(require_alignment(c, word_size(c), c.gpr[rcx]));
     word.offset = TRY(epc_operand(c, c.gpr[rcx], access));
+    const bool reads = access == Access::read;
+    if (meets_conflict(c, reads ? EnclsLeaf::edbgrd : EnclsLeaf::edbgwr))
+        return general_protection(c);
     word.entry = &c.system->epc->entries[word.offset / page_size];
-    const bool version_array = word.is(PageType::va) && access == Access::read;
+    const bool version_array = word.is(PageType::va) && reads;
     const bool usable =
         word.entry->valid && (word.is(PageType::reg) || word.is(PageType::tcs) || version_array);
     if (!usable) return raise_epc_fault(c, c.gpr[rcx], access);

@@ -14,6 +14,7 @@ Result<> eextend(Cpu& c) {
     const u64 secs_page = TRY(epc_operand(c, c.gpr[rbx], Access::write)) / page_size;
     TRY(require_alignment(c, eextend_chunk_size, c.gpr[rcx]));
     const u64 offset = TRY(epc_operand(c, c.gpr[rcx], Access::read));
+    if (meets_conflict(c, EnclsLeaf::eextend)) return general_protection(c);
     const EpcmEntry& entry = epc.entries[offset / page_size];
     if (!entry.valid || (entry.page_type != PageType::reg && entry.page_type != PageType::tcs))
         return raise_epc_fault(c, c.gpr[rcx], Access::read);

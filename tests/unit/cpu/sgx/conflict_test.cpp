@@ -131,5 +131,69 @@ TEST(ConflictLeaves, AreThoseWhoseConcurrencyCheckCanFail) {
               "EACCEPTCOPY EPC_PAGE_CONFLICT\nEDECCSSA #GP(0)\n");
 }
 
+/// A leaf that succeeds, but for the conflict.
+struct Use {
+    const char* name;
+    unsigned row;
+    void (*arrange)(EnclaveMachine&);
+    Result<> (*leaf)(EnclaveMachine&);
+};
+
+void create(EnclaveMachine& m) {
+    m.prepare_ecreate();
+    ASSERT_TRUE(m.ecreate());
+}
+void add(EnclaveMachine& m) {
+    create(m);
+    m.prepare_eadd(code_offset, 0x205);
+    ASSERT_TRUE(m.eadd(code_page));
+}
+void leave_by_interrupt(EnclaveMachine& m) {
+    m.go_inside();
+    asynchronous_exit(m.c, {});
+}
+
+constexpr Use uses[] = {
+    {"ECREATE", 0, [](EnclaveMachine& m) { m.prepare_ecreate(); },
+     [](EnclaveMachine& m) { return m.ecreate(); }},
+    {"EADD", 1,
+     [](EnclaveMachine& m) {
+         create(m);
+         m.prepare_eadd(code_offset, 0x205);
+     },
+     [](EnclaveMachine& m) { return m.eadd(code_page); }},
+    {"EDBGRD", 4, add,
+     [](EnclaveMachine& m) { return m.encls(EnclsLeaf::edbgrd, 0, window_of(code_page)); }},
+    {"EDBGWR", 5, add,
+     [](EnclaveMachine& m) { return m.encls(EnclsLeaf::edbgwr, 9, window_of(code_page)); }},
+    {"EEXTEND", 6, add, [](EnclaveMachine& m) { return m.eextend(code_page, 0); }},
+    {"EENTER", 34, [](EnclaveMachine& m) { m.build_and_initialise(); },
+     [](EnclaveMachine& m) { return m.eenter(); }},
+    {"ERESUME", 35, leave_by_interrupt, [](EnclaveMachine& m) { return m.eresume(); }},
+};
+
+class ConflictUse : public ::testing::TestWithParam<Use> {};
+
+TEST_P(ConflictUse, IsAGeneralProtectionFaultThatChangesNothingAndIsOverAtTheNext) {
+    const Use& use = GetParam();
+    EnclaveMachine m;
+    use.arrange(m);
+    const State before{m};
+    const ConflictRequest request{use.row, half, 0};
+    set_conflicts(m.epc.conflicts, {&request, 1});
+    m.epc.conflicts.asked[use.row] = 1;
+    EXPECT_FALSE(use.leaf(m));
+    EXPECT_EQ(pending_fault(m.c), gp0);
+    const State after{m};
+    EXPECT_EQ(after.pages, before.pages);
+    EXPECT_EQ(after.entries, before.entries);
+    EXPECT_TRUE(use.leaf(m));
+    EXPECT_EQ(m.epc.conflicts.asked[use.row], 3u);
+    EXPECT_EQ(m.epc.conflicts.given[use.row], 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(Leaves, ConflictUse, ::testing::ValuesIn(uses),
+                         [](const auto& tested) { return std::string{tested.param.name}; });
+
 }  // namespace
 }  // namespace postern::cpu::sgx
