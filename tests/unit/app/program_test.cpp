@@ -231,10 +231,13 @@ TEST(Run, ALimitGives124AndSaysSo) {
 }
 
 TEST(Run, WhatIsNotImplementedGives4AndItsName) {
-    const std::string kernel = kernel_of("postern-eblock", {0xb8, 9, 0, 0, 0, 0x0f, 0x01, 0xcf});
+    // nop; lea rax, [rip + 0x7fffffff]
+    const std::string kernel =
+        kernel_of("postern-far", {0x90, 0x48, 0x8d, 0x05, 0xff, 0xff, 0xff, 0x7f});
     const Outcome outcome = run({"run", "--kernel", kernel, "--memory", "16M"});
     EXPECT_EQ(outcome.status, 4);
-    EXPECT_EQ(outcome.err, "postern: not implemented: ENCLS[EBLOCK] at RIP 0x100005\n");
+    EXPECT_EQ(outcome.err,
+              "postern: not implemented: a RIP-relative operand 2 GiB away at RIP 0x100001\n");
 }
 
 TEST(Run, StatisticsComeAtTheEnd) {

@@ -103,11 +103,11 @@ TEST_F(SmallGuest, AFaultWithoutIdtIsATripleFault) {
 }
 
 TEST_F(SmallGuest, AnUnimplementedInstructionIsNamedWithItsAddress) {
-    // nop; mov eax, 9; encls
-    const RunResult result = run({0x90, 0xb8, 9, 0, 0, 0, 0x0f, 0x01, 0xcf});
+    // nop; lea rax, [rip + 0x7fffffff]
+    const RunResult result = run({0x90, 0x48, 0x8d, 0x05, 0xff, 0xff, 0xff, 0x7f});
     EXPECT_EQ(result.ending, Ending::processor);
     EXPECT_EQ(exit_status(result), 4);
-    EXPECT_EQ(result.what, "not implemented: ENCLS[EBLOCK] at RIP 0x100006");
+    EXPECT_EQ(result.what, "not implemented: a RIP-relative operand 2 GiB away at RIP 0x100001");
 }
 
 TEST_F(SmallGuest, DeviceAccessesAreEmulatedAtTheirOffsets) {
