@@ -34,13 +34,9 @@ constexpr bool begin_epoch(Tracking& t) {
     return true;
 }
 
-/// In place of an epoch: the page's translations are gone already.
-inline constexpr u64 nothing_to_track = ~u64{0};
-
 /// Can no logical processor still hold a translation from before `epoch`'s change to a page? An
 /// ETRACK has followed the change, and everybody who was inside then has left.
 constexpr bool is_tracked(const Tracking& t, u64 epoch) {
-    if (epoch == nothing_to_track) return true;
     return t.epoch > epoch && (t.epoch > epoch + 1 || t.inside_previous == 0);
 }
 

@@ -68,6 +68,7 @@ bool unseal(const Cpu& c, const Operands& o, PageBytes& page) {
                        o.sealed, o.pcmd.mac, page);
 }
 
+/// Tracking is over, as EWB found: epoch 0 lies before the ETRACK that EWB asked for.
 EpcmEntry entry_of(const Operands& o, bool blocked) {
     const SecinfoFlags flags = o.pcmd.secinfo.flags;
     EpcmEntry entry{};
@@ -83,8 +84,6 @@ EpcmEntry entry_of(const Operands& o, bool blocked) {
     entry.enclave_address = o.info.linaddr;
     entry.enclave_secs = static_cast<u32>(o.secs);
     entry.blocked = blocked;
-    // EWB has seen the page's last translation go.
-    entry.tracking_epoch = nothing_to_track;
     return entry;
 }
 

@@ -62,9 +62,11 @@ u64 announced_eid(const Epc& epc, u64 page) {
 
 /// The page's three parts in memory. All can be written before one is.
 Result<> write_out(Cpu& c, const Operands& o, const PageBytes& sealed, const Pcmd& pcmd) {
-    const Gva source{o.info.srcpge}, metadata{o.info.secinfo};
-    const Gva linaddr{c.gpr[rbx] + offsetof(Pageinfo, linaddr)};
     const u64 address = c.system->epc->entries[o.page].enclave_address;
+    const Gva source = TRY(operand_address(c, o.info.srcpge, sizeof sealed));
+    const Gva metadata = TRY(operand_address(c, o.info.secinfo, sizeof pcmd));
+    static_assert(offsetof(Pageinfo, linaddr) == 0);
+    const Gva linaddr = TRY(operand_address(c, c.gpr[rbx], sizeof address));
     TRY(probe_write(c, source, sizeof sealed));
     TRY(probe_write(c, metadata, sizeof pcmd));
     TRY(probe_write(c, linaddr, sizeof address));

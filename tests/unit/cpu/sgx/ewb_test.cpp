@@ -279,5 +279,49 @@ constexpr Violation violations[] = {
 INSTANTIATE_TEST_SUITE_P(Ewb, EwbViolation, testing::ValuesIn(violations),
                          [](const auto& test) { return std::string{test.param.name}; });
 
+// Outside 64-bit mode.
+
+constexpr u64 ds_base = 0x1'0000;
+constexpr u64 above = window + 0x10'0000;  // a second view of what is written out
+
+/// The page goes to `above`, and everything is named by its place in DS.
+void use_compatibility_mode(PagingMachine& m, u32 limit) {
+    m.map(above, sealed_of(0), pte_p | pte_w | pte_u);
+    m.c.segment[cs] = {0x08, 0, 0xc09b, 0xffff'ffff, 0, 0};
+    m.c.segment[ds] = {0x18, 0, 0xc093, limit, 0, ds_base};
+    flush_translations(m.c);
+    constexpr u64 ignored = 0xdead'beef'0000'0000;
+    m.at<Pageinfo>(pageinfo_at) = {0, ignored | (above - ds_base), pcmd_of(0) - ds_base, 0};
+    m.c.gpr[rax] = 0xb;
+    m.c.gpr[rbx] = ignored | (pageinfo_at - ds_base);
+    m.c.gpr[rcx] = ignored | (window_of(data_page) - ds_base);
+    m.c.gpr[rdx] = ignored | (slot_of(0) - ds_base);
+}
+
+constexpr u32 limit_of_page = above - ds_base + 0xfff;
+
+TEST(Ewb, InCompatibilityModeFindsEverythingInDs) {
+    PagingMachine m;
+    make_ready(m);
+    use_compatibility_mode(m, limit_of_page);
+    ASSERT_TRUE(sgx::encls(m.c).ok());
+    EXPECT_EQ(m.c.gpr[rax], 0u);
+    EXPECT_FALSE(m.entry(data_page).valid);
+    EXPECT_EQ(m.at<u64>(pcmd_of(0)), 0x203u);
+    EXPECT_EQ(m.at<Pageinfo>(pageinfo_at).linaddr, elrange + data_offset);
+    EXPECT_EQ(m.eldu(free_page, elrange + data_offset), success);
+}
+
+TEST(Ewb, InCompatibilityModeStaysWithinTheLimitOfDs) {
+    PagingMachine m;
+    make_ready(m);
+    use_compatibility_mode(m, limit_of_page - 1);
+    const State before{m};
+    EXPECT_FALSE(sgx::encls(m.c).ok());
+    EXPECT_EQ(pending_fault(m.c), gp0);
+    EXPECT_TRUE(same_epc(State{m}, before));
+    EXPECT_EQ(m.at<u64>(pcmd_of(0)), 0u);
+}
+
 }  // namespace
 }  // namespace postern::cpu::sgx

@@ -15,10 +15,6 @@ static_assert([] {
     return !before && begin_epoch(t) && is_tracked(t, change);
 }());
 
-// A page that came from memory has nothing to track, whatever the epoch.
-static_assert(is_tracked({}, nothing_to_track));
-static_assert(is_tracked({5, 1, 1}, nothing_to_track));
-
 // Who was inside at the ETRACK must leave; until then no other epoch begins.
 static_assert([] {
     Tracking t{};

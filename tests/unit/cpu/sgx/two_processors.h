@@ -24,7 +24,9 @@ public:
         c.blocks = blocks_.get();
         c.code_epoch = 1;
         reset_tlbs(c);
-        like.system.processors[like.system.processor_count++] = &c;
+        System& system = like.system;
+        if (system.processor_count == 0) system.processors[system.processor_count++] = &like.c;
+        system.processors[system.processor_count++] = &c;
     }
 
     void eenter() { enclu(2, tcs_); }
