@@ -395,7 +395,7 @@ TEST(EldTampering, APageIsLoadedOnceOnly) {
 class EldViolation : public testing::TestWithParam<Violation> {};
 
 TEST_P(EldViolation, FaultsAndChangesNothing) {
-    for (const u64 leaf : {0x7, 0x8}) {
+    for (const u64 leaf : {u64{0x7}, u64{0x8}}) {
         PagingMachine m;
         make_ready(m);
         m.c.gpr[rax] = leaf;
