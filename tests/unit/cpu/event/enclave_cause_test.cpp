@@ -442,6 +442,66 @@ TEST(EnclaveInterruption, IsNoBusinessOfExitinfo) {
     }
 }
 
+/// EPT that maps RAM and EPC to themselves, but for the entry of the data page.
+void use_ept(Inside& m, u64 entry_of_data_page) {
+    constexpr u64 pml4 = 0x5'0000, pdpt = 0x5'1000, ram = 0x5'2000, epc = 0x5'3000,
+                  pages = 0x5'4000;
+    m.at<u64>(pml4) = pdpt | 7;
+    m.at<u64>(pdpt) = ram | 7;
+    m.at<u64>(pdpt + 8 * 5) = epc | 7;  // 5 GiB
+    m.at<u64>(ram) = 0xb7;
+    m.at<u64>(epc) = pages | 7;
+    for (u64 n = 0; n < sgx::epc_pages; ++n)
+        m.at<u64>(pages + 8 * n) = (sgx::epc_physical + n * page_size) | 0x37;
+    m.at<u64>(pages + 8 * sgx::data_page) = entry_of_data_page;
+    m.c.vmx.ept_pointer = pml4 | 0x1e;
+    flush_translations(m.c);
+}
+
+TEST(EnclaveInterruption, EptViolationsAndMisconfigurationsLoseTheirPageOffsets) {
+    struct Row {
+        u64 entry, reason, qualification;
+    };
+    for (const Row& row : {Row{0, 48, 0x181}, Row{2, 49, 0}}) {
+        Inside m;
+        std::ranges::copy(std::vector<u8>{0x90, 0x8b, 0x83, 0x23, 1, 0, 0},
+                          m.epc.page(sgx::code_page) + 0x10);  // NOP; MOV EAX, [RBX + 123H]
+        m.c.gpr[rbx] = data;
+        m.gprsgx().exitinfo = Exitinfo::from_raw(0x8000'07ff);
+        use_ept(m, row.entry);
+        EXPECT_EQ(run(m.c, now(m.c) + 10), RunOutcome::vm_exit);
+        EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 0x0800'0000 | row.reason);
+        EXPECT_EQ(m.vmcs(VmcsField::exit_qualification), row.qualification);
+        if (row.reason == 48) {
+            EXPECT_EQ(m.vmcs(VmcsField::guest_linear_address), data);
+        }
+        EXPECT_EQ(m.vmcs(VmcsField::guest_physical_address),
+                  sgx::epc_physical + sgx::data_page * page_size);
+        EXPECT_EQ(m.vmcs(VmcsField::guest_rip), sgx::aep);
+        EXPECT_EQ(m.vmcs(VmcsField::guest_rflags) & resume_flag, 0u);
+        EXPECT_EQ(m.gprsgx().rip, inside_rip + 1);
+        EXPECT_EQ(m.gprsgx().rflags & resume_flag, resume_flag);
+        EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), 0u);
+    }
+}
+
+TEST(EnclaveInterruption, EresumeThatMeetsAnEptViolationIsNoEnclavesExit) {
+    Inside m;
+    sgx::asynchronous_exit(m.c, {});
+    use_ept(m, 0);
+    m.tcs().ossa = sgx::data_offset;
+    m.outside_code(sgx::outside_rip, {0x0f, 0x01, 0xd7});
+    m.c.rip = sgx::outside_rip;
+    m.c.gpr[rax] = 3;
+    EXPECT_EQ(run(m.c, now(m.c) + 10), RunOutcome::vm_exit);
+    EXPECT_EQ(m.vmcs(VmcsField::exit_reason), 48u);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rip), sgx::outside_rip);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_linear_address), data);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_rflags) & resume_flag, resume_flag);
+    EXPECT_EQ(m.vmcs(VmcsField::guest_interruptibility_state), 0u);
+    EXPECT_EQ(m.tcs().cssa, 1u);
+}
+
 TEST(EnclaveInterruption, TheMonitorTrapIsSuppressedAfterOptOutAndDueOnceTheEnclaveIsLeft) {
     Inside m;
     m.enclave_code({0x90, 0x90, 0xb8, 4, 0, 0, 0, 0xbb, 0, 0xa0, 0, 0, 0x0f, 0x01, 0xd7});

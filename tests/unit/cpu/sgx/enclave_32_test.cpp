@@ -282,6 +282,32 @@ TEST_P(Encls32, DebugLeavesReachBothHalvesOfTcsFlagsAndOfASlot) {
     EXPECT_EQ(m.c.gpr[rbx], 0u);
 }
 
+TEST_P(Encls32, PagingLeavesTakeTheirOperandsWithinDs) {
+    constexpr u64 base = 0x1'0000, sealed_at = 0x1'4000, pcmd_at = 0x1'5000;
+    constexpr u64 va_page = 7, free_page = 9;
+    Narrow m{GetParam()};
+    m.build_32();
+    m.as_kernel32();
+    m.c.segment[ds].base = base;
+    const auto leaf = [&](EnclsLeaf number, u64 rbx_value, u64 page) {
+        const u64 slot = window_of(va_page) - base;
+        EXPECT_TRUE(m.encls(number, rbx_value, window_of(page) - base, slot).ok());
+        return m.c.gpr[rax];
+    };
+    leaf(EnclsLeaf::epa, 3, va_page);
+    EXPECT_EQ(leaf(EnclsLeaf::eblock, 0, data_page), 0u);
+    EXPECT_EQ(leaf(EnclsLeaf::etrack, 0, secs_page), 0u);
+    m.at<Pageinfo>(pageinfo_at) = {0, sealed_at - base, pcmd_at - base, 0};
+    const u64 content = m.epc.at<u64>(data_page * page_size + 0x20);
+    EXPECT_EQ(leaf(EnclsLeaf::ewb, pageinfo_at - base, data_page), 0u);
+    EXPECT_FALSE(m.entry(data_page).valid);
+    EXPECT_EQ(m.at<Pageinfo>(pageinfo_at).linaddr, elrange + data_offset);
+    m.at<Pageinfo>(pageinfo_at).secs = window_of(secs_page) - base;
+    EXPECT_EQ(leaf(EnclsLeaf::eldu, pageinfo_at - base, free_page), 0u);
+    EXPECT_TRUE(m.entry(free_page).valid);
+    EXPECT_EQ(m.epc.at<u64>(free_page * page_size + 0x20), content);
+}
+
 // EENTER and ERESUME: what they check outside 64-bit mode only.
 
 class Enclu32 : public testing::TestWithParam<Mode> {};
