@@ -462,7 +462,8 @@ TEST(EnclaveInterruption, EptViolationsAndMisconfigurationsLoseTheirPageOffsets)
     struct Row {
         u64 entry, reason, qualification;
     };
-    for (const Row& row : {Row{0, 48, 0x181}, Row{2, 49, 0}}) {
+    // A read; the linear address is valid, and translated; a user's page that may be written.
+    for (const Row& row : {Row{0, 48, 0x781}, Row{2, 49, 0}}) {
         Inside m;
         std::ranges::copy(std::vector<u8>{0x90, 0x8b, 0x83, 0x23, 1, 0, 0},
                           m.epc.page(sgx::code_page) + 0x10);  // NOP; MOV EAX, [RBX + 123H]

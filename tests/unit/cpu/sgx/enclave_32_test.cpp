@@ -20,7 +20,7 @@ constexpr u32 user_fault = sgx_fault(true, true), kernel_fault = sgx_fault(true,
 constexpr u64 pae_pdpt_at = 0x7000;
 constexpr u64 idt = 0x3'0000, gdt = 0x3'1000, tss = 0x3'2000, handler_stack = 0x4'0000;
 constexpr u64 handlers = 0x10'0000;  // of vector n: 16 * n further
-constexpr u64 outer_esp = 0x1a'0000, outer_ebp = 0x1b'0000, after_eexit = 0xa000;
+constexpr u64 outer_esp = 0x1a'0000, outer_ebp = 0x1b'0000;
 constexpr u64 entry_point = elrange + code_offset + 0x10;
 constexpr u64 garbage = 0xdead'beef'0000'0000;  // what upper halves may hold
 
