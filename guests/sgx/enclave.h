@@ -18,9 +18,9 @@ inline constexpr u64 page_size = layout::page;
 inline constexpr u64 page_pending = 1 << 3, page_modified = 1 << 4, page_restricted = 1 << 5;
 inline constexpr u64 page_type_trim = 4 << 8;
 
-/// How a step went. `number` is what it says: an errno, a vector, a signal.
+/// How a step went. `number` is what it says: an errno, a vector, a signal, a leaf's RAX.
 struct Outcome {
-    enum class Kind : u8 { ok, refused, exception, signal, wrong } kind = Kind::ok;
+    enum class Kind : u8 { ok, refused, exception, signal, answer, wrong } kind = Kind::ok;
     u64 number = 0;
     // refused: what the ioctl left in its structure, of those that have it
     u64 result = 0, count = 0;

@@ -115,6 +115,7 @@ void Outcome::print(const char* step) const {
         case Kind::signal:
             printf("%s: SIG%s, code %lu\n", step, sigabbrev_np(static_cast<int>(number)), code);
             return;
+        case Kind::answer: printf("%s: RAX %lu\n", step, number); return;
         case Kind::wrong: printf("%s: WRONG %lu\n", step, number); return;
     }
 }

@@ -28,7 +28,7 @@ Outcome accept(const Enclave& enclave, u64 offset, u64 flags) {
     Call call{.ask = Ask::accept, .address = enclave.address(offset), .count = flags};
     const Outcome outcome = enclave.ask(call);
     if (!outcome.fine() || call.value == 0) return outcome;
-    return {.kind = Outcome::Kind::wrong, .number = call.value};
+    return {.kind = Outcome::Kind::answer, .number = call.value};
 }
 
 Outcome load(const Enclave& enclave, Outcome (Enclave::*ask)(Call&) const) {
