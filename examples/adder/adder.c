@@ -93,9 +93,7 @@ static uint8_t* load(const uint8_t* image, const void* sigstruct) {
     create(device, base);
     add_pages(device, image);
     struct sgx_enclave_init request = {.sigstruct = (uint64_t)sigstruct};
-    const int status = ioctl(device, SGX_IOC_ENCLAVE_INIT, &request);
-    if (status > 0) fprintf(stderr, "adder: EINIT says %d\n", status);
-    check(status == 0, "EINIT");
+    check(ioctl(device, SGX_IOC_ENCLAVE_INIT, &request) == 0, "EINIT");
     map_pages(device, base);
     return base;
 }

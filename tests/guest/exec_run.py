@@ -20,9 +20,9 @@ class Run:
 
 class Exec:
     def __init__(self, postern, kernels, cache, flavour="amd64"):
-        self.postern = postern
-        self.cache = Path(cache)
-        self.kernel = Path(kernels, flavour, "vmlinuz")
+        self.postern = Path(postern).resolve()
+        self.cache = Path(cache).resolve()
+        self.kernel = Path(kernels, flavour, "vmlinuz").resolve()
         self.failures = 0
         if not self.kernel.is_file():
             print(f"skipped: {self.kernel} is missing")
