@@ -52,6 +52,26 @@ TEST(CommandLine, NoCommandOrAnUnknownOneIsRefused) {
     expect_refused({"run", "--kernel"}, "--kernel");
 }
 
+TEST(CommandLine, OfExecHasEnvsStatuses) {
+    const auto expect_end = [](const std::vector<std::string>& arguments, int status,
+                               const std::string& line) {
+        const Outcome outcome = run(arguments);
+        EXPECT_EQ(outcome.status, status) << outcome.err;
+        EXPECT_EQ(outcome.err.substr(0, line.size()), line);
+        EXPECT_EQ(std::ranges::count(outcome.err, '\n'), 1) << outcome.err;
+    };
+    expect_end({"exec"}, 125, "postern: no program is given: exec: ");
+    expect_end({"exec", "--memory", "2G", "--"}, 125, "postern: no program is given: exec: ");
+    expect_end({"exec", "true"}, 125, "postern: The following argument was not expected: true");
+    expect_end({"exec", "--cpus", "0", "--", "true"}, 125, "postern: \"0\" is not a number of");
+    expect_end({"exec", "--env", "=x", "--", "true"}, 125, "postern: \"=x\" is no assignment");
+    expect_end({"exec", "--sgx-seed", "x", "--", "true"}, 125, "postern: \"x\" is not a number");
+    expect_end({"exec", "--", "/"}, 126, "postern: it is a directory: /: ");
+    expect_end({"exec", "--", "/nonexistent/--memory"}, 127, "postern: no such program: ");
+    expect_end({"exec", "--kernel", "/nonexistent", "--", "/bin/true"}, 125,
+               "postern: no such file: /nonexistent: ");
+}
+
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
     expect_refused({"run", "--drive", "disk"}, "not implemented yet without --bare: --drive: ");

@@ -81,6 +81,22 @@ TEST_F(FwCfgItems, TheMemoryMapIsAFileOfTheDirectory) {
     EXPECT_EQ(little(4), 0u);
 }
 
+TEST_F(FwCfgItems, AFurtherFileFollowsInTheDirectory) {
+    device.add_file("opt/mine", {1, 2, 3, 4, 5, 0xff, 7});
+    select(0x19);
+    ASSERT_EQ(big(4), 2u);
+    EXPECT_EQ(text(64).size(), 64u);
+    EXPECT_EQ(big(4), 7u);
+    const u64 key = big(2);
+    EXPECT_EQ(key, 0x21u);
+    EXPECT_EQ(big(2), 0u);
+    EXPECT_EQ(text(56), std::string("opt/mine") + std::string(48, '\0'));
+    select(static_cast<u16>(key));
+    EXPECT_EQ(bus.in(0x511, 4), 0x0403'0201u);
+    EXPECT_EQ(bus.in(0x511, 2), 0xff05u);
+    EXPECT_EQ(little(4), 7u);
+}
+
 TEST_F(FwCfgItems, SelectingBeginsAnew) {
     select(0);
     EXPECT_EQ(text(2), "QE");
