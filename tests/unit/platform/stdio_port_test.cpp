@@ -33,7 +33,7 @@ protected:
 };
 
 TEST_F(StdioPorts, BytesGoToTheirStream) {
-    for (const u32 byte : {'a', 0, 0xff}) bus.out(0x5f0, 1, byte);
+    for (const u32 byte : {u32{'a'}, u32{0}, u32{0xff}}) bus.out(0x5f0, 1, byte);
     bus.out(0x5f1, 1, 'e');
     EXPECT_EQ(streams.out, std::string("a\0\xff", 3));
     EXPECT_EQ(streams.err, "e");
