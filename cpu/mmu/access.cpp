@@ -53,11 +53,9 @@ ApicAccessType apic_access_type(const Cpu& c, Access access) {
     return ApicAccessType::linear_read;
 }
 
-/// An access of an enclave's own, within ELRANGE, is none: it is #PF, since the page is no EPC.
-/// Without a TPR shadow no access to the page is virtualized. SDM 3C, "APIC-Access VM Exits".
-bool is_apic_access(const Cpu& c, Gva linear, Hpa physical, Accessor as) {
-    if (!c.vmx.apic_access.covers(physical)) return false;
-    return as == Accessor::supervisor || !c.enclave.active || !c.enclave.covers(linear.raw());
+/// By an enclave, to a linear address of its own.
+bool is_enclaves_own(const Cpu& c, Gva linear, Accessor as) {
+    return as == Accessor::current && c.enclave.active && c.enclave.covers(linear.raw());
 }
 
 /// No enclave's access is redirected.
@@ -127,7 +125,10 @@ Result<> locate(Cpu& c, Gva linear, Access access, Accessor as, Place& place, un
     Translation found;
     TRY(find_translation(c, linear, access, as, found));
     place.address = found.address;
-    if (is_apic_access(c, linear, place.address, as)) {
+    // An enclave's own access is none, even if the page were its own. Without a TPR shadow no
+    // access to the page is virtualized. SDM 3C, "APIC-Access VM Exits".
+    if (c.vmx.apic_access.covers(place.address)) {
+        if (is_enclaves_own(c, linear, as)) return raise_epcm_fault(c, linear, access);
         if (!reaches_virtual_apic(c, linear, access, as, size))
             return raise_apic_access(c, linear, access);
         locate_in_virtual_apic(c, linear, place);
