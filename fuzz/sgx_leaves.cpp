@@ -56,6 +56,7 @@ Tally tally;
 /// A page that EWB wrote out.
 struct Evicted {
     bool used = false;
+    bool loaded = false;  // tried again, it is a replay
     u64 va_page = 0, va_slot = 0;
     EpcmEntry entry{};
     std::array<u8, page_size> plain{};
@@ -439,7 +440,7 @@ void Session::evict(u64 page) {
     std::memcpy(plain.data(), epc_.page(page), page_size);
     if (std::memcmp(&w_.ram<u8>(where), plain.data(), page_size) == 0)
         broken("EWB", "what it writes is encrypted", page);
-    e = {true, va, slot, entry, plain};
+    e = {true, false, va, slot, entry, plain};
     for (Evicted& other : evicted_)  // the slots have moved away
         if (before.page_type == PageType::va && other.used && other.va_page == page)
             other.va_page = pages;
@@ -462,11 +463,13 @@ void Session::reload(Evicted& e) {
     const bool done = encls(leaf, {at::pageinfo, window_of(page), window_of(va) + e.va_slot});
     if (tampered) w_.ram<u8>(changed) ^= u8{1};
     if (!done || spoilt_) return;
+    if (e.loaded) broken("ELDU", "a page is loaded once", page);
+    e.loaded = true;
     if (tampered) broken("ELDU", "a changed page is not loaded", changed - where);
     if (std::memcmp(epc_.page(page), e.plain.data(), page_size) != 0 &&
         e.entry.page_type != PageType::secs)
         broken("ELDU", "what EWB took is what comes back", page);
-    e.used = random_.once_in(4);  // else: the replay is tried later
+    e.used = random_.once_in(2);  // a replay may be tried
     for (Evicted& other : evicted_)
         if (e.entry.page_type == PageType::va && other.used && other.va_page == pages)
             other.va_page = page;
