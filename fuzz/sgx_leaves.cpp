@@ -116,6 +116,15 @@ private:
 
     // Choosing.
     Cpu& any_processor() { return w_.processor(random_.below(processors)); }
+    /// If there is one at once: others are left where they are.
+    Cpu& processor_outside() {
+        const u64 first = random_.below(processors);
+        for (u64 n = 0; n < processors; ++n) {
+            Cpu& c = w_.processor((first + n) % processors);
+            if (!c.enclave.active) return c;
+        }
+        return w_.processor(first);
+    }
     template <class Wanted>
     u64 page_with(Wanted wanted);
     u64 free_page();
@@ -229,7 +238,7 @@ bool Session::run(Cpu& c, Result<> (*instruction)(Cpu&), u32 leaf, const Operand
 
 /// By a processor that is outside, or becomes so; sometimes by one that is not.
 bool Session::encls(EnclsLeaf leaf, Operands o) {
-    Cpu& c = any_processor();
+    Cpu& c = processor_outside();
     if (c.enclave.active && !random_.once_in(20)) interrupt(c);
     if (!c.enclave.active) w_.as_kernel(c);
     spoil(o);
@@ -486,13 +495,20 @@ void Session::augment() {
     w_.map(linear, (at::epc + page * page_size) | present | writable | user);
 }
 
+/// Of an enclave in which somebody is, if there is one: who may accept it at once.
 void Session::change_type_or_rights() {
-    const u64 page = random_.once_in(4) ? page_of_type(PageType::tcs) : page_of_type(PageType::reg);
+    Cpu& c = any_processor();
+    const PageType from = random_.once_in(4) ? PageType::tcs : PageType::reg;
+    const u64 page = page_with([&](const EpcmEntry& e) {
+        return e.valid && e.page_type == from &&
+               (!c.enclave.active || e.enclave_secs == c.enclave.secs_page);
+    });
     const bool type = random_.once_in(2);
     write_secinfo(type ? (random_.once_in(3) ? tcs : trim) : reg | random_.below(8));
     encls(type ? EnclsLeaf::emodt : EnclsLeaf::emodpr, {at::secinfo, linear_of(page)});
     if (random_.once_in(2))
         encls(EnclsLeaf::etrack, {0, window_of(epc_.entries[page].enclave_secs)});
+    if (c.enclave.active && random_.once_in(2)) accept(c);
 }
 
 void Session::lone_leaf() {
@@ -710,7 +726,7 @@ void Session::inside(Cpu& c) {
 
 void Session::step() {
     Cpu& c = any_processor();
-    if (c.enclave.active && random_.once_in(2)) return inside(c);
+    if (c.enclave.active && !random_.once_in(4)) return inside(c);
     switch (random_.below(16)) {
         case 0: build(random_.below(places)); break;
         case 1:
