@@ -2,6 +2,7 @@
 // The check that ends every address translation. SDM 3D, "Enclave Access Control and Data
 // Structures".
 #include "cpu/sgx/epc.h"
+#include "cpu/sgx/own_page.h"
 #include "cpu/sgx/sgx.h"
 
 namespace postern::cpu::sgx {
@@ -18,15 +19,6 @@ bool allows(const EpcmEntry& entry, Access access) {
     return false;
 }
 
-/// SDM 3D, "Access-Control" and "Segment-Based Access Control": the page is the enclave's own
-/// at this very address, in use, and neither blocked nor waiting for EACCEPT.
-bool belongs_here(const Enclave& enclave, const EpcmEntry& entry, u64 linear) {
-    return entry.valid && entry.page_type == PageType::reg &&
-           entry.enclave_secs == enclave.secs_page &&
-           entry.enclave_address == Gva{linear}.page().raw() && !entry.blocked && !entry.pending &&
-           !entry.modified;
-}
-
 }  // namespace
 
 AccessCheck check_access(const Cpu& c, Gva linear, Hpa physical, Access access) {
@@ -37,7 +29,7 @@ AccessCheck check_access(const Cpu& c, Gva linear, Hpa physical, Access access) 
     const Epc& epc = *c.system->epc;
     const u64 page = epc.offset_of(physical) / page_size;
     const EpcmEntry& entry = epc.entries[page];
-    if (!belongs_here(c.enclave, entry, linear.raw()) || !allows(entry, access))
+    if (!is_own_page(c.enclave, entry, linear.raw()) || !allows(entry, access))
         return verdict(Verdict::page_fault);
     return {Verdict::enclave_page, epc.page(page), entry.r, entry.w, entry.x};
 }

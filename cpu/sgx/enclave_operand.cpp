@@ -8,35 +8,28 @@
 #include "cpu/decode/block_cache.h"
 #include "cpu/event/breakpoint.h"
 #include "cpu/sgx/operand.h"
+#include "cpu/sgx/own_page.h"
 
 namespace postern::cpu::sgx {
-namespace {
 
-bool may_access(const Enclave& enclave, const EpcmEntry& entry, u64 linear, Access access) {
-    return entry.valid && !entry.blocked && entry.page_type == PageType::reg &&
-           entry.enclave_secs == enclave.secs_page && !entry.pending && !entry.modified &&
-           entry.enclave_address == Gva{linear}.page().raw() &&
-           (access == Access::write ? entry.w : entry.r);
-}
-
-}  // namespace
-
-Result<u64> enclave_operand(Cpu& c, u64 linear, u64 alignment, Access access) {
-    TRY(require_alignment(c, alignment, linear));
-    if (!c.enclave.covers(linear)) return general_protection(c);
-    const u64 offset = TRY(epc_operand(c, linear, access));
-    if (!may_access(c.enclave, c.system->epc->entries[offset / page_size], linear, access))
-        return raise_epc_fault(c, linear, access);
+Result<u64> enclave_operand(Cpu& c, u64 effective, u64 alignment, Access access) {
+    const u64 linear = operand_linear(c, effective);
+    TRY(require_own_address(c, linear, alignment));
+    const u64 offset = TRY(epc_operand(c, effective, access));
+    const EpcmEntry& entry = c.system->epc->entries[offset / page_size];
+    const bool allowed = access == Access::write ? entry.w : entry.r;
+    if (!is_own_page(c.enclave, entry, linear) || !allowed)
+        return raise_epc_fault(c, effective, access);
     return offset;
 }
 
-void load_found(Cpu& c, u64 linear, u64 offset, void* to, u64 size) {
-    note_access(c, Gva{linear}, size, false);
+void load_found(Cpu& c, u64 effective, u64 offset, void* to, u64 size) {
+    note_access(c, Gva{operand_linear(c, effective)}, size, false);
     std::memcpy(to, c.system->epc->bytes + offset, size);
 }
 
-void store_found(Cpu& c, u64 linear, u64 offset, const void* from, u64 size) {
-    note_access(c, Gva{linear}, size, true);
+void store_found(Cpu& c, u64 effective, u64 offset, const void* from, u64 size) {
+    note_access(c, Gva{operand_linear(c, effective)}, size, true);
     u8* const to = c.system->epc->bytes + offset;
     if (c.blocks != nullptr) c.blocks->about_to_write(c, to, size);
     std::memcpy(to, from, size);

@@ -17,7 +17,7 @@ inline constexpr u64 secinfo_alignment = alignof(Secinfo);
 Result<> require_own_address(Cpu& c, u64 linear, u64 alignment);
 
 /// A regular page of the enclave that runs, at its own address, that its code could use: neither
-/// blocked nor waiting for EACCEPT.
+/// blocked nor waiting for EACCEPT. SDM 3D, "Access-Control", "Segment-Based Access Control".
 bool is_own_page(const Enclave& enclave, const EpcmEntry& entry, u64 linear);
 
 /// A page that leads where paging says, as an index into the EPC; #PF with the SGX bit if

@@ -45,7 +45,6 @@ void paging(AttackMachine& m, u64 flags) { m.entry(both_at, 1) = physical_of(bot
 constexpr u64 own_data = physical_of(data_page), own_both = physical_of(both_page),
               ram_page = guest_at::data + 0x8000, hole = 0x8000'0000, far_out = 0x7000'0000;
 
-// clang-format off
 const Row rows[] = {
     // Inside, within ELRANGE, the page in order.
     {"OwnPage", enclave, both_at, own_both, nothing, own, own, own},
@@ -116,7 +115,6 @@ const Row rows[] = {
     {"FetchBeyondBeforePaging", enclave, 0x7100'0000, 0, nothing, absent_pf, absent_pf, gp},
     {"PagingRestrictsOutsideToo", user, both_at, own_both, [](AttackMachine& m) { paging(m, pte_present | pte_user | pte_no_execute); }, abort, pf, pf},
 };
-// clang-format on
 
 struct Case {
     Row row;
