@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Linux's selftests, built from Debian's source package; nothing is installed. Whoever reads this in
-# has called set -eu, sets `me` (for messages) and `what` (the tests' name in the kernel's tree), and
-# defines
+# has called set -eu, sets `me` (for messages) and `what` (the tests' name in the kernel's tree),
+# and defines
 #   names   prints the files in bin that there should be, one a line
 #   build   builds them from $tree/$selftests into $new/bin, make's output to $new/build.log
 # and calls `make_selftests "$@"`, which leaves

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The enclave that the program carries, and its SIGSTRUCTs: one for each plan. The build defines the
-// names of their files.
+// The enclave that the program carries, and its SIGSTRUCTs: one for each plan. The build defines
+// the names of their files.
 .section .rodata
 .global enclave_image, enclave_image_end, small_sigstruct, large_sigstruct
 

@@ -46,7 +46,7 @@ ROWS = (
     Row("eadd=1", ALL, "add: EIO, 0 bytes done",
         "__sgx_encl_add_page: return ret ? -EIO : 0, without a word"),
     Row("eextend=1", ALL, "add: EIO, 0 bytes done",
-        "__sgx_encl_extend: ENCLS_WARN, since encls_failed() is true for every fault but #PF; -EIO. "
+        "__sgx_encl_extend: ENCLS_WARN, since encls_failed() is true for all faults but #PF; -EIO. "
         "sgx_encl_add_page has counted the page already and does not take that back: at the end "
         "sgx_encl_release has two WARN_ON_ONCE, for secs_child_cnt and for the SECS",
         (f"EEXTEND returned {GP}",), 3),
@@ -54,7 +54,8 @@ ROWS = (
         "sgx_encl_init: 50 times 20 tries while it is SGX_UNMASKED_EVENT, a sleep after every 20; "
         "then -EPERM, since that is no fault; a word only for debugging"),
     Row("emodpr=1", ALL, "restrict: EFAULT, result 7, 0 bytes done",
-        "sgx_enclave_restrict_permissions: encls_failed(): modp->result = EPC_PAGE_CONFLICT, -EFAULT"),
+        "sgx_enclave_restrict_permissions: encls_failed(): modp->result = EPC_PAGE_CONFLICT, "
+        "-EFAULT"),
     Row("emodpr=1", f"{BUILD} trim accept-trimmed remove", "remove: EPERM, 0 bytes done",
         "sgx_encl_remove_pages: EMODPR of a page that is gone must fault with #PF, else -EPERM"),
     Row("emodt=1", ALL, "trim: EFAULT, result 7, 0 bytes done",
@@ -72,7 +73,7 @@ ROWS = (
         "sgx_encl_eaug_page: VM_FAULT_SIGBUS without a word; do_sigbus asks fixup_vdso_exception "
         "first: the #PF of EACCEPT, and RAX is ERESUME after the AEX"),
     Row("eldu=1", f"{BUILD} load evict load", "load: exception 14, error code 0x6, leaf 2",
-        "__sgx_encl_eldu: ENCLS_WARN, -EFAULT; sgx_vma_fault: VM_FAULT_SIGBUS; do_sigbus, as above. "
+        "__sgx_encl_eldu: ENCLS_WARN, -EFAULT; sgx_vma_fault: VM_FAULT_SIGBUS; do_sigbus as above. "
         "EENTER is the first that needs a page, its TCS, which it writes",
         (f"ELDU returned {GP}",), 1),
     Row("eldu=1", f"{BUILD} load evict load-by-hand", "load-by-hand: SIGBUS, code 2",
@@ -83,8 +84,8 @@ ROWS = (
     Row("edbgwr=1", ALL, "debug-write: EIO, 0 bytes done",
         "sgx_encl_debug_write: -EIO; sgx_vma_access; mem_rw: nothing written, -EIO"),
     Row("eremove=1", ALL, "create: ENOMEM, 0 bytes done",
-        "__sgx_sanitize_pages keeps what EREMOVE fails for: WARN_ON in ksgxd after the second time, "
-        "no page is free; sgx_alloc_epc_page: none free, none to reclaim: -ENOMEM",
+        "__sgx_sanitize_pages keeps what EREMOVE fails for: WARN_ON in ksgxd after two passes, no "
+        "page is free; sgx_alloc_epc_page: none free, none to reclaim: -ENOMEM",
         (), 1, boot=True),
     Row("eremove=0.5", f"{BUILD} load close", "close: ok",
         "ksgxd as above, for a quarter of the pages; sgx_encl_free_epc_page: WARN_ONCE",
@@ -98,7 +99,8 @@ ROWS = (
         ("EBLOCK returned 15 (0xf)", "EWB returned 10 (0xa)",
          "EREMOVE returned 13 (0xd) and an EPC page was leaked"), 3),
     Row("etrack=1", f"{BUILD} load evict", r"evict: EIO, \d+ bytes done",
-        "sgx_encl_ewb: NOT_TRACKED, ENCLS_WARN of ETRACK, NOT_TRACKED, IPIs, NOT_TRACKED, ENCLS_WARN",
+        "sgx_encl_ewb: NOT_TRACKED, ENCLS_WARN of ETRACK, NOT_TRACKED, IPIs, NOT_TRACKED, "
+        "ENCLS_WARN",
         ("ETRACK returned 17 (0x11)", "EWB returned 11 (0xb)",
          "EREMOVE returned 13 (0xd) and an EPC page was leaked"), 3),
     Row("ewb=1", f"{BUILD} load evict", r"evict: EIO, \d+ bytes done",
