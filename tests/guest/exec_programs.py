@@ -35,7 +35,22 @@ def statuses(run):
                err=b"postern: the limit of --max-instructions was reached\n")
 
 
+def kernels_ends(run):
+    """The kernel's own end is not the program's: 125, and what the kernel said last."""
+    run.expect("a panic", run("sh", "-c", "echo before; echo c >/proc/sysrq-trigger"), 125,
+               b"before\n", lambda text: b"Kernel panic - not syncing: sysrq triggered crash\n"
+               b"postern: the guest's kernel gave up\n" in text)
+    run.expect("a power-off", run("sh", "-c", "echo o >/proc/sysrq-trigger; while :; do :; done"),
+               125, err=lambda text: text.endswith(b"postern: the guest switched itself off\n"))
+    run.expect("no memory left", run("sh", "-c", "x=1234567890; while :; do x=$x$x; done",
+                                     options=["--memory", "256M"]), 137,
+               err=b"postern: sh was ended by signal 9 (SIGKILL)\n")
+
+
 def streams(run):
+    with open("/dev/full", "wb") as full:
+        run.expect("no room for output", run("echo", "x", stdout=full), 125, out=None,
+                   err=b"postern: standard output cannot be written\n")
     run.expect("two streams", run("sh", "-c", "printf out; printf err >&2"), 0, b"out", b"err")
     run.expect("binary input and output", run("cat", given=BYTES), 0, BYTES)
     with tempfile.TemporaryFile() as file:
@@ -152,6 +167,7 @@ def main():
         with open(Path(directory, "big"), "wb") as file:
             file.truncate(40 << 20)
         statuses(run)
+        kernels_ends(run)
         streams(run)
         surroundings(run, directory)
         programs(run, directory)
