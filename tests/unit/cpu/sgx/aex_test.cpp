@@ -239,6 +239,52 @@ TEST(Aex, WritesTheFrameThatWasCachedAtEntryWhateverThePageTablesSayNow) {
     EXPECT_EQ(m.tcs().cssa, 1u);
 }
 
+constexpr ExitCause exception(Vector vector, u32 error_code = 0, u64 address = 0) {
+    return {true, vector, error_code, address, true};
+}
+
+/// The frame's second page is another of the EPC than the one after the first.
+void use_frame_of_two_pages(EnclaveMachine& m) {
+    m.build_and_initialise();
+    m.secs().ssaframesize = 2;
+    m.tcs().nssa = 1;
+    m.entry(9) = m.entry(ssa_page + 1);
+    m.entry(ssa_page + 1) = {};
+    m.map(elrange + ssa_offset + page_size, epc_physical + 9 * page_size, pte_p | pte_w | pte_u);
+}
+
+TEST(Aex, OfAFrameOfTwoPagesWritesRegistersToTheEndOfTheSecond) {
+    EnclaveMachine m;
+    use_frame_of_two_pages(m);
+    m.c.gpr[rsp] = 0xe000;
+    ASSERT_TRUE(m.eenter().ok());
+    m.c.rip = inside_rip;
+    m.c.gpr[rdx] = 0x1234;
+    m.c.vector.mxcsr = 0x1f85;
+    m.epc.at<u64>(4 * page_size - 184 + 136) = 0x5a;  // where RIP is in a frame of one page
+    asynchronous_exit(m.c, exception(Vector::page_fault, 0x8007, elrange + 0x4567));
+    const Gprsgx& s = m.epc.at<Gprsgx>(10 * page_size - 184);
+    EXPECT_EQ(s.rip, inside_rip);
+    EXPECT_EQ(s.rdx, 0x1234u);
+    EXPECT_EQ(s.ursp, 0xe000u);
+    EXPECT_EQ(s.exitinfo.to_raw(), 0x8000'030eu);
+    EXPECT_EQ(m.epc.at<u64>(10 * page_size - 200), elrange + 0x4567);
+    EXPECT_EQ(m.xsave<u32>(24), 0x1f85u);
+    EXPECT_EQ(m.epc.at<u64>(4 * page_size - 184 + 136), 0x5au);
+    ASSERT_TRUE(m.eresume().ok());
+    EXPECT_EQ(m.c.next_rip, inside_rip);
+    EXPECT_EQ(m.c.gpr[rdx], 0x1234u);
+    EXPECT_EQ(m.c.vector.mxcsr, 0x1f85u);
+}
+
+TEST(Aex, EntryWantsBothPagesOfAFrame) {
+    EnclaveMachine m;
+    use_frame_of_two_pages(m);
+    m.entry(9).blocked = true;
+    EXPECT_FALSE(m.eenter().ok());
+    EXPECT_EQ(pending_fault(m.c), pf(elrange + ssa_offset + page_size, sgx_fault(true, true)));
+}
+
 // EXITINFO and EXINFO.
 
 struct Cause {
@@ -270,10 +316,6 @@ TEST_P(ExitinfoOf, IsTheManualsWithoutExinfo) {
     m.gprsgx().exitinfo = Exitinfo::from_raw(0x8000'07ff);
     asynchronous_exit(m.c, GetParam().cause);
     EXPECT_EQ(m.gprsgx().exitinfo.to_raw(), GetParam().exitinfo_without);
-}
-
-constexpr ExitCause exception(Vector vector, u32 error_code = 0, u64 address = 0) {
-    return {true, vector, error_code, address, true};
 }
 
 constexpr Cause causes[] = {
