@@ -13,13 +13,14 @@ using u64 = uint64_t;
 
 enum class Ask : u64 {
     nothing,
-    load,     // value: of the 8 bytes at address
-    store,    // value, to address
-    fill,     // count pages from address with the pattern that begins with value
-    digest,   // of count pages from address, to value
-    accept,   // EACCEPT: count are SECINFO.FLAGS; value: RAX
-    extend,   // EMODPE: as accept, without a result
-    report,   // EREPORT for the enclave itself, to bytes
+    load,       // value: of the 8 bytes at address
+    store,      // value, to address
+    fill,       // count pages from address with the pattern that begins with value
+    digest,     // of count pages from address, to value
+    accept,     // EACCEPT: count are SECINFO.FLAGS; value: RAX
+    extend,     // EMODPE: as accept, without a result
+    report,     // EREPORT for the enclave itself, to bytes
+    undefined,  // UD2
     get_key,  // EGETKEY: KEYNAME is value, KEYPOLICY is count, KEYID in bytes; to bytes; value: RAX
 };
 

@@ -126,6 +126,7 @@ extern "C" void answer(Call& call) {
         case Ask::accept: call.value = with_secinfo(eaccept, call.count, call.address); return;
         case Ask::extend: with_secinfo(emodpe, call.count, call.address); return;
         case Ask::report: return report(call);
+        case Ask::undefined: asm volatile("ud2"); return;
         case Ask::get_key: return get_key(call);
     }
 }

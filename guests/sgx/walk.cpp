@@ -31,13 +31,26 @@ Outcome accept(const Enclave& enclave, u64 offset, u64 flags) {
     return {.kind = Outcome::Kind::answer, .number = call.value};
 }
 
-Outcome load(const Enclave& enclave, Outcome (Enclave::*ask)(Call&) const) {
+using Way = Outcome (Enclave::*)(Call&) const;
+
+Outcome load(const Enclave& enclave, Way ask) {
     Call call{.ask = Ask::load, .address = enclave.address(layout::data.offset + 8)};
     const Outcome outcome = (enclave.*ask)(call);
     u8 expected[8];
     for (u64 i = 0; i < sizeof expected; ++i) expected[i] = layout::pattern_byte(8 + i);
     if (!outcome.fine() || memcmp(&call.value, expected, sizeof expected) == 0) return outcome;
     return {.kind = Outcome::Kind::wrong, .number = call.value};
+}
+
+Outcome undefined(const Enclave& enclave, Way ask) {
+    Call call{.ask = Ask::undefined};
+    return (enclave.*ask)(call);
+}
+
+/// From address 0, where nothing is.
+Outcome load_nothing(const Enclave& enclave, Way ask) {
+    Call call{.ask = Ask::load};
+    return (enclave.*ask)(call);
 }
 
 Outcome restrict_data(Life& life) {
@@ -47,6 +60,19 @@ Outcome restrict_data(Life& life) {
 Outcome accept_restricted(Life& life) {
     return accept(life.enclave, restricted,
                   layout::page_type_reg | layout::readable | page_restricted);
+}
+
+/// The enclave gives itself back what it lost.
+Outcome extend(Life& life) {
+    Call call{.ask = Ask::extend,
+              .address = life.enclave.address(restricted),
+              .count = layout::page_type_reg | read_write};
+    const Outcome extended = life.enclave.ask(call);
+    if (!extended.fine()) return extended;
+    u64 same = 0;
+    for (u64 i = 0; i < sizeof same; ++i) same |= u64{layout::pattern_byte(8 + i)} << (8 * i);
+    Call store{.ask = Ask::store, .address = life.enclave.address(restricted + 8), .value = same};
+    return life.enclave.ask(store);
 }
 
 /// The enclave accepts a page that is not there: the driver adds it at the page fault.
@@ -102,8 +128,15 @@ constexpr Step steps[] = {
     {"map", [](Life& life) { return life.enclave.map(); }},
     {"load", [](Life& life) { return load(life.enclave, &Enclave::ask); }},
     {"load-by-hand", [](Life& life) { return load(life.enclave, &Enclave::ask_by_hand); }},
+    {"undefined", [](Life& life) { return undefined(life.enclave, &Enclave::ask); }},
+    {"undefined-by-hand",
+     [](Life& life) { return undefined(life.enclave, &Enclave::ask_by_hand); }},
+    {"load-nothing", [](Life& life) { return load_nothing(life.enclave, &Enclave::ask); }},
+    {"load-nothing-by-hand",
+     [](Life& life) { return load_nothing(life.enclave, &Enclave::ask_by_hand); }},
     {"restrict", restrict_data},
     {"accept-restricted", accept_restricted},
+    {"extend", extend},
     {"augment", augment},
     {"trim", trim},
     {"accept-trimmed", accept_trimmed},

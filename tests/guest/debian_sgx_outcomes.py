@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What Debian's SGX driver makes of each leaf that always meets a conflict: what our program
-(guests/sgx) is told, and what the kernel's log says. Each row of ROWS is written by hand from the
-driver's source, Linux 6.1's arch/x86/kernel/cpu/sgx, and names its functions.
+"""What Debian's SGX driver makes of each leaf that always meets a conflict, and of exceptions in
+enclaves: what our program (guests/sgx) is told, and what the kernel's log says. Each row of ROWS is
+written by hand from the kernel's source, Linux 6.1's arch/x86/kernel/cpu/sgx if it says no other
+place, and names its functions.
 
     debian_sgx_outcomes.py POSTERN KERNELS PROGRAM FLAVOUR"""
 import re
@@ -18,7 +19,7 @@ TIMEOUT = 560
 FIXED = ("--epc", "8M", "--memory", "256M")
 
 BUILD = "create add init map"
-SGX2 = "restrict accept-restricted augment trim accept-trimmed remove"
+SGX2 = "restrict accept-restricted extend augment trim accept-trimmed remove"
 ALL = f"{BUILD} load {SGX2} debug-read debug-write evict load close"
 
 # encls.h: a leaf that faults returns its vector with SGX_ENCLS_FAULT_FLAG, 40000000H. What a
@@ -114,8 +115,19 @@ ROWS = (
     Row("eenter=1", f"{BUILD} load-by-hand", "load-by-hand: SIGSEGV, code 128",
         "gp_user_force_sig_segv: force_sig, SI_KERNEL"),
     Row("eresume=1", f"{BUILD} load-by-hand", "load-by-hand: SIGSEGV, code 128", "as above"),
-    # Not the driver's: the enclave is told.
+    # Not the driver's: the enclave is told, or gets a #GP itself.
     Row("eaccept=1", ALL, "accept-restricted: RAX 7", "EPC_PAGE_CONFLICT"),
+    Row("emodpe=1", ALL, "extend: exception 13, error code 0x0, leaf 3", "as for ERESUME"),
+
+    # No conflict: exceptions of the enclave's own instructions.
+    Row("", f"{BUILD} undefined", "undefined: exception 6, error code 0x0, leaf 3",
+        "traps.c, do_trap_no_signal: fixup_vdso_exception"),
+    Row("", f"{BUILD} undefined-by-hand", "undefined-by-hand: SIGILL, code 2",
+        "traps.c, handle_invalid_op: SIGILL, ILL_OPN"),
+    Row("", f"{BUILD} load-nothing", "load-nothing: exception 14, error code 0x4, leaf 3",
+        "fault.c, __bad_area_nosemaphore: fixup_vdso_exception; by a user, not present"),
+    Row("", f"{BUILD} load-nothing-by-hand", "load-nothing-by-hand: SIGSEGV, code 1",
+        "fault.c, __bad_area_nosemaphore: SEGV_MAPERR"),
 )
 
 PROMPT = b"which steps? "
