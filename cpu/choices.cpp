@@ -11,6 +11,10 @@ namespace postern::cpu {
 namespace {
 
 constexpr std::array rows{
+    ChoiceRow{"ewb-after-eldb",
+              {"free", "tracked"},
+              &Choices::ewb_after_eldb_wants_etrack,
+              "[inf] Nobody can have used a page that came back blocked"},
     ChoiceRow{"exitinfo-after-ept",
               {"cleared", "stale"},
               &Choices::exitinfo_after_ept_is_stale,
@@ -19,6 +23,10 @@ constexpr std::array rows{
               {"type5", "type3"},
               &Choices::int1_in_debug_enclave_is_type3,
               "[mem] Only INT3 is said to lose its interruption type in an enclave"},
+    ChoiceRow{"rcx-after-aex-notify",
+              {"next", "entry"},
+              &Choices::rcx_after_notify_is_entry,
+              "[text] The pseudo-code assigns RCX after RIP has become the entry point"},
     ChoiceRow{"vmx-instruction-in-enclave",
               {"exit", "ud"},
               &Choices::vmx_instruction_in_enclave_is_ud,

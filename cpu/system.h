@@ -85,6 +85,10 @@ struct Choices {
     bool int1_in_debug_enclave_is_type3 = false;
     /// An AEX for the VM exit of an access leaves SSA.EXITINFO as it was.
     bool exitinfo_after_ept_is_stale = false;
+    /// A page that ELDB has loaded goes only after an ETRACK, like one that EBLOCK blocked.
+    bool ewb_after_eldb_wants_etrack = false;
+    /// ERESUME that notifies leaves the entry point in RCX, not the address after the ENCLU.
+    bool rcx_after_notify_is_entry = false;
 };
 
 /// How instructions are run, for tests that show it makes no difference.

@@ -5,6 +5,7 @@
 #include "arch/msr.h"
 #include "base/table.h"
 #include "cpu/event/event.h"
+#include "cpu/mode.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/sgx.h"
 #include "cpu/vmx/vmx.h"
@@ -69,7 +70,7 @@ Result<> encls(Cpu& c) {
     if (!sgx_is_enabled(c)) return general_protection(c);
     const LeafRow* const row = row_of(c, leaf);
     if (row == nullptr || !c.cr0.has(Cr0::pg)) return general_protection(c);
-    if (!in_64bit_mode(c)) {
+    if (!in_64_bit_mode(c)) {
         if (c.segment[ds].expand_down()) return general_protection(c);
         narrow_operands(c);
     }

@@ -4,6 +4,7 @@
 
 #include "base/table.h"
 #include "cpu/event/event.h"
+#include "cpu/mode.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/sgx.h"
 
@@ -51,7 +52,7 @@ Result<> enclu(Cpu& c) {
     if (!sgx_is_enabled(c)) return general_protection(c);
     const LeafRow* const row = row_of(c, static_cast<u32>(c.gpr[rax]));
     if (row == nullptr || !c.cr0.has_all({Cr0::pg, Cr0::ne})) return general_protection(c);
-    if (!in_64bit_mode(c)) {
+    if (!in_64_bit_mode(c)) {
         if (!c.segment[cs].db() || !c.segment[ds].db()) return general_protection(c);
         narrow_operands(c);
     }

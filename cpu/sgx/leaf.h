@@ -39,9 +39,6 @@ Result<> emodpe(Cpu& c);
 Result<> eacceptcopy(Cpu& c);
 Result<> edeccssa(Cpu& c);
 
-/// Instructions are those of 64-bit mode: EFER.LMA and CS.L.
-inline bool in_64bit_mode(const Cpu& c) { return c.efer.has(Efer::lma) && c.segment[cs].is_long(); }
-
 inline bool has(const Cpu& c, Feature feature) { return has_feature(*c.system->model, feature); }
 
 /// CPUID.(12H,0):EAX.SGX1, and an EPC to use it with.

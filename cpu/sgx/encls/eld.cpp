@@ -69,7 +69,7 @@ bool unseal(const Cpu& c, const Operands& o, PageBytes& page) {
 }
 
 /// Tracking is over, as EWB found: epoch 0 lies before the ETRACK that EWB asked for.
-EpcmEntry entry_of(const Operands& o, bool blocked) {
+EpcmEntry entry_of(const Cpu& c, const Operands& o, bool blocked) {
     const SecinfoFlags flags = o.pcmd.secinfo.flags;
     EpcmEntry entry{};
     entry.page_type = o.type();
@@ -84,6 +84,8 @@ EpcmEntry entry_of(const Operands& o, bool blocked) {
     entry.enclave_address = o.info.linaddr;
     entry.enclave_secs = static_cast<u32>(o.secs);
     entry.blocked = blocked;
+    if (blocked && c.system->choices.ewb_after_eldb_wants_etrack)
+        entry.tracking_epoch = c.system->epc->hidden(o.secs).tracking.epoch;
     return entry;
 }
 
@@ -101,7 +103,7 @@ Result<> eld(Cpu& c, EnclsLeaf leaf) {
     about_to_write_page(c, o.page);
     std::memcpy(epc.page(o.page), page.data(), page_size);
     epc.at<u64>(o.slot) = 0;
-    epc.entries[o.page] = entry_of(o, leaf == EnclsLeaf::eldb);
+    epc.entries[o.page] = entry_of(c, o, leaf == EnclsLeaf::eldb);
     if (is_child(o.type())) ++epc.hidden(o.secs).children;
     if (o.type() == PageType::secs) epc.hidden(o.page).enclave_context = o.context.raw();
     return complete(c, SgxError::success);

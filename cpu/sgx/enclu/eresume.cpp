@@ -53,6 +53,7 @@ Result<> notify(Cpu& c, Thread& thread) {
 
     // From here on nothing can fault.
     enter_at_entry_point(c, thread, start);
+    if (c.system->choices.rcx_after_notify_is_entry) c.gpr[rcx] = start.target;
     return Done{};
 }
 

@@ -171,6 +171,15 @@ TEST(AexNotify, EresumeEntersAtTheEntryPointOneFrameHigher) {
     EXPECT_EQ(m.gprsgx(0).rip, inside_rip);
 }
 
+TEST(AexNotify, EresumeLeavesTheEntryPointInRcxByChoice) {
+    EnclaveMachine m;
+    m.system.choices.rcx_after_notify_is_entry = true;
+    ready_to_notify(m);
+    ASSERT_TRUE(sgx::enclu(m.c).ok());
+    EXPECT_EQ(m.c.gpr[rcx], elrange + code_offset + 0x10);
+    EXPECT_EQ(m.c.next_rip, elrange + code_offset + 0x10);
+}
+
 TEST(AexNotify, EresumeLooksAtBit0OfTheFramesByteOnly) {
     EnclaveMachine m;
     ready_to_notify(m);

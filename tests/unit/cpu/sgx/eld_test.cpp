@@ -82,6 +82,17 @@ TEST(Eldb, NeedsNoEtrackBeforeTheNextEwb) {
     EXPECT_EQ(m.ewb(free_page), error(11));
 }
 
+TEST(Eldb, NeedsAnEtrackBeforeTheNextEwbByChoice) {
+    PagingMachine m;
+    m.system.choices.ewb_after_eldb_wants_etrack = true;
+    m.build_with_array();
+    m.evict(data_page);
+    EXPECT_EQ(m.eldb(free_page, elrange + data_offset), success);
+    EXPECT_EQ(m.ewb(free_page), error(11));
+    EXPECT_EQ(m.etrack(), success);
+    EXPECT_EQ(m.ewb(free_page), success);
+}
+
 TEST(Eldb, DoesNotBlockAVersionArrayOrASecs) {
     PagingMachine m;
     m.build_with_array();
