@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 root = Path(__file__).resolve().parents[1]
@@ -156,6 +157,7 @@ def tables() -> list[Table]:
     ]
 
 
+@cache
 def words(name: str) -> list[str]:
     found = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+", name)
     return [word.lower() for word in found]
@@ -174,10 +176,11 @@ def speaks_of(test: str, row_name: str, everyday: bool) -> bool:
 class Tests:
     names: list[str]
     covering: dict[str, list[str]]
+    with_word: dict[str, list[str]]   # the names in which a word stands
 
 
 def read_tests() -> Tests:
-    tests = Tests([], {})
+    tests = Tests([], {}, {})
     macro = re.compile(r"^\s*(?://\s*covers:\s*(.+)|TEST(?:_[FP])?\(\s*(\w+)\s*,\s*(\w+)\s*\))",
                        re.M)
     for path in sorted((root / "tests").rglob("*.cpp")):
@@ -197,6 +200,9 @@ def read_tests() -> Tests:
     for path in (root / "tests" / "computer").glob("*.s"):
         tests.names.append(f"Computer.{path.stem}")
     tests.names.sort()
+    for name in tests.names:
+        for word in {word for part in name.split(".") for word in words(part)}:
+            tests.with_word.setdefault(word, []).append(name)
     return tests
 
 
@@ -210,7 +216,8 @@ def escape(cell: str) -> str:
 
 
 def tests_of(row_name: str, table: Table, tests: Tests) -> list[str]:
-    names = [name for name in tests.names if speaks_of(name, row_name, table.everyday_names)]
+    names = [name for name in tests.with_word.get(words(row_name)[0], [])
+             if speaks_of(name, row_name, table.everyday_names)]
     return sorted({*names, *tests.covering.get(row_name, [])})
 
 
@@ -320,21 +327,24 @@ def check_section() -> list[str]:
 def sgx_cases() -> dict[str, list[Row]]:
     """The cases that break one check of an SGX leaf, with the fault or code that must come: by the
     test suite that runs them."""
-    cases: dict[str, list[Row]] = {}
-    for path in sorted((root / "tests/unit/cpu/sgx").glob("*_test.cpp")):
+    arrays: dict[str, list[Row]] = {}   # by file and name; a header's by name alone
+    suites: list[tuple[str, str, str]] = []
+    for path in sorted((root / "tests/unit/cpu/sgx").glob("*")):
         text = re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
-        suites = {array: suite for suite, array in re.findall(
-            r"INSTANTIATE_TEST_SUITE_P\(\s*\w+,\s*(\w+),\s*testing::ValuesIn\((\w+)\)", text)}
+        own = "" if path.suffix == ".h" else path.name
+        suites += [(suite, path.name, array) for suite, array in re.findall(
+            r"INSTANTIATE_TEST_SUITE_P\(\s*\w+,\s*(\w+),\s*testing::ValuesIn\((\w+)", text)]
         for match in re.finditer(r"constexpr \w+ (\w+)\[\]\s*(?:=\s*)?\{", text):
-            if match[1] not in suites:
-                continue
             body = bracketed(text, match.end() - 1)
             rows = [split_arguments(bracketed(body, row.end() - 1))
                     for row in re.finditer(r"\{(?=\s*\")", body)]
-            if rows:
-                cases[suites[match[1]]] = [
-                    [unquoted(row[0]), "" if row[-1].startswith("[") else row[-1]]
-                    for row in rows]
+            arrays[f"{own}:{match[1]}"] = [
+                [unquoted(row[0]), "" if row[-1].startswith("[") else row[-1]] for row in rows]
+    cases: dict[str, list[Row]] = {}
+    for suite, file, array in suites:
+        rows = arrays.get(f"{file}:{array}", arrays.get(f":{array}", []))
+        if rows:
+            cases.setdefault(suite, []).extend(rows)
     return cases
 
 

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // ENCLU[EMODPE]: permissions before and after, and every check violated alone.
-#include "unit/cpu/sgx/sgx2_machine.h"
+#include "unit/cpu/sgx/own_secinfo.h"
 
 namespace postern::cpu::sgx {
 namespace {
 
-constexpr u64 secinfo = 0x4000'4040, target = 0x4000'5000;
+constexpr u64 secinfo = own_secinfo_linear, target = 0x4000'5000;
 constexpr u32 read_fault = sgx_fault(false, true);
-constexpr Fault secinfo_fault = pf(secinfo, read_fault);
 constexpr Fault target_fault = pf(target, read_fault);
 
 void ready(Sgx2Machine& m) {
@@ -90,45 +89,9 @@ TEST_P(EmodpeBreach, FaultsAndChangesNothing) {
     expect_fault(m, enclu, GetParam().fault);
 }
 
-EpcmEntry& secinfo_page(Sgx2Machine& m) { return m.entry(data_page); }
 EpcmEntry& target_page(Sgx2Machine& m) { return m.entry(new_page); }
 
 constexpr Breach breaches[] = {
-    {"SecinfoNotAlignedTo64",
-     [](Sgx2Machine& m) {
-         m.epc.at<std::array<u64, 8>>(data_page * page_size + 0x60) = {0x205};
-         m.c.gpr[rbx] = secinfo + 0x20;
-     },
-     gp0},
-    {"SecinfoOutsideElrange",
-     [](Sgx2Machine& m) {
-         m.put_secinfo(0x205);
-         m.c.gpr[rbx] = secinfo_at;
-     },
-     gp0},
-    {"SecinfoNotMapped", [](Sgx2Machine& m) { m.c.gpr[rbx] = 0x4000'f040; }, pf(0x4000'f040, 4)},
-    {"SecinfoNotInTheEpc",
-     [](Sgx2Machine& m) {
-         m.put_secinfo(0x205);
-         m.map(0x4000'4000, secinfo_at & ~u64{0xfff}, pte_p | pte_w | pte_u);
-     },
-     secinfo_fault},
-    {"SecinfoPageNotValid", [](Sgx2Machine& m) { secinfo_page(m).valid = false; }, secinfo_fault},
-    {"SecinfoPageNotReadable",
-     [](Sgx2Machine& m) { secinfo_page(m).r = secinfo_page(m).w = false; }, secinfo_fault},
-    {"SecinfoPagePending", [](Sgx2Machine& m) { secinfo_page(m).pending = true; }, secinfo_fault},
-    {"SecinfoPageModified", [](Sgx2Machine& m) { secinfo_page(m).modified = true; }, secinfo_fault},
-    {"SecinfoPageBlocked", [](Sgx2Machine& m) { secinfo_page(m).blocked = true; }, secinfo_fault},
-    {"SecinfoPageATcs", [](Sgx2Machine& m) { secinfo_page(m).page_type = PageType::tcs; },
-     secinfo_fault},
-    {"SecinfoPageOfAnotherEnclave", [](Sgx2Machine& m) { secinfo_page(m).enclave_secs = 9; },
-     secinfo_fault},
-    {"SecinfoPageAtAnotherAddress",
-     [](Sgx2Machine& m) { secinfo_page(m).enclave_address = 0x4000'6000; }, secinfo_fault},
-    {"Flag6Reserved", [](Sgx2Machine& m) { m.put_own_secinfo(0x245); }, gp0},
-    {"Flag7Reserved", [](Sgx2Machine& m) { m.put_own_secinfo(0x285); }, gp0},
-    {"Flag16Reserved", [](Sgx2Machine& m) { m.put_own_secinfo(0x1'0205); }, gp0},
-    {"LastByteReserved", [](Sgx2Machine& m) { m.put_own_secinfo(0x205).reserved_8[55] = 1; }, gp0},
     {"PageNotAligned", [](Sgx2Machine& m) { m.c.gpr[rcx] += 0x800; }, gp0},
     {"PageBelowElrange", [](Sgx2Machine& m) { m.c.gpr[rcx] = 0x3fff'f000; }, gp0},
     {"PageAboveElrange", [](Sgx2Machine& m) { m.c.gpr[rcx] = 0x4001'0000; }, gp0},
@@ -149,6 +112,8 @@ constexpr Breach breaches[] = {
     {"WithoutSgx2", [](Sgx2Machine& m) { m.model.features.set(Feature::sgx2, false); }, gp0},
 };
 
+INSTANTIATE_TEST_SUITE_P(Secinfo, EmodpeBreach, testing::ValuesIn(secinfo_breaches<0x205>),
+                         name_of_case);
 INSTANTIATE_TEST_SUITE_P(Emodpe, EmodpeBreach, testing::ValuesIn(breaches), name_of_case);
 
 }  // namespace
