@@ -4,6 +4,8 @@
 // them, and what it writes goes nowhere.
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "arch/msr.h"
 #include "cpu/event/event.h"
 #include "cpu/flags.h"
@@ -72,7 +74,7 @@ TEST_F(Structures, AnInterruptTableMeansShutdown) {
 
 TEST_F(Structures, AHandlersStackTakesNothing) {
     const u64 stack = window_of(data_page) + 0x800;
-    m.at<u64>(guest_at::tss + 0x24) = stack;  // IST 1
+    std::memcpy(m.ram(guest_at::tss + 0x24), &stack, sizeof stack);  // IST 1
     m.set_plain_state(outside);
     m.set_cpl(3);
     m.write(outside, Bytes{0x0f, 0x0b});
