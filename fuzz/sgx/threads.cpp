@@ -118,10 +118,11 @@ void Session::own_access(Cpu& c) {
         return judge("a store by the enclave");
     }
     if (const auto value = load(c, Gva{linear}, 8)) {
+        const u64 loaded = value.value();
         bool own = false;
         for (u64 page = 0; page < pages; ++page)
             own |= is_here(page) &&
-                   epc_.at<u64>(page * page_size + linear % page_size) == value.value();
+                   std::memcmp(epc_.page(page) + linear % page_size, &loaded, sizeof loaded) == 0;
         if (!own) broken("a load by the enclave", "it reads its own page", linear);
     }
     judge("a load by the enclave");

@@ -448,6 +448,18 @@ TEST_F(HostileSnapshot, AMonitoredLineOutsideOfMemoryIsRefused) {
     expect_senseless("cpu.0");
 }
 
+TEST_F(HostileSnapshot, AVirtualApicWriteThatIsNeitherTrueNorFalseIsRefused) {
+    constexpr size_t apic = offsetof(cpu::Cpu, vmx) + offsetof(cpu::VmxState, virtual_apic);
+    put<u8>("cpu.0", apic + offsetof(cpu::VirtualApicState, write_pending), 2);
+    expect_senseless("cpu.0");
+}
+
+TEST_F(HostileSnapshot, AVirtualApicWriteOutsideOfItsPageIsRefused) {
+    constexpr size_t apic = offsetof(cpu::Cpu, vmx) + offsetof(cpu::VmxState, virtual_apic);
+    put<u16>("cpu.0", apic + offsetof(cpu::VirtualApicState, write_offset), 0x1000);
+    expect_senseless("cpu.0");
+}
+
 TEST_F(HostileSnapshot, AnEpcmEntryWithAnUnknownSecsIsRefused) {
     snapshot::Bytes& epcm = section("epcm");
     const size_t entries = epcm.size();  // there are none
