@@ -245,8 +245,6 @@ void interrupt_enclave(Cpu& c) {
     if (shadowed(c) || !sgx::take_interruption(c) || c.vmx.hosted) return;
     sgx::asynchronous_exit(c, {.fault_like = image_resume_flag(c)});
     c.event.repeating = false;
-    c.event.activity = ActivityState::active;
-    c.monitor = {};
 }
 
 /// The deadline of UMWAIT or TPAUSE.

@@ -29,7 +29,7 @@ AccessCheck check_access(const Cpu& c, Gva linear, Hpa physical, Access access) 
     const Epc& epc = *c.system->epc;
     const u64 page = epc.offset_of(physical) / page_size;
     const EpcmEntry& entry = epc.entries[page];
-    if (!is_own_page(c.enclave, entry, linear.raw()) || !allows(entry, access))
+    if (!is_own_page(c.enclave.secs_page, entry, linear.raw()) || !allows(entry, access))
         return verdict(Verdict::page_fault);
     return {Verdict::enclave_page, epc.page(page), entry.r, entry.w, entry.x};
 }

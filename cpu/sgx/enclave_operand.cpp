@@ -18,7 +18,7 @@ Result<u64> enclave_operand(Cpu& c, u64 effective, u64 alignment, Access access)
     const u64 offset = TRY(epc_operand(c, effective, access));
     const EpcmEntry& entry = c.system->epc->entries[offset / page_size];
     const bool allowed = access == Access::write ? entry.w : entry.r;
-    if (!is_own_page(c.enclave, entry, linear) || !allowed)
+    if (!is_own_page(c.enclave.secs_page, entry, linear) || !allowed)
         return raise_epc_fault(c, effective, access);
     return offset;
 }

@@ -13,9 +13,9 @@ Result<> require_own_address(Cpu& c, u64 linear, u64 alignment) {
     return Done{};
 }
 
-bool is_own_page(const Enclave& enclave, const EpcmEntry& entry, u64 linear) {
+bool is_own_page(u64 secs, const EpcmEntry& entry, u64 linear) {
     return entry.valid && entry.page_type == PageType::reg &&
-           entry.enclave_secs == enclave.secs_page &&
+           entry.enclave_secs == secs &&
            entry.enclave_address == Gva{linear}.page().raw() && !entry.blocked && !entry.pending &&
            !entry.modified;
 }
@@ -27,7 +27,7 @@ Result<u64> epc_page_operand(Cpu& c, u64 linear, Access access) {
 Result<> load_own_secinfo(Cpu& c, u64 linear, u64 offset, Secinfo& secinfo) {
     const Epc& epc = *c.system->epc;
     const EpcmEntry& entry = epc.entries[offset / page_size];
-    if (!is_own_page(c.enclave, entry, linear) || !entry.r)
+    if (!is_own_page(c.enclave.secs_page, entry, linear) || !entry.r)
         return raise_epc_fault(c, linear, Access::read);
     secinfo = epc.at<Secinfo>(offset);
     note_access(c, Gva{linear}, sizeof secinfo, false);

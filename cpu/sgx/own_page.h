@@ -16,9 +16,10 @@ inline constexpr u64 secinfo_alignment = alignof(Secinfo);
 /// #GP(0) unless the operand is aligned and within ELRANGE.
 Result<> require_own_address(Cpu& c, u64 linear, u64 alignment);
 
-/// A regular page of the enclave that runs, at its own address, that its code could use: neither
-/// blocked nor waiting for EACCEPT. SDM 3D, "Access-Control", "Segment-Based Access Control".
-bool is_own_page(const Enclave& enclave, const EpcmEntry& entry, u64 linear);
+/// A regular page of the enclave whose SECS is the EPC's page `secs`, at its own address, that its
+/// code could use: neither blocked nor waiting for EACCEPT. SDM 3D, "Access-Control",
+/// "Segment-Based Access Control".
+bool is_own_page(u64 secs, const EpcmEntry& entry, u64 linear);
 
 /// A page that leads where paging says, as an index into the EPC; #PF with the SGX bit if
 /// elsewhere.

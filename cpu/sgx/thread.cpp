@@ -11,6 +11,7 @@
 #include "cpu/sgx/extended_state.h"
 #include "cpu/sgx/leaf.h"
 #include "cpu/sgx/operand.h"
+#include "cpu/sgx/own_page.h"
 
 namespace postern::cpu::sgx {
 namespace {
@@ -32,10 +33,8 @@ constexpr u16 enclave_segment_selector = 0x0b;
 Result<u64> frame_page(Cpu& c, const Thread& thread, u64 linear) {
     const u64 offset = TRY(epc_operand(c, linear, Access::write));
     const EpcmEntry& entry = c.system->epc->entries[offset / page_size];
-    const bool usable = entry.valid && !entry.blocked && !entry.pending && !entry.modified &&
-                        entry.enclave_address == linear && entry.page_type == PageType::reg &&
-                        entry.enclave_secs == thread.secs_page && entry.r && entry.w;
-    if (!usable) return raise_epc_fault(c, linear, Access::write);
+    if (!is_own_page(thread.secs_page, entry, linear) || !entry.r || !entry.w)
+        return raise_epc_fault(c, linear, Access::write);
     return offset;
 }
 
@@ -159,7 +158,9 @@ Result<> cache_frame(Cpu& c, Thread& thread, u32 index) {
     for (u64 page = 0; page * page_size < area; ++page)
         thread.ssa_xsave[page] = TRY(frame_page(c, thread, frame + page * page_size));
     const u64 last = frame + frame_size - page_size;
-    thread.ssa_gpr = TRY(frame_page(c, thread, last)) + gprsgx_offset(page_size);
+    // Where the frame is one page, that has been found already.
+    const u64 last_page = last == frame ? thread.ssa_xsave[0] : TRY(frame_page(c, thread, last));
+    thread.ssa_gpr = last_page + gprsgx_offset(page_size);
     if (!in_64_bit_mode(c) && last + page_size - 1 > c.segment[ds].limit)
         return general_protection(c);
     return Done{};

@@ -38,7 +38,6 @@ public:
     void add_file(std::string_view name, Item content);
 
 private:
-
     static constexpr PortRange range{port, 2};
     std::map<u16, Item> items_;
     State state_;

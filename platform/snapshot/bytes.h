@@ -25,6 +25,9 @@ View bytes_of(const T& value) {
     return {reinterpret_cast<const u8*>(&value), sizeof value};
 }
 
+/// A bool that came from a file may hold any byte.
+inline bool is_truth(const bool& value) { return reinterpret_cast<const u8&>(value) <= 1; }
+
 inline void append(Bytes& to, View bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
 
 /// Takes from the front of what another program may have written; never past its end.

@@ -24,8 +24,6 @@ bool is_zero(const EpcmEntry& entry) {
     return std::ranges::all_of(bytes_of(entry), [](u8 byte) { return byte == 0; });
 }
 
-bool is_truth(const bool& value) { return reinterpret_cast<const u8&>(value) <= 1; }
-
 bool is_plausible(const cpu::sgx::Interruptions& i) {
     using When = cpu::sgx::Interruptions::When;
     return i.when <= When::scattered && (i.when != When::every || i.number != 0);

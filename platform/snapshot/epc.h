@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The enclave page cache in a snapshot, its pages' bytes aside: the EPCM, what the processors
-// count about it, the conflicts and interruptions that
-// were asked for.
+// count about it, the conflicts and interruptions that were asked for.
 #pragma once
 
 #include "cpu/sgx/epc.h"

@@ -78,10 +78,10 @@ struct EachField {
 private:
     template <class M>
     void one(M& member) {
-        if constexpr (Plain<std::remove_const_t<M>>)
-            leaf(member);
-        else
+        if constexpr (requires { fields(*this, member); })
             fields(*this, member);
+        else
+            leaf(member);
     }
 };
 

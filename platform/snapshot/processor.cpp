@@ -36,22 +36,12 @@ void clear_scratch(Cpu& c) {
 
 constexpr bool is_known(ActivityState state) { return state <= ActivityState::wait_for_sipi; }
 
-bool is_truth(const bool& value) { return reinterpret_cast<const u8&>(value) <= 1; }
-
-/// It has no padding, so that its members do not come one by one.
-bool is_plausible(const cpu::VirtualApicState& s) {
-    return is_truth(s.recognized) && is_truth(s.threshold_exit) && is_truth(s.write_pending) &&
-           s.write_size <= sizeof(u64) && s.write_offset < page_size;
-}
-
 bool has_plausible_values(const Cpu& c) {
     bool good = true;
     each_field(c, [&](const auto& field) {
         using Field = std::remove_cvref_t<decltype(field)>;
         if constexpr (std::is_same_v<Field, bool>)
             good = good && is_truth(field);
-        else if constexpr (std::is_same_v<Field, cpu::VirtualApicState>)
-            good = good && is_plausible(field);
         else if constexpr (std::is_enum_v<Field>)
             good = good && is_known(field);
     });
@@ -77,7 +67,9 @@ bool has_plausible_enclave(const cpu::Enclave& e, u64 epc_size) {
 
 bool has_plausible_registers(const Cpu& c) {
     constexpr u32 mxcsr_defined = 0xffff;
-    return c.cpl <= 3 && (c.vector.mxcsr & ~mxcsr_defined) == 0 && c.budget == 0;
+    const cpu::VirtualApicState& apic = c.vmx.virtual_apic;
+    return c.cpl <= 3 && (c.vector.mxcsr & ~mxcsr_defined) == 0 && c.budget == 0 &&
+           apic.write_size <= sizeof(u64) && apic.write_offset < page_size;
 }
 
 bool has_plausible_monitor(const cpu::Monitor& monitor, const cpu::PhysicalMemory& memory) {

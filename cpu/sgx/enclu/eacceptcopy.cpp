@@ -66,7 +66,7 @@ Result<> eacceptcopy(Cpu& c) {
         return general_protection(c);
     Epc& epc = *c.system->epc;
     const EpcmEntry& source = epc.entries[places.source.offset / page_size];
-    if (!is_own_page(c.enclave, source, places.source.linear) || !source.r)
+    if (!is_own_page(c.enclave.secs_page, source, places.source.linear) || !source.r)
         return raise_epc_fault(c, places.source.linear, Access::read);
     EpcmEntry& target = epc.entries[places.target.offset / page_size];
     if (!is_waiting(c.enclave, target)) return complete(c, SgxError::page_attributes_mismatch);

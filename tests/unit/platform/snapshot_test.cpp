@@ -548,7 +548,8 @@ class SnapshotFieldsOf : public ::testing::Test {};
 
 // Not SpaceTags: g++ 12 clears the padding at its end in the second of its tags.
 using States = ::testing::Types<cpu::DescriptorTable, cpu::EventInProgress, cpu::EventState,
-                                cpu::ApicAccessPage, cpu::SpaceTag, cpu::Enclave, cpu::Monitor>;
+                                cpu::ApicAccessPage, cpu::VirtualApicState, cpu::SpaceTag,
+                                cpu::Enclave, cpu::Monitor>;
 TYPED_TEST_SUITE(SnapshotFieldsOf, States);
 
 TYPED_TEST(SnapshotFieldsOf, NameEveryByteThatIsNotPadding) {
