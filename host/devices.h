@@ -24,6 +24,9 @@ public:
         return bus_->try_out(port, size, value);
     }
 
+    void end_of_interrupt(u8) override {}
+    u8 acknowledge_external() override { return 0xff; }
+
 private:
     platform::Bus* bus_;
 };

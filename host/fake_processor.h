@@ -167,6 +167,8 @@ public:
     u64 read_dr(unsigned number) override { return dr.at(number); }
     void write_dr(unsigned number, u64 value) override { dr.at(number) = value; }
     u64 tsc() override { return now; }
+    void set_timer(u64 deadline) override { timer = deadline; }
+    void kick(unsigned vcpu) override { kicks.push_back(vcpu); }
     u8* page(Hpa address) override {
         const u64 base = address.page().raw();
         ++page_uses[base];
@@ -202,6 +204,8 @@ public:
     size_t decodes = 0;
     size_t invepts = 0;
     u64 now = 0;
+    u64 timer = ~u64{0};
+    std::vector<unsigned> kicks;
     std::vector<std::string> complaints;
 
 private:
@@ -288,8 +292,13 @@ public:
         return answers;
     }
 
+    void end_of_interrupt(u8 vector) override { ends.push_back(vector); }
+    u8 acknowledge_external() override { return external_vector; }
+
     std::vector<MmioAccess> touches;
     std::vector<MmioAccess> port_touches;
+    std::vector<u8> ends;
+    u8 external_vector = 0x20;
     u64 read_value = 0x1122'3344'5566'7788;
     bool answers = true;
 };

@@ -37,6 +37,8 @@ public:
     u64 read_dr(unsigned number) override { return honest_->read_dr(number); }
     void write_dr(unsigned number, u64 value) override { honest_->write_dr(number, value); }
     u64 tsc() override { return honest_->tsc(); }
+    void set_timer(u64 deadline) override { honest_->set_timer(deadline); }
+    void kick(unsigned vcpu) override { honest_->kick(vcpu); }
     u8* page(Hpa address) override { return honest_->page(address); }
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override {
         return honest_->decode(bytes, count, size);

@@ -225,6 +225,9 @@ bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
 
 u64 SoftwarePort::tsc() { return cpu::read_tsc(*cpu_); }
 
+void SoftwarePort::set_timer(u64) { fail("not implemented: the host's timer"); }
+void SoftwarePort::kick(unsigned) { fail("not implemented: a kick of a processor"); }
+
 u64 SoftwarePort::read_dr(unsigned number) {
     if (number < 4) return cpu_->dr[number];
     return number == 6 ? cpu_->dr6 : cpu_->dr7;

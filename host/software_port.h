@@ -58,6 +58,8 @@ public:
     u64 read_dr(unsigned number) override;
     void write_dr(unsigned number, u64 value) override;
     u64 tsc() override;
+    void set_timer(u64 deadline) override;
+    void kick(unsigned vcpu) override;
     u8* page(Hpa address) override;
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override;
 

@@ -16,7 +16,8 @@ namespace postern::hv {
 /// How an exit ended, for the run loop.
 enum class Next : u8 {
     resume,  // run the guest on
-    halt,    // the guest executed HLT: nothing to run until an event
+    paused,  // there was no exit: the processor's turn is over
+    halt,    // nothing to run until wants_to_run()
     stop,    // it cannot go on; the watcher has had the report
 };
 
@@ -60,7 +61,12 @@ struct Config {
     MmioMarking mmio_marking = MmioMarking::misconfiguration;
     HiddenFeatures hidden;
     EpcSection epc;
-    u16 vpid = 1;
+    /// Enclaves of the guest may ask for the provisioning key.
+    bool provision_key = false;
+    unsigned vcpus = 1;  // 1 to Vm::vcpu_limit
+    /// Use what the processor offers of APIC virtualization.
+    bool apicv = true;
+    u16 vpid = 1;  // of the first virtual processor; the others' follow
     /// A VM exit every so many ticks of the VMX-preemption timer; 0: none.
     u32 preemption_timer = 0;
     /// Exceptions to intercept and re-inject, a bit for each vector. None is needed.

@@ -23,8 +23,10 @@ struct GuestRegisters {
 enum class EntryKind : u8 { launch, resume };
 
 /// How VMLAUNCH/VMRESUME ended. Only after `exited` (a VM exit, or an entry that failed with
-/// exit-reason bit 31) do the exit-information fields mean anything.
-enum class EntryOutcome : u8 { exited, vmfail_invalid, vmfail_valid };
+/// exit-reason bit 31) do the exit-information fields mean anything. `running`: there was no exit;
+/// whoever runs several processors in turn gives this one's turn to another, and the next enter()
+/// goes on where the guest is. Between the two the VMCS is the guest's and is not written.
+enum class EntryOutcome : u8 { exited, vmfail_invalid, vmfail_valid, running };
 
 struct CpuidResult {
     u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
@@ -72,8 +74,9 @@ public:
     virtual bool vmclear(Hpa region) = 0;  // false: VMfail
     virtual bool vmptrld(Hpa region) = 0;
     virtual EntryOutcome enter(GuestRegisters& registers, EntryKind kind) = 0;
-    virtual void invept(u64 ept_pointer) = 0;  // single-context
-    virtual void invvpid(u16 vpid) = 0;        // single-context
+    // On every processor that may run the guest. Single-context.
+    virtual void invept(u64 ept_pointer) = 0;
+    virtual void invvpid(u16 vpid) = 0;  // on this processor; single-context
 
     virtual EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) = 0;
     virtual CpuidResult cpuid(u32 leaf, u32 subleaf) = 0;
@@ -83,6 +86,14 @@ public:
     virtual u64 read_dr(unsigned number) = 0;     // 0 to 3, 6, 7
     virtual void write_dr(unsigned number, u64 value) = 0;
     virtual u64 tsc() = 0;
+
+    /// The processor leaves its guest by an external interrupt when its TSC has reached
+    /// `deadline`, or runs a halted virtual processor again; ~0: never. There is one deadline, and
+    /// it is forgotten once met.
+    virtual void set_timer(u64 deadline) = 0;
+    /// The processor of virtual processor `vcpu` leaves its guest by an external interrupt as soon
+    /// as it can, or runs it again if it was halted. It may be the caller's own.
+    virtual void kick(unsigned vcpu) = 0;
 
     /// The 4096 bytes of the page of physical memory that holds `address`; null if there is
     /// no RAM. EPC has no such bytes.
@@ -102,6 +113,11 @@ public:
     virtual bool mmio_write(Gpa address, unsigned size, u64 value) = 0;
     virtual bool port_read(u16 port, unsigned size, u32& value) = 0;
     virtual bool port_write(u16 port, unsigned size, u32 value) = 0;
+
+    /// A local APIC ends an interrupt that was triggered by level: for the I/O APICs.
+    virtual void end_of_interrupt(u8 vector) = 0;
+    /// The interrupt-acknowledge cycle of ExtINT: the 8259s' vector.
+    virtual u8 acknowledge_external() = 0;
 
 protected:
     ~Devices() = default;

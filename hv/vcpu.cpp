@@ -14,9 +14,11 @@ constexpr auto row_of_reason = index_exit_rows(exit_rows);
 
 Next Vcpu::run_once() {
     if (stop_.reason != StopReason::none) return Next::stop;
-    before_entry();
+    if (!running_) before_entry();
     const EntryKind kind = launched_ ? EntryKind::resume : EntryKind::launch;
     const EntryOutcome outcome = port_.enter(registers_, kind);
+    running_ = outcome == EntryOutcome::running;
+    if (running_) return Next::paused;
     const Capture exit = capture(port_, outcome, vm_.config().protections);
     current_ = exit.kind;
     begin_record(exit);
@@ -28,6 +30,8 @@ Next Vcpu::run_once() {
     }
     return next;
 }
+
+bool Vcpu::wants_to_run() { return true; }
 
 Next Vcpu::handle(const Capture& capture) {
     if (capture.kind == ExitKind::failed) return failed_entry(capture);
@@ -84,6 +88,7 @@ void Vcpu::begin_record(const Capture& capture) {
                .raw_reason = capture.reason.to_vmcs(),
                .kind = capture.kind,
                .cpl = static_cast<u8>(capture.cpl),
+               .vcpu = static_cast<u8>(number_),
                .interruptibility_before = capture.interruptibility.to_raw(),
                .rip_or_aep = capture.rip,
                .tcs = enclave ? registers_.gpr[rbx] : 0,

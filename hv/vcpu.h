@@ -18,8 +18,11 @@ namespace postern::hv {
 
 class Vcpu {
 public:
-    /// The processor behind `port` is in VMX root operation. `vm` has its memory.
-    Vcpu(Port& port, Vm& vm) : port_{port}, vm_{vm} {}
+    /// The processor behind `port` is in VMX root operation and is this virtual processor's alone.
+    /// `vm` has its memory. `number`: below Vm::vcpu_limit, also its APIC ID.
+    Vcpu(Port& port, Vm& vm, unsigned number = 0) : port_{port}, vm_{vm}, number_{number} {
+        vm.join(*this, number);
+    }
     Vcpu(const Vcpu&) = delete;
     Vcpu& operator=(const Vcpu&) = delete;
 
@@ -28,6 +31,10 @@ public:
 
     /// Runs the guest to its next exit and handles that.
     [[nodiscard]] Next run_once();
+
+    [[nodiscard]] unsigned number() const { return number_; }
+    /// False: halted, or never started, and nothing that would wake it is waiting.
+    [[nodiscard]] bool wants_to_run();
 
     /// An external interrupt for the guest: delivered as soon as it can take one. False: the
     /// one before is still waiting.
@@ -121,6 +128,7 @@ private:
 
     Port& port_;
     Vm& vm_;
+    unsigned number_;
     GuestRegisters registers_;
     Counters counters_;
     ExitRecord record_;
@@ -130,6 +138,7 @@ private:
     LastEnclaveExit last_enclave_exit_;
     ExitKind current_ = ExitKind::normal;
     bool launched_ = false;
+    bool running_ = false;  // the last enter() came back without an exit
     bool injected_on_entry_ = false;
     bool entry_field_set_ = false;
     std::array<u64, 4> sgxlepubkeyhash_{};

@@ -21,4 +21,7 @@ const u8* Vm::bytes_at(Gpa address) const {
     return page == nullptr ? nullptr : page + host.offset();
 }
 
+bool Vm::deliver(const ApicMessage&) { return false; }
+void Vm::set_external(bool) {}
+
 }  // namespace postern::hv

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One guest: its memory, its EPT, its devices, its policies. A Vm is set up by its owner and
-// then given to its Vcpu.
+// One guest: its memory, its EPT, its devices, its policies, its virtual processors. A Vm is set up
+// by its owner and then given to its Vcpus.
 #pragma once
 
+#include <array>
+
+#include "arch/apic_message.h"
 #include "hv/config.h"
 #include "hv/memory/ept_map.h"
 #include "hv/memory/memory_map.h"
@@ -11,6 +14,8 @@
 #include "hv/watch.h"
 
 namespace postern::hv {
+
+class Vcpu;
 
 class Vm {
 public:
@@ -42,6 +47,19 @@ public:
     [[nodiscard]] const u8* bytes_at(Gpa address) const;
 
     static constexpr u64 marked_pages_limit = 256;
+    static constexpr unsigned vcpu_limit = 64;
+
+    /// Null: there is none with that number.
+    [[nodiscard]] Vcpu* vcpu(unsigned number) const {
+        return number < vcpu_limit ? vcpus_[number] : nullptr;
+    }
+    /// By the Vcpu itself.
+    void join(Vcpu& vcpu, unsigned number) { vcpus_[number] = &vcpu; }
+
+    /// From the I/O APIC or a device's MSI. True: somebody took it.
+    bool deliver(const ApicMessage& message);
+    /// The wire from the 8259s to LINT0 of the first processor.
+    void set_external(bool level);
 
 private:
     Port& port_;
@@ -51,6 +69,7 @@ private:
     MemoryMap map_;
     PageAllocator pages_;
     EptMap ept_;
+    std::array<Vcpu*, vcpu_limit> vcpus_{};
 };
 
 }  // namespace postern::hv

@@ -60,7 +60,7 @@ struct ExitRecord {
     ExitKind kind = ExitKind::normal;
     Action action = Action::none;
     u8 cpl = 0;
-    u8 reserved = 0;
+    u8 vcpu = 0;  // whose exit
     u32 interruptibility_before = 0;  // as saved by the exit
     u32 interruptibility_after = 0;   // as the next entry finds it
     u64 rip_or_aep = 0;
@@ -80,11 +80,12 @@ struct ExitRecord {
     u32 injected_error_code = 0;
     u32 anomalies = 0;  // bit n: Anomaly n
     u64 rflags = 0;
+    u64 secs = 0;  // guest-physical address of the enclave's SECS; 0: none, or not known
 
     friend constexpr bool operator==(const ExitRecord&, const ExitRecord&) = default;
 };
 static_assert(std::is_trivially_copyable_v<ExitRecord> && std::is_standard_layout_v<ExitRecord>);
-static_assert(sizeof(ExitRecord) == 136, "a change of the record is a new version of traces");
+static_assert(sizeof(ExitRecord) == 144, "a change of the record is a new version of traces");
 
 enum class StopReason : u8 {
     none,

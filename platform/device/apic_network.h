@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "platform/bus.h"
-#include "platform/device/apic_message.h"
+#include "arch/apic_message.h"
 #include "platform/layout.h"
 
 namespace postern::platform {

@@ -9,7 +9,7 @@
 
 #include "cpu/cpu.h"
 #include "platform/bus.h"
-#include "platform/device/apic_message.h"
+#include "arch/apic_message.h"
 #include "platform/device/pic.h"
 #include "platform/layout.h"
 

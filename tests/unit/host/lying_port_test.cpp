@@ -29,6 +29,8 @@ public:
     u64 read_dr(unsigned) override { return 0; }
     void write_dr(unsigned, u64) override {}
     u64 tsc() override { return 77; }
+    void set_timer(u64) override {}
+    void kick(unsigned) override {}
     u8* page(Hpa) override { return nullptr; }
     hv::DecodedAccess decode(const u8*, size_t, hv::CodeSize) override { return {}; }
 

@@ -5,7 +5,7 @@
 
 #include "base/types.h"
 
-namespace postern::platform {
+namespace postern {
 
 enum class DeliveryMode : u8 {
     fixed = 0,
@@ -33,4 +33,4 @@ struct ApicMessage {
     }
 };
 
-}  // namespace postern::platform
+}  // namespace postern
