@@ -102,10 +102,18 @@ void Vcpu::begin_record(const Capture& capture) {
                .interruption_error_code = capture.interruption_error_code,
                .idt_vectoring = capture.idt_vectoring.to_raw(),
                .idt_vectoring_error_code = capture.idt_vectoring_error_code,
-               .rflags = capture.rflags};
+               .rflags = capture.rflags,
+               .secs = enclave ? secs_of(registers_.gpr[rbx]) : 0};
     ++counters_.exits;
     const auto row = static_cast<size_t>(capture.reason.basic());
     if (row < reason_limit) ++counters_.by_reason[row][static_cast<size_t>(capture.kind)];
+}
+
+/// 0: an enclave whose ECREATE was not seen.
+u64 Vcpu::secs_of(u64 tcs) {
+    const u64 cr3 = port_.vmread(VmcsField::guest_cr3);
+    const EnclaveTable::Entry* const entry = vm_.enclaves().find(tcs, cr3);
+    return entry != nullptr ? entry->enclave.secs : 0;
 }
 
 void Vcpu::end_record() {
@@ -115,6 +123,8 @@ void Vcpu::end_record() {
         record_.injected = entry_word(pending_).to_raw();
         record_.injected_error_code = pending_.error_code;
     }
+    if (record_.kind == ExitKind::enclave || record_.kind == ExitKind::delivery)
+        vm_.enclaves().count(record_);
     vm_.watcher().exit(record_);
 }
 

@@ -92,6 +92,7 @@ private:
     Next dispatch(const Capture& capture);
     Next failed_entry(const Capture& capture);
     void begin_record(const Capture& capture);
+    [[nodiscard]] u64 secs_of(u64 tcs);
     void end_record();
     void watch_for_livelock(const Capture& capture);
     void report(Anomaly anomaly);

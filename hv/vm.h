@@ -7,6 +7,7 @@
 
 #include "arch/apic_message.h"
 #include "hv/config.h"
+#include "hv/enclave/enclaves.h"
 #include "hv/memory/ept_map.h"
 #include "hv/memory/memory_map.h"
 #include "hv/memory/page_allocator.h"
@@ -21,7 +22,7 @@ class Vm {
 public:
     Vm(Port& port, Devices& devices, Watcher& watcher, const Config& config)
         : port_{port}, devices_{devices}, watcher_{watcher}, config_{config},
-          pages_{port, config.pool}, ept_{port, pages_} {}
+          pages_{port, config.pool}, ept_{port, pages_}, enclaves_{watcher} {}
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 
@@ -42,6 +43,8 @@ public:
     [[nodiscard]] PageAllocator& pages() { return pages_; }
     [[nodiscard]] Devices& devices() { return devices_; }
     [[nodiscard]] Watcher& watcher() { return watcher_; }
+    [[nodiscard]] EnclaveTable& enclaves() { return enclaves_; }
+    [[nodiscard]] const EnclaveTable& enclaves() const { return enclaves_; }
 
     /// The host's address of guest memory; null if there is no RAM or ROM at `address`.
     [[nodiscard]] const u8* bytes_at(Gpa address) const;
@@ -69,6 +72,7 @@ private:
     MemoryMap map_;
     PageAllocator pages_;
     EptMap ept_;
+    EnclaveTable enclaves_;
     std::array<Vcpu*, vcpu_limit> vcpus_{};
 };
 

@@ -60,7 +60,7 @@ struct ExitRecord {
     ExitKind kind = ExitKind::normal;
     Action action = Action::none;
     u8 cpl = 0;
-    u8 vcpu = 0;  // whose exit
+    u8 vcpu = 0;                      // whose exit
     u32 interruptibility_before = 0;  // as saved by the exit
     u32 interruptibility_after = 0;   // as the next entry finds it
     u64 rip_or_aep = 0;
@@ -112,12 +112,28 @@ struct StopReport {
     ExitRecord exit;
 };
 
+/// An enclave of the guest, as its ECREATE and EINIT showed it.
+struct EnclaveIdentity {
+    u64 number = 0;  // 1: the first that was created
+    u64 secs = 0;    // guest-physical address of its SECS
+    u64 base = 0;    // linear
+    u64 size = 0;
+    u64 initialized = 0;  // 1: EINIT has succeeded, and mrenclave is known
+    std::array<u8, 32> mrenclave{};
+
+    friend constexpr bool operator==(const EnclaveIdentity&, const EnclaveIdentity&) = default;
+};
+static_assert(std::is_trivially_copyable_v<EnclaveIdentity> &&
+              std::is_standard_layout_v<EnclaveIdentity>);
+
 class Watcher {
 public:
     virtual void exit(const ExitRecord& record) = 0;
     /// Called while the exit is handled: `record` is not complete yet.
     virtual void anomaly(Anomaly anomaly, const ExitRecord& record) = 0;
     virtual void stopped(const StopReport& report) = 0;
+    /// One was created, or initialized.
+    virtual void enclave(const EnclaveIdentity&) {}
 
 protected:
     ~Watcher() = default;
