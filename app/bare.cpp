@@ -31,28 +31,12 @@ struct End {
     bool killed = false;  // by a debugger
 };
 
-void feed_serial(platform::Serial& serial, SerialInput& input) {
-    while (serial.state().fifo_count < platform::Serial::fifo_size) {
-        const std::optional<u8> byte = input.read();
-        if (!byte) break;
-        serial.receive(*byte);
-    }
-}
-
-void feed_console(platform::VirtioConsole& console, SerialInput& input) {
-    while (console.room() != 0) {
-        const std::optional<u8> byte = input.read();
-        if (!byte) break;
-        console.receive(*byte);
-    }
-}
-
 /// What was typed goes to the port, as much as it takes; time that passed idle passes here.
 void exchange(Computer& computer, const BarePlan& plan, SerialInput& input, u64 idle) {
     if (plan.input == BarePlan::Input::console)
-        feed_console(*computer.console(), input);
+        feed(*computer.console(), input);
     else
-        feed_serial(computer.devices().serial, input);
+        feed(computer.devices().serial, input);
     input.wait(idle);
 }
 

@@ -178,9 +178,10 @@ std::vector<std::string> stop_lines(const hv::StopReport& report) {
 std::vector<std::string> ending_lines(const host::RunResult& result) {
     using host::Ending;
     switch (result.ending) {
-        case Ending::exit_port: return {};
+        case Ending::exit_port:
+        case Ending::power_off: return {};
         case Ending::reset: return {"the guest asked for a reset"};
-        case Ending::halted: return {"the guest is halted and nothing wakes it"};
+        case Ending::halted: return {"every processor waits, and nothing will wake one"};
         case Ending::stopped: return stop_lines(result.stop);
         case Ending::processor: return {result.what};
         case Ending::instruction_limit:

@@ -8,10 +8,8 @@
 #include <fmt/format.h>
 
 #include "app/bare.h"
-#include "app/report.h"
-#include "app/stats.h"
+#include "app/hosted.h"
 #include "app/text.h"
-#include "host/guest.h"
 #include "platform/boot/file.h"
 
 namespace postern::app {
@@ -37,35 +35,6 @@ struct Common {
     std::unique_ptr<platform::Sink> serial;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
     Protections protections = hv::all_protections;
-};
-
-/// A hosted run.
-struct Plan {
-    host::GuestConfig guest;
-    SgxPlan sgx;
-    host::Limits limits;
-    cpu::Model model;
-    std::unique_ptr<platform::Sink> serial;
-};
-
-/// Warns of anomalies, at a limited rate, and leaves the rest to the counters.
-class Reporter final : public hv::Watcher {
-public:
-    explicit Reporter(std::ostream& stream) : stream_{&stream} {}
-    void exit(const hv::ExitRecord&) override {}
-    void stopped(const hv::StopReport&) override {}
-    void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
-        constexpr u32 most = 5;
-        u32& count = warned_[static_cast<size_t>(anomaly)];
-        if (++count > most) return;
-        for (const std::string& line : anomaly_lines(anomaly, record))
-            *stream_ << "postern: " << line << '\n';
-        if (count == most) *stream_ << "postern: no more of these are shown\n";
-    }
-
-private:
-    std::ostream* stream_;
-    std::array<u32, hv::anomaly_count> warned_{};
 };
 
 struct BootName {
@@ -149,9 +118,7 @@ Expected<void> read_modules(const std::string& words, u64 most, platform::Kernel
     return {};
 }
 
-/// Of a bare run: hosted there is no loader for it.
-bool is_multiboot(const RunOptions& options, platform::BootWay way, std::span<const u8> file) {
-    if (!options.bare) return false;
+bool is_multiboot(platform::BootWay way, std::span<const u8> file) {
     if (way == platform::BootWay::automatic) way = platform::detect_boot(file);
     return way == platform::BootWay::multiboot;
 }
@@ -168,7 +135,7 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, platform::Boot
     if (!file) return std::unexpected{file.error()};
     kernel.file = std::move(*file);
     if (options.initrd.empty()) return kernel;
-    if (is_multiboot(options, way, kernel.file)) {
+    if (is_multiboot(way, kernel.file)) {
         if (auto read = read_modules(options.initrd, layout.ram_size(), kernel); !read)
             return std::unexpected{read.error()};
         return kernel;
@@ -187,20 +154,14 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, platform::Boot
         }
 
 /// What a hosted guest cannot have yet.
-Expected<void> check_hosted(const RunOptions& options, platform::BootWay boot,
-                            unsigned processors) {
+Expected<void> check_hosted(const RunOptions& options, unsigned processors) {
     constexpr const char* missing = "not implemented yet without --bare";
-    if (!options.drive.empty()) return error(missing, "--drive", "--bare");
-    if (options.console != "none") return error(missing, "--console", "--bare");
     if (!options.save.empty() || !options.load.empty())
         return error(missing, "--save and --load", "--bare");
     if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
         return error(missing, "--gdb, --log and --symbols", "--bare");
-    if (options.test_devices) return error(missing, "--test-devices", "--bare");
     if (processors != 1) return error(missing, "--cpus above 1", "1");
-    using enum platform::BootWay;
-    if (boot == automatic || boot == elf) return {};
-    return error(missing, fmt::format("--boot {}", options.boot), "--boot elf");
+    return {};
 }
 
 Expected<Protections> parse_without(const std::string& words) {
@@ -216,7 +177,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(boot, parse_boot(options.boot));
     EXPECT(processors, parse_processors(options.cpus));
     if (!options.bare) {
-        EXPECT(allowed, check_hosted(options, *boot, *processors));
+        EXPECT(allowed, check_hosted(options, *processors));
     }
     EXPECT(fault, parse_enclave_fault(options.enclave_fault));
     EXPECT(protections, parse_without(options.without));
@@ -247,22 +208,6 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     return made;
 }
 
-std::unique_ptr<Plan> plan_hosted(Common& common) {
-    auto made = std::make_unique<Plan>();
-    made->guest.protections = common.protections;
-    made->model = common.model;
-    made->guest.layout = common.layout;
-    made->guest.model = &made->model;
-    made->guest.kernel = std::move(common.kernel);
-    made->guest.enclave_fault = common.enclave_fault;
-    made->guest.choices = common.choices;
-    made->guest.sgx_seed = common.sgx.seed;
-    made->sgx = std::move(common.sgx);
-    made->limits = common.limits;
-    made->serial = std::move(common.serial);
-    return made;
-}
-
 /// Null: nothing goes to a file.
 Expected<std::unique_ptr<platform::Sink>> open_stats(const RunOptions& options) {
     if (options.stats_file.empty()) return nullptr;
@@ -279,6 +224,41 @@ Expected<std::unique_ptr<platform::Sink>> plan_console(const RunOptions& options
         return error("the serial line has standard input and output", "--console stdio",
                      "--serial none or a file with it");
     return open_output(options.console, "--console", terminal);
+}
+
+Expected<std::unique_ptr<platform::Disk>> open_drive(const std::string& file) {
+    if (file.empty()) return nullptr;
+    return platform::Disk::open(file);
+}
+
+Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Terminal terminal) {
+    HostedPlan made;
+    made.model = common.model;
+    made.guest.layout = common.layout;
+    made.guest.processors = common.processors;
+    made.guest.kernel = std::move(common.kernel);
+    made.guest.boot = common.boot;
+    made.guest.protections = common.protections;
+    made.guest.enclave_fault = common.enclave_fault;
+    made.guest.choices = common.choices;
+    made.guest.engine = common.engine;
+    made.guest.sgx_seed = common.sgx.seed;
+    made.guest.test_devices = options.test_devices;
+    made.sgx = std::move(common.sgx);
+    made.limits = common.limits;
+    made.serial = std::move(common.serial);
+    made.stats = options.stats;
+    EXPECT(stats_file, open_stats(options));
+    made.stats_file = std::move(*stats_file);
+    EXPECT(drive, open_drive(options.drive));
+    made.drive = std::move(*drive);
+    made.guest.drive = made.drive.get();
+    EXPECT(console, plan_console(options, terminal));
+    made.console = std::move(*console);
+    made.guest.console = made.console.get();
+    if (options.serial == "stdio") made.input = HostedPlan::Input::serial;
+    if (options.console == "stdio") made.input = HostedPlan::Input::console;
+    return made;
 }
 
 Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal terminal) {
@@ -303,11 +283,9 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
     made.stats = options.stats;
     EXPECT(stats_file, open_stats(options));
     made.stats_file = std::move(*stats_file);
-    if (!options.drive.empty()) {
-        EXPECT(disk, platform::Disk::open(options.drive));
-        made.drive = std::move(*disk);
-        made.computer.drive = made.drive.get();
-    }
+    EXPECT(drive, open_drive(options.drive));
+    made.drive = std::move(*drive);
+    made.computer.drive = made.drive.get();
     EXPECT(console, plan_console(options, terminal));
     made.console = std::move(*console);
     made.computer.console = made.console.get();
@@ -337,29 +315,8 @@ int run_command(const RunOptions& options, Terminal terminal) {
         auto bare = plan_bare(options, *common, terminal);
         return bare ? run_bare(*bare, terminal) : refuse(terminal, bare.error());
     }
-    const auto stats_file = open_stats(options);
-    if (!stats_file) return refuse(terminal, stats_file.error());
-    const auto planned = plan_hosted(*common);
-    Plan& ready = *planned;
-    Reporter reporter{terminal.err};
-    StreamSink debug{terminal.err};
-    auto guest = host::Guest::create(std::move(ready.guest), {*ready.serial, debug, reporter, {}});
-    if (!guest) return refuse(terminal, guest.error());
-    cpu::System& system = (*guest)->machine().system();
-    apply(ready.sgx, system);
-    const host::RunResult result = (*guest)->run(ready.limits);
-    ready.serial->flush();
-    for (const std::string& line : ending_lines(result))
-        terminal.err << "postern: " << line << '\n';
-    for (const VmcsField field : (*guest)->port().missing_fields())
-        terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
-                                    postern::name_of(field));
-    if (*stats_file)
-        write_stats(**stats_file, (*guest)->vcpu().counters(), result.instructions, system);
-    else if (options.stats)
-        terminal.err << lines_of(counter_lines((*guest)->vcpu().counters(), result.instructions))
-                     << lines_of(sgx_lines(system));
-    return host::exit_status(result);
+    auto hosted = plan_hosted(options, *common, terminal);
+    return hosted ? run_hosted(*hosted, terminal) : refuse(terminal, hosted.error());
 }
 
 }  // namespace postern::app

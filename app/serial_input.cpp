@@ -76,4 +76,20 @@ void SerialInput::wait(u64 nanoseconds) {
     is_readable(static_cast<int>(std::min(nanoseconds / millisecond, longest)));
 }
 
+void feed(platform::Serial& serial, SerialInput& input) {
+    while (serial.state().fifo_count < platform::Serial::fifo_size) {
+        const std::optional<u8> byte = input.read();
+        if (!byte) break;
+        serial.receive(*byte);
+    }
+}
+
+void feed(platform::VirtioConsole& console, SerialInput& input) {
+    while (console.room() != 0) {
+        const std::optional<u8> byte = input.read();
+        if (!byte) break;
+        console.receive(*byte);
+    }
+}
+
 }  // namespace postern::app

@@ -8,6 +8,8 @@
 #include <optional>
 
 #include "base/types.h"
+#include "platform/device/serial.h"
+#include "platform/device/virtio_console.h"
 
 namespace postern::app {
 
@@ -31,5 +33,9 @@ private:
     Kind kind_ = Kind::none;
     termios before_{};
 };
+
+/// What was typed, as much as the other end takes.
+void feed(platform::Serial& serial, SerialInput& input);
+void feed(platform::VirtioConsole& console, SerialInput& input);
 
 }  // namespace postern::app

@@ -1,60 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// Building a hosted guest and running it.
+// Running a hosted guest: turns, and the time between them.
 #include "host/guest.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <chrono>
+#include <utility>
 
-#include <fmt/format.h>
-
-#include "base/bits.h"
-#include "cpu/model.h"
+#include "cpu/event/event.h"
 
 namespace postern::host {
 
 namespace {
 
-using platform::Layout;
-
-// The reserve at the bottom of the machine's memory. Page 0 stays unused, so that a physical
-// address of 0 is a mistake that shows.
-constexpr Hpa vmxon_page{1 * page_size};
-constexpr Hpa host_page_table{2 * page_size};
-constexpr Hpa pool_base{3 * page_size};
-constexpr u64 reserve_least = 32 * platform::mib;
-
-/// EPT tables take a page for each 2 MiB of guest memory, and little above that.
-u64 reserve_for(const Layout& guest) {
-    const u64 tables = (guest.ram_size() + guest.epc_size) / 512;
-    return align_up(reserve_least + tables, 2 * platform::mib);
-}
-
-/// The machine's EPC lies elsewhere than the guest's.
-u64 epc_gap(const cpu::Model& model) {
-    return std::min(64 * platform::gib, u64{1} << (model.physical_bits - 1));
-}
-
-/// How often the wall clock is looked at, in instructions.
+/// How often the wall clock is looked at, in instructions and in VM exits.
 constexpr u64 wall_clock_period = 10'000'000;
-
-hv::StartState start_state(const platform::StartState& from) {
-    hv::StartState state;
-    state.rip = from.rip;
-    state.gpr[rsi] = from.rsi;
-    state.cr3 = from.cr3;
-    state.gdtr_base = from.gdt_base;
-    state.gdtr_limit = from.gdt_limit;
-    state.code_selector = from.code_selector;
-    state.data_selector = from.data_selector;
-    return state;
-}
+constexpr u64 exits_at_once = 100'000;
 
 }  // namespace
 
 int exit_status(const RunResult& result) {
     switch (result.ending) {
         case Ending::exit_port: return platform::ExitPort::status(result.value);
-        case Ending::reset: return 0;
+        case Ending::reset:
+        case Ending::power_off: return 0;
         case Ending::halted:
         case Ending::stopped:
         case Ending::processor: return 4;
@@ -64,84 +34,17 @@ int exit_status(const RunResult& result) {
     return 4;
 }
 
-Guest::Guest(GuestConfig config, GuestSurroundings surroundings)
-    : config_{std::move(config)}, watcher_{surroundings.watcher},
-      devices_{surroundings.serial, surroundings.debug, std::move(surroundings.on_mark)},
-      bus_devices_{devices_.bus} {}
+u64 Guest::now() const { return running_ != nullptr ? cpu::now(*running_) : turns_.now; }
 
-platform::Expected<std::unique_ptr<Guest>> Guest::create(GuestConfig config,
-                                                         GuestSurroundings surroundings) {
-    std::unique_ptr<Guest> guest{new Guest{std::move(config), std::move(surroundings)}};
-    if (auto built = guest->build(); !built) return std::unexpected{built.error()};
-    return guest;
-}
-
-hv::Config Guest::hypervisor_config(u64 reserve) const {
-    hv::Config config;
-    config.pool = {pool_base, static_cast<u32>((reserve - pool_base.raw()) / page_size)};
-    config.host = port_->host_state();
-    config.protections = config_.protections;
-    config.enclave_fault = config_.enclave_fault;
-    config.epc = {Gpa{config_.layout.epc_base}, config_.layout.epc_size};
-    config.preemption_timer = config_.preemption_timer;
-    config.livelock_ticks = config_.livelock_ticks;
-    config.mmio_marking = config_.mmio_marking;
-    config.hidden = config_.hidden;
-    return config;
-}
-
-bool Guest::add_memory(const Layout& machine, u64 reserve) {
-    for (const platform::Stretch& stretch : place_in(config_.layout, machine, reserve)) {
-        const hv::MemorySlot slot{Gpa{stretch.guest}, stretch.size, hv::SlotKind::ram,
-                                  Hpa{stretch.machine}};
-        if (!vm_->add_memory(slot)) return false;
+hv::Counters Guest::counters() const {
+    using Words = std::array<u64, sizeof(hv::Counters) / sizeof(u64)>;
+    static_assert(sizeof(Words) == sizeof(hv::Counters), "every counter is a u64");
+    Words sum{};
+    for (const Processor& p : processors_) {
+        const auto words = std::bit_cast<Words>(p.vcpu->counters());
+        std::ranges::transform(sum, words, sum.begin(), std::plus{});
     }
-    if (config_.layout.epc_size != 0) {
-        const hv::MemorySlot slot{Gpa{config_.layout.epc_base}, config_.layout.epc_size,
-                                  hv::SlotKind::epc, Hpa{machine.epc_base}};
-        if (!vm_->add_memory(slot)) return false;
-    }
-    return std::ranges::all_of(devices_.bus.mmio_ranges(), [&](const platform::MmioRange& range) {
-        return vm_->add_mmio({Gpa{range.first}, range.size});
-    });
-}
-
-platform::Expected<void> Guest::build() {
-    const u64 reserve = reserve_for(config_.layout);
-    const Layout below = platform::layout_of(reserve + config_.layout.ram_size(),
-                                             config_.layout.epc_size, epc_gap(*config_.model));
-    auto machine = platform::Machine::create(below, config_.model);
-    if (!machine) return std::unexpected{machine.error()};
-    machine_ = std::move(*machine);
-    machine_->processor().interrupts = &ticks_;
-    if (cpu::Epc* const epc = machine_->epc()) ticks_.watch(&epc->interruptions);
-    machine_->system().choices = config_.choices;
-    machine_->system().sgx_seed = config_.sgx_seed.value_or(machine_->system().sgx_seed);
-
-    const auto start =
-        platform::load_elf(config_.kernel, {machine_->ram() + reserve, config_.layout});
-    if (!start) return std::unexpected{start.error()};
-
-    port_ =
-        std::make_unique<SoftwarePort>(*machine_, SoftwarePort::Pages{vmxon_page, host_page_table});
-    if (!port_->start()) return platform::error(port_->failure(), "--cpu", "a model with VMX");
-    hv::Port* port = port_.get();
-    if (config_.lying_processor) {
-        lying_port_ = std::make_unique<LyingPort>(*port_);
-        port = lying_port_.get();
-    }
-    vm_ = std::make_unique<hv::Vm>(*port, bus_devices_, watcher_, hypervisor_config(reserve));
-    if (!devices_.complete || !vm_->create() || !add_memory(below, reserve))
-        return platform::error("the memory map cannot be built", "--memory", "another size");
-    vcpu_ = std::make_unique<hv::Vcpu>(*port, *vm_);
-    if (!vcpu_->start(start_state(*start))) {
-        const hv::StopReport& report = vcpu_->stop_report();
-        return platform::error(
-            fmt::format("the hypervisor cannot start a guest ({})",
-                        report.what != nullptr ? report.what : "no reason given"),
-            "--cpu", "a model with what it needs");
-    }
-    return {};
+    return std::bit_cast<hv::Counters>(sum);
 }
 
 RunResult Guest::finish(Ending ending, u32 value, std::string what) {
@@ -149,37 +52,98 @@ RunResult Guest::finish(Ending ending, u32 value, std::string what) {
     result.ending = ending;
     result.value = value;
     result.what = std::move(what);
-    if (ending == Ending::stopped) result.stop = vcpu_->stop_report();
-    result.instructions = cpu::now(machine_->processor());
+    if (ending == Ending::stopped) result.stop = processors_[turns_.turn].vcpu->stop_report();
+    result.instructions = turns_.now;
     return result;
 }
 
-std::optional<RunResult> Guest::ended(hv::Next next) {
-    if (!port_->failure().empty()) return finish(Ending::processor, 0, port_->failure());
-    const platform::StopRequest request = devices_.bus.stop_request();
-    if (request.kind == platform::StopKind::exit_port)
-        return finish(Ending::exit_port, request.value);
-    if (request.kind == platform::StopKind::reset) return finish(Ending::reset);
-    if (next == hv::Next::stop) return finish(Ending::stopped);
-    if (next == hv::Next::halt) return finish(Ending::halted);
+std::optional<RunResult> Guest::stop_request() {
+    const platform::StopRequest request = bus_.stop_request();
+    switch (request.kind) {
+        case platform::StopKind::exit_port: return finish(Ending::exit_port, request.value);
+        case platform::StopKind::reset: return finish(Ending::reset);
+        case platform::StopKind::power_off: return finish(Ending::power_off);
+        case platform::StopKind::none: break;
+    }
+    return std::nullopt;
+}
+
+/// One that is paused in its guest may wait there (UMWAIT); all others enter it.
+bool Guest::wakes(unsigned n) {
+    cpu::Cpu& c = machine_->processor(n);
+    platform::set_clock(c, turns_.now);
+    Processor& p = processors_[n];
+    if (!p.halted) return !c.vmx.non_root || cpu::wakes(c);
+    if (!p.vcpu->wants_to_run()) return false;
+    p.halted = false;
+    ticks_[n].taken(turns_.now);
+    return true;
+}
+
+/// When something happens that no processor's turn brings about: a device, or the timer of a
+/// processor that waits.
+u64 Guest::next_wake() const {
+    u64 next = devices_->next_event();
+    for (unsigned n = 0; n < processors_.size(); ++n) {
+        const cpu::Cpu& c = machine_->processor(n);
+        if (!processors_[n].halted && c.event.activity == ActivityState::active) continue;
+        // What is due already and has not woken it is masked.
+        if (const u64 at = cpu::next_event(c); at > turns_.now) next = std::min(next, at);
+    }
+    return next;
+}
+
+std::optional<RunResult> Guest::run_turn(u64 until) {
+    Processor& p = processors_[turns_.turn];
+    cpu::Cpu& c = machine_->processor(turns_.turn);
+    const bool alone = processors_.size() == 1;
+    const u64 end = std::min({until, next_wake(), alone ? never : turns_.turn_end});
+    p.port->run_until(std::max(end, turns_.now + 1));
+    running_ = &c;
+    const hv::Next next = p.vcpu->run_once();
+    running_ = nullptr;
+    turns_.now = cpu::now(c);
+    p.halted = next == hv::Next::halt;
+    const bool over = p.halted || (next == hv::Next::paused && p.port->is_turn_over());
+    // One alone has no turns, and where its run is cut must not be seen in its state.
+    if (alone || over) turns_.turn_end = turns_.now;
+    if (!p.port->failure().empty()) return finish(Ending::processor, 0, p.port->failure());
+    if (next != hv::Next::stop || bus_.stop_requested()) return std::nullopt;
+    return finish(Ending::stopped);
+}
+
+void Guest::pass_time(u64 until) {
+    const u64 then = std::max(turns_.now, until);
+    idle_ += then - turns_.now;
+    turns_.now = then;
+}
+
+std::optional<RunResult> Guest::run_until(u64 until) {
+    for (u64 exits = 0; exits < exits_at_once; ++exits) {
+        devices_->advance(turns_.now);
+        if (auto result = stop_request()) return result;
+        if (std::exchange(interrupted_, false) || turns_.now >= until) return std::nullopt;
+        if (platform::find_turn(turns_, processor_count(),
+                                [this](unsigned n) { return wakes(n); })) {
+            if (auto result = run_turn(until)) return result;
+            continue;
+        }
+        const u64 next = next_wake();
+        if (next == never) return finish(Ending::halted);
+        pass_time(std::min(next, until));
+    }
     return std::nullopt;
 }
 
 RunResult Guest::run(const Limits& limits) {
-    using Clock = std::chrono::steady_clock;
-    const auto deadline = Clock::now() + std::chrono::milliseconds{limits.milliseconds};
-    const u64 last = limits.instructions == 0 ? HostTicks::never : limits.instructions;
-    const auto next_tick = [&](u64 now) {
-        return limits.milliseconds == 0 ? last : std::min(last, now + wall_clock_period);
-    };
-    ticks_.arm(next_tick(0));
+    using Wall = std::chrono::steady_clock;
+    const auto deadline = Wall::now() + std::chrono::milliseconds{limits.milliseconds};
+    const u64 last = limits.instructions == 0 ? never : limits.instructions;
     for (;;) {
-        if (auto result = ended(vcpu_->run_once())) return *result;
-        const u64 now = cpu::now(machine_->processor());
-        if (now >= last) return finish(Ending::instruction_limit);
-        if (now < ticks_.due()) continue;
-        if (limits.milliseconds != 0 && Clock::now() >= deadline) return finish(Ending::time_limit);
-        ticks_.arm(next_tick(now));
+        const u64 period = limits.milliseconds == 0 ? last : turns_.now + wall_clock_period;
+        if (auto result = run_until(std::min(last, period))) return *result;
+        if (turns_.now >= last) return finish(Ending::instruction_limit);
+        if (limits.milliseconds != 0 && Wall::now() >= deadline) return finish(Ending::time_limit);
     }
 }
 

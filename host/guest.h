@@ -1,28 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
-// A hosted guest, whole: the machine beneath, the hypervisor, the devices the guest sees, and
-// the loop that runs it to its end. The machine's memory is a reserve of the hypervisor's and,
-// above it, the guest's RAM; no guest address equals the physical one behind it.
+// A hosted guest, whole: the machine beneath, the hypervisor, the PC's devices that the guest sees,
+// and the loop that runs it. The machine's memory is a reserve of the hypervisor's and, above it,
+// the guest's RAM; no guest address equals the physical one behind it.
+//
+// Virtual processor n runs on processor n, alone. All share one clock, which counts the
+// instructions of the guest, and take turns as a bare computer's processors do (platform/turns.h).
+// The hypervisor takes no time.
 #pragma once
 
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/devices.h"
 #include "host/lying_port.h"
 #include "host/software_port.h"
 #include "host/ticks.h"
 #include "hv/vcpu.h"
-#include "platform/boot/start.h"
-#include "platform/devices.h"
+#include "platform/boot/boot.h"
+#include "platform/device/dma.h"
+#include "platform/device/test_device.h"
+#include "platform/device/virtio_blk.h"
+#include "platform/device/virtio_console.h"
 #include "platform/machine.h"
+#include "platform/pc_devices.h"
+#include "platform/turns.h"
 
 namespace postern::host {
 
 struct GuestConfig {
     platform::Layout layout;
     const cpu::Model* model = nullptr;
+    unsigned processors = 1;
     platform::Kernel kernel;
+    platform::BootWay boot = platform::BootWay::automatic;
+    // Null: there is none. Must outlive the guest.
+    const platform::Disk* drive = nullptr;
+    platform::Sink* console = nullptr;
+    bool test_devices = false;
+    cpu::Engine engine;
     hv::Protections protections = hv::all_protections;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
     hv::MmioMarking mmio_marking = hv::MmioMarking::misconfiguration;
@@ -51,7 +68,8 @@ struct Limits {
 enum class Ending : u8 {
     exit_port,  // value: what was written
     reset,
-    halted,     // HLT, and nothing wakes it
+    power_off,  // by ACPI
+    halted,     // every processor waits, and nothing will ever wake one
     stopped,    // by the hypervisor; stop says why
     processor,  // by the processor; what says why
     instruction_limit,
@@ -69,42 +87,90 @@ struct RunResult {
 /// As design decides: odd ones are the guest's, 0 a clean end, 4 it cannot go on, 124 a limit.
 int exit_status(const RunResult& result);
 
-class Guest {
+class Guest final : public platform::Clock {
 public:
+    static constexpr u64 never = ~u64{0};
+
     static platform::Expected<std::unique_ptr<Guest>> create(GuestConfig config,
                                                              GuestSurroundings surroundings);
     Guest(const Guest&) = delete;
     Guest& operator=(const Guest&) = delete;
 
+    /// To its end, or to a limit.
     [[nodiscard]] RunResult run(const Limits& limits);
-
-    [[nodiscard]] hv::Vm& vm() { return *vm_; }
-    [[nodiscard]] hv::Vcpu& vcpu() { return *vcpu_; }
-    [[nodiscard]] platform::Devices& devices() { return devices_; }
-    [[nodiscard]] SoftwarePort& port() { return *port_; }
-    /// To interrupt the guest once; run() takes its ticks back after that.
-    [[nodiscard]] HostTicks& ticks() { return ticks_; }
-    [[nodiscard]] platform::Machine& machine() { return *machine_; }
-
-private:
-    Guest(GuestConfig config, GuestSurroundings surroundings);
-
-    [[nodiscard]] platform::Expected<void> build();
-    [[nodiscard]] bool add_memory(const platform::Layout& machine, u64 reserve);
-    [[nodiscard]] hv::Config hypervisor_config(u64 reserve) const;
-    [[nodiscard]] std::optional<RunResult> ended(hv::Next next);
+    /// To absolute time `until` at the latest, exactly to the instruction. Nothing: it goes on,
+    /// because that time has come, or after interrupt(), or after many VM exits without an end.
+    [[nodiscard]] std::optional<RunResult> run_until(u64 until);
+    /// From what a device calls while the guest runs: run_until() comes back.
+    void interrupt() { interrupted_ = true; }
+    /// How it ended, for an owner who ends it.
     [[nodiscard]] RunResult finish(Ending ending, u32 value = 0, std::string what = {});
 
+    [[nodiscard]] u64 now() const override;
+    /// How much of the time so far nobody ran, since this object began.
+    [[nodiscard]] u64 idle() const { return idle_; }
+    [[nodiscard]] unsigned processor_count() const {
+        return static_cast<unsigned>(processors_.size());
+    }
+
+    [[nodiscard]] hv::Vm& vm() { return *vm_; }
+    [[nodiscard]] hv::Vcpu& vcpu(unsigned n = 0) { return *processors_[n].vcpu; }
+    [[nodiscard]] platform::PcDevices& devices() { return *devices_; }
+    /// Null: there is none.
+    [[nodiscard]] platform::VirtioBlk* drive() { return drive_.get(); }
+    [[nodiscard]] platform::VirtioConsole* console() { return console_.get(); }
+    [[nodiscard]] SoftwarePort& port(unsigned n = 0) { return *processors_[n].port; }
+    /// To interrupt the guest once.
+    [[nodiscard]] HostTicks& ticks(unsigned n = 0) { return ticks_[n]; }
+    [[nodiscard]] platform::Machine& machine() { return *machine_; }
+    [[nodiscard]] platform::Bus& bus() { return bus_; }
+    /// Of all virtual processors together.
+    [[nodiscard]] hv::Counters counters() const;
+
+private:
+    struct Processor {
+        std::unique_ptr<SoftwarePort> port;
+        std::unique_ptr<LyingPort> lying_port;
+        std::unique_ptr<hv::Vcpu> vcpu;
+        bool halted = false;  // the hypervisor has nothing for it to run
+    };
+
+    Guest(GuestConfig config, const GuestSurroundings& surroundings);
+
+    // guest_build.cpp
+    [[nodiscard]] platform::Expected<void> build();
+    [[nodiscard]] platform::Expected<void> build_devices();
+    [[nodiscard]] platform::Expected<void> build_hypervisor(const platform::Layout& machine,
+                                                            u64 reserve);
+    [[nodiscard]] platform::Expected<platform::StartState> load(u64 reserve);
+    [[nodiscard]] platform::Expected<void> build_processors(const platform::StartState& start);
+    [[nodiscard]] bool add_memory(const platform::Layout& machine);
+    [[nodiscard]] hv::Config hypervisor_config(u64 reserve) const;
+
+    [[nodiscard]] bool wakes(unsigned n);
+    [[nodiscard]] u64 next_wake() const;
+    [[nodiscard]] std::optional<RunResult> run_turn(u64 until);
+    [[nodiscard]] std::optional<RunResult> stop_request();
+    void pass_time(u64 until);
+
     GuestConfig config_;
-    hv::Watcher& watcher_;
-    platform::Devices devices_;
-    BusDevices bus_devices_;
-    HostTicks ticks_;
+    GuestSurroundings surroundings_;
+    platform::Bus bus_;
+    BusDevices bus_devices_{bus_};
+    VmInterrupts interrupts_;
+    platform::DmaMap dma_map_;
+    std::vector<HostTicks> ticks_;
     std::unique_ptr<platform::Machine> machine_;
-    std::unique_ptr<SoftwarePort> port_;
-    std::unique_ptr<LyingPort> lying_port_;
+    std::unique_ptr<platform::PcDevices> devices_;
+    std::unique_ptr<platform::VirtioBlk> drive_;
+    std::unique_ptr<platform::VirtioConsole> console_;
+    std::unique_ptr<platform::TestDevice> test_device_;
+    std::vector<Processor> processors_;
     std::unique_ptr<hv::Vm> vm_;
-    std::unique_ptr<hv::Vcpu> vcpu_;
+    platform::TurnState turns_;
+    cpu::Cpu* running_ = nullptr;
+    u64 idle_ = 0;
+    bool interrupted_ = false;
 };
 
 }  // namespace postern::host

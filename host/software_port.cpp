@@ -9,6 +9,7 @@
 
 #include "arch/regs/xcr0.h"
 #include "arch/vmx/capability.h"
+#include "arch/vmx/exit_reason.h"
 #include "cpu/cpuid.h"
 #include "cpu/event/event.h"
 #include "cpu/mmu/access.h"
@@ -47,6 +48,7 @@ void SoftwarePort::load_parked_state() {
     c.cr3 = pages_.page_table.raw();
     c.rip = parking_rip;
     c.cpl = 0;
+    c.event.activity = ActivityState::active;
     for (Segment& segment : c.segment) segment = {host_data, 0, data_rights, ~u32{0}, 0, 0};
     c.segment[cs] = {host_code, 0, code_rights, ~u32{0}, 0, 0};
     c.segment[tr] = {host_tss, 0, tss_rights, tss64::size - 1, 0, 0};
@@ -110,22 +112,26 @@ bool SoftwarePort::vmptrld(Hpa region) { return cpu::vmx::vmptrld(*cpu_, region)
 
 hv::EntryOutcome SoftwarePort::enter(hv::GuestRegisters& registers, hv::EntryKind kind) {
     cpu::Cpu& c = *cpu_;
-    for (unsigned n = 0; n < gpr_count; ++n)
-        if (n != rsp) c.gpr[n] = registers.gpr[n];
-    c.cr2 = registers.cr2;
-    bool entered = false;
-    const auto status = cpu::vmx::enter(c, kind == hv::EntryKind::launch, entered);
-    if (status.kind == cpu::vmx::Status::Kind::fail_invalid)
-        return hv::EntryOutcome::vmfail_invalid;
-    if (!status.ok()) return hv::EntryOutcome::vmfail_valid;
-    const bool exited = entered ? run_guest() : has_exited();
+    bool entered = c.vmx.non_root;  // its turn before this one ended there
+    if (!entered) {
+        for (unsigned n = 0; n < gpr_count; ++n)
+            if (n != rsp) c.gpr[n] = registers.gpr[n];
+        c.cr2 = registers.cr2;
+        const auto status = cpu::vmx::enter(c, kind == hv::EntryKind::launch, entered);
+        if (status.kind == cpu::vmx::Status::Kind::fail_invalid)
+            return hv::EntryOutcome::vmfail_invalid;
+        if (!status.ok()) return hv::EntryOutcome::vmfail_valid;
+    }
+    const hv::EntryOutcome outcome = entered ? run_guest() : failed_entry();
+    if (outcome == hv::EntryOutcome::running) return outcome;
     for (unsigned n = 0; n < gpr_count; ++n)
         if (n != rsp) registers.gpr[n] = c.gpr[n];
     registers.cr2 = c.cr2;
-    return exited ? hv::EntryOutcome::exited : hv::EntryOutcome::vmfail_invalid;
+    return outcome;
 }
 
-/// In runs that end where the host has something to do: an NMI to raise, or just to look up.
+/// In runs that end where the host has something to do: an NMI to raise, a turn to end, or just to
+/// look up.
 cpu::RunOutcome SoftwarePort::run_to_exit() {
     for (;;) {
         const u64 now = cpu::now(*cpu_);
@@ -133,11 +139,10 @@ cpu::RunOutcome SoftwarePort::run_to_exit() {
             cpu_->event.nmi_pending = true;
             nmi_due_ = end_of_time;
         }
-        const u64 until = std::min(nmi_due_, now + longest_run_);
+        const u64 until = std::min({nmi_due_, now + longest_run_, until_});
         const cpu::RunOutcome outcome = cpu::run(*cpu_, until);
-        // UMWAIT or TPAUSE: the guest waits for a time that is still to come.
-        if (outcome == cpu::RunOutcome::halted && cpu::next_event(*cpu_) < end_of_time) continue;
-        if (outcome != cpu::RunOutcome::time || cpu::now(*cpu_) < until) return outcome;
+        if (outcome != cpu::RunOutcome::time || is_turn_over()) return outcome;
+        if (cpu::now(*cpu_) >= until_) return outcome;
     }
 }
 
@@ -152,34 +157,43 @@ void SoftwarePort::fail_shut_down() {
     fail(abort != 0 ? fmt::format("VMX abort {}", abort) : "the processor shut down");
 }
 
-/// To the next VM exit. False: the processor could not go on; failure() says why.
-bool SoftwarePort::run_guest() {
-    const cpu::RunOutcome outcome = run_to_exit();
-    switch (outcome) {
-        case cpu::RunOutcome::vm_exit: return true;
-        case cpu::RunOutcome::unimplemented: fail_unimplemented(); return false;
-        case cpu::RunOutcome::halted:
-            fail("the guest is halted and nothing wakes it");
-            return false;
-        case cpu::RunOutcome::shutdown: fail_shut_down(); return false;
-        case cpu::RunOutcome::time:
-        case cpu::RunOutcome::breakpoint:
-        case cpu::RunOutcome::stop_requested: break;
-    }
-    fail("the processor came back without a VM exit");
-    return false;
+/// The host's interrupt has been taken if it was what the guest was left for.
+hv::EntryOutcome SoftwarePort::exited() {
+    const auto reason = ExitReason::from_vmcs(static_cast<u32>(vmread(VmcsField::exit_reason)));
+    if (reason.basic() == BasicReason::external_interrupt) ticks_->taken(cpu::now(*cpu_));
+    return hv::EntryOutcome::exited;
 }
 
-/// After an entry that failed late: its VM exit may have failed, too.
-bool SoftwarePort::has_exited() {
+/// To the next VM exit, or to the end of the turn. Failed: the processor could not go on;
+/// failure() says why.
+hv::EntryOutcome SoftwarePort::run_guest() {
+    cpu_->turn_over = false;
+    switch (run_to_exit()) {
+        case cpu::RunOutcome::vm_exit: return exited();
+        case cpu::RunOutcome::time:
+        case cpu::RunOutcome::halted: return hv::EntryOutcome::running;
+        case cpu::RunOutcome::unimplemented: fail_unimplemented(); break;
+        case cpu::RunOutcome::shutdown: fail_shut_down(); break;
+        case cpu::RunOutcome::breakpoint:
+        case cpu::RunOutcome::stop_requested:
+            fail("the processor came back without a VM exit");
+            break;
+    }
+    return hv::EntryOutcome::vmfail_invalid;
+}
+
+/// Its VM exit may have failed, too.
+hv::EntryOutcome SoftwarePort::failed_entry() {
     if (cpu_->vmx.abort != 0) fail_shut_down();
     if (cpu_->pending.kind == cpu::PendingKind::unimplemented) fail_unimplemented();
-    return failure_.empty();
+    return failure_.empty() ? hv::EntryOutcome::exited : hv::EntryOutcome::vmfail_invalid;
 }
 
+/// The shootdown of the others costs nothing: they stand still.
 void SoftwarePort::invept(u64 ept_pointer) {
-    static_cast<void>(
-        cpu::vmx::invept(*cpu_, static_cast<u64>(InveptType::single_context), ept_pointer));
+    for (cpu::Cpu* const c : machine_->processors())
+        static_cast<void>(
+            cpu::vmx::invept(*c, static_cast<u64>(InveptType::single_context), ept_pointer));
 }
 
 void SoftwarePort::invvpid(u16 vpid) {
@@ -223,10 +237,22 @@ bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
     return true;
 }
 
-u64 SoftwarePort::tsc() { return cpu::read_tsc(*cpu_); }
+/// The host's, also while the guest is only paused.
+u64 SoftwarePort::tsc() { return clock_->now() + cpu_->msr.tsc_adjust; }
 
-void SoftwarePort::set_timer(u64) { fail("not implemented: the host's timer"); }
-void SoftwarePort::kick(unsigned) { fail("not implemented: a kick of a processor"); }
+void SoftwarePort::set_timer(u64 deadline) {
+    const bool is_never = deadline == HostTicks::never;
+    const u64 now = clock_->now();
+    const auto ahead = static_cast<i64>(deadline - tsc());
+    ticks_->set_timer(is_never     ? HostTicks::never
+                      : ahead <= 0 ? now
+                                   : now + static_cast<u64>(ahead));
+}
+
+/// One that is not in its guest looks for itself before it enters.
+void SoftwarePort::kick(unsigned vcpu) {
+    if (vcpu < all_ticks_.size() && machine_->processor(vcpu).vmx.non_root) all_ticks_[vcpu].kick();
+}
 
 u64 SoftwarePort::read_dr(unsigned number) {
     if (number < 4) return cpu_->dr[number];

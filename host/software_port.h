@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The hypervisor's port on the software processor. Each call runs the semantic function of the
-// instruction it stands for; a VM entry runs the guest until the next VM exit is complete.
+// The hypervisor's port on one software processor, which is one virtual processor's alone. Each
+// call runs the semantic function of the instruction it stands for; a VM entry runs the guest until
+// the next VM exit is complete, or until the processor's turn is over.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cpu/run.h"
+#include "host/ticks.h"
 #include "hv/config.h"
 #include "hv/port.h"
 #include "platform/machine.h"
@@ -20,9 +23,17 @@ public:
         Hpa vmxon_region;
         Hpa page_table;  // an empty one: the parked processor executes nothing
     };
+    /// What all processors of a machine share, and outlives them.
+    struct Surroundings {
+        platform::Machine& machine;
+        const platform::Clock& clock;
+        std::span<HostTicks> ticks;  // one for each processor
+    };
 
-    SoftwarePort(platform::Machine& machine, Pages pages)
-        : machine_{&machine}, cpu_{&machine.processor()}, pages_{pages} {}
+    SoftwarePort(const Surroundings& surroundings, Pages pages, unsigned number = 0)
+        : machine_{&surroundings.machine}, clock_{&surroundings.clock},
+          all_ticks_{surroundings.ticks}, ticks_{&surroundings.ticks[number]},
+          cpu_{&machine_->processor(number)}, pages_{pages} {}
 
     /// Puts the processor into 64-bit mode and VMX root operation. False: failure() says why.
     [[nodiscard]] bool start();
@@ -36,6 +47,14 @@ public:
 
     /// Fields that were asked for though the processor does not have them.
     [[nodiscard]] const std::vector<VmcsField>& missing_fields() const { return missing_fields_; }
+
+    /// The guest runs until absolute time `until`; enter() gives EntryOutcome::running then. Also
+    /// where it waits, and at a PAUSE: see is_turn_over().
+    void run_until(u64 until) { until_ = until; }
+    /// The guest waits, or others may go on.
+    [[nodiscard]] bool is_turn_over() const {
+        return cpu_->turn_over || cpu_->event.activity != ActivityState::active;
+    }
 
     /// An NMI for the host arrives at absolute time `due`, once. In the guest it is a VM exit.
     void raise_nmi_at(u64 due) { nmi_due_ = due; }
@@ -67,8 +86,9 @@ private:
     static constexpr u64 end_of_time = u64{1} << 62;
 
     void load_parked_state();
-    [[nodiscard]] bool run_guest();
-    [[nodiscard]] bool has_exited();
+    [[nodiscard]] hv::EntryOutcome run_guest();
+    [[nodiscard]] hv::EntryOutcome exited();
+    [[nodiscard]] hv::EntryOutcome failed_entry();
     void fail_shut_down();
     void fail_unimplemented();
     [[nodiscard]] cpu::RunOutcome run_to_exit();
@@ -76,8 +96,12 @@ private:
     void note_missing(VmcsField field);
 
     platform::Machine* machine_;
+    const platform::Clock* clock_;
+    std::span<HostTicks> all_ticks_;
+    HostTicks* ticks_;
     cpu::Cpu* cpu_;
     Pages pages_;
+    u64 until_ = end_of_time;
     u64 nmi_due_ = end_of_time;
     u64 longest_run_ = end_of_time;
     std::string failure_;

@@ -31,7 +31,7 @@ Next Vcpu::run_once() {
     return next;
 }
 
-bool Vcpu::wants_to_run() { return true; }
+bool Vcpu::wants_to_run() { return pending_.valid() || waiting_interrupt_.valid(); }
 
 Next Vcpu::handle(const Capture& capture) {
     if (capture.kind == ExitKind::failed) return failed_entry(capture);

@@ -13,16 +13,6 @@
 
 namespace postern::platform {
 
-namespace {
-
-/// The processor's clock stands at the machine's time.
-void set_clock(cpu::Cpu& c, u64 now) {
-    c.horizon = now;
-    c.budget = 0;
-}
-
-}  // namespace
-
 Expected<std::unique_ptr<Computer>> Computer::create(ComputerConfig config,
                                                      ComputerSurroundings surroundings) {
     std::unique_ptr<Computer> computer{new Computer};
@@ -110,24 +100,11 @@ ComputerOutcome Computer::stopped() const {
     return {};
 }
 
-/// The turn goes on, or to the next processor that has something to do; false: none has.
 bool Computer::find_turn() {
-    const unsigned count = processor_count();
-    if (state_.now < state_.turn_end) {
-        cpu::Cpu& c = processor(state_.turn);
-        set_clock(c, state_.now);
-        if (cpu::wakes(c)) return true;
-    }
-    for (unsigned n = 1; n <= count; ++n) {
-        const unsigned next = (state_.turn + n) % count;
-        cpu::Cpu& c = processor(next);
-        set_clock(c, state_.now);
-        if (!cpu::wakes(c)) continue;
-        state_.turn = next;
-        state_.turn_end = state_.now + longest_turn;
-        return true;
-    }
-    return false;
+    return platform::find_turn(state_, processor_count(), [this](unsigned n) {
+        set_clock(processor(n), state_.now);
+        return cpu::wakes(processor(n));
+    });
 }
 
 /// When something happens that no processor's turn brings about: a device, or the timer of a

@@ -24,6 +24,7 @@
 #include "platform/machine.h"
 #include "platform/pc_devices.h"
 #include "platform/snapshot/snapshot.h"
+#include "platform/turns.h"
 
 namespace postern::platform {
 
@@ -79,17 +80,9 @@ struct ComputerOutcome {
 
 class Computer final : public Clock {
 public:
-    static constexpr u64 longest_turn = 10'000;
     static constexpr u64 never = ~u64{0};
 
-    /// Whose turn it is, and until when: a turn may be cut in two by whoever calls run_until().
-    struct State {
-        u64 now = 0;
-        u64 turn_end = 0;
-        u32 turn = 0;
-        u32 reserved = 0;
-    };
-    static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+    using State = TurnState;
 
     /// Power on; the kernel is in memory and about to run.
     static Expected<std::unique_ptr<Computer>> create(ComputerConfig config,

@@ -6,13 +6,16 @@
 
 namespace postern::platform {
 
-PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
-                     std::span<cpu::Cpu* const> processors)
+PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout, unsigned processors)
     : pit{surroundings.clock, router}, rtc{surroundings.clock, router, layout},
       power{surroundings.clock, router, surroundings.bus}, pci{router, &network},
       serial{surroundings.serial, {&surroundings.clock, &router}}, exit_port{surroundings.bus},
       mark_port{surroundings.on_mark}, debug_port{surroundings.debug}, reset_port{surroundings.bus},
-      fw_cfg{layout, static_cast<unsigned>(processors.size())} {
+      fw_cfg{layout, processors} {}
+
+PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
+                     std::span<cpu::Cpu* const> processors)
+    : PcDevices{surroundings, layout, static_cast<unsigned>(processors.size())} {
     for (cpu::Cpu* const processor : processors) {
         local_apics.push_back(std::make_unique<LocalApic>(*processor, &network));
         processor->interrupts = local_apics.back().get();
@@ -20,11 +23,22 @@ PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
     local_apics.front()->connect(pic);
     local_apics.front()->set_virtual_wire();
     select(0);
+    attach(surroundings.bus);
+}
+
+PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout, unsigned processors,
+                     const InterruptTakers& takers)
+    : PcDevices{surroundings, layout, processors} {
+    network.hand_over_to(takers.messages);
+    pic.connect(takers.external);
+    attach(surroundings.bus);
+}
+
+void PcDevices::attach(Bus& bus) {
     // As firmware leaves the 8259s: everything masked, SCI triggered by level.
     pic.write_port(Pic::first_ports + 1, 1, 0xff);
     pic.write_port(Pic::second_ports + 1, 1, 0xff);
     pic.write_port(Pic::edge_level_ports, 2, 1u << AcpiPm::line);
-    Bus& bus = surroundings.bus;
     complete = pic.attach(bus) && pit.attach(bus) && pci.attach(bus);
     struct Named {
         Device& device;
@@ -34,8 +48,10 @@ PcDevices::PcDevices(const PcSurroundings& surroundings, const Layout& layout,
         {ioapic, "ioapic"},         {apic_page, "local-apic"},  {rtc, "rtc"},
         {power, "acpi-pm"},         {serial, "serial"},         {exit_port, "exit-port"},
         {mark_port, "mark-port"},   {debug_port, "debug-port"}, {post_port, "post-port"},
-        {reset_port, "reset-port"}, {fw_cfg, "fw-cfg"},     {doorbell, "doorbell"}};
-    for (const auto& [device, name] : named) complete = bus.attach(device, name) && complete;
+        {reset_port, "reset-port"}, {fw_cfg, "fw-cfg"},         {doorbell, "doorbell"}};
+    for (const auto& [device, name] : named)
+        if (&device != &apic_page || !local_apics.empty())
+            complete = bus.attach(device, name) && complete;
 }
 
 u64 PcDevices::next_event() const {

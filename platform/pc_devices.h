@@ -37,6 +37,13 @@ struct PcSurroundings {
     MarkPort::Observer on_mark;
 };
 
+/// Where the interrupts of devices go if the processors' own local APICs are not to have them.
+/// Both must outlive the devices.
+struct InterruptTakers {
+    ApicNetwork::Receiver& messages;
+    Pic::Output& external;
+};
+
 class PcDevices {
 public:
     /// What a snapshot saves of all of them. Of the doorbell nothing: it only records.
@@ -60,11 +67,16 @@ public:
     /// Gives each processor its local APIC; the first one's is as firmware leaves it.
     PcDevices(const PcSurroundings& surroundings, const Layout& layout,
               std::span<cpu::Cpu* const> processors);
+    /// Without local APICs, for so many processors of a guest.
+    PcDevices(const PcSurroundings& surroundings, const Layout& layout, unsigned processors,
+              const InterruptTakers& takers);
     PcDevices(const PcDevices&) = delete;
     PcDevices& operator=(const PcDevices&) = delete;
 
-    /// Processor n runs now: its local APIC is what the bus shows.
-    void select(unsigned n) { apic_page.select(*local_apics[n]); }
+    /// Processor n runs now: its local APIC is what the bus shows, if it is here.
+    void select(unsigned n) {
+        if (n < local_apics.size()) apic_page.select(*local_apics[n]);
+    }
 
     /// Without the local APICs' timers, for which their processors ask.
     [[nodiscard]] u64 next_event() const;
@@ -94,6 +106,10 @@ public:
     FwCfg fw_cfg;
     Doorbell doorbell;
     bool complete = true;  // false: two of them claim the same range
+
+private:
+    PcDevices(const PcSurroundings& surroundings, const Layout& layout, unsigned processors);
+    void attach(Bus& bus);
 };
 
 }  // namespace postern::platform

@@ -18,6 +18,7 @@ LocalApic* ApicNetwork::least_busy(const ApicMessage& message) const {
 }
 
 bool ApicNetwork::deliver(const ApicMessage& message) {
+    if (receiver_ != nullptr) return receiver_->receive(message);
     if (message.mode == DeliveryMode::lowest_priority) {
         LocalApic* const apic = least_busy(message);
         return apic != nullptr && apic->receive(message);

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "platform/bus.h"
 #include "arch/apic_message.h"
+#include "platform/bus.h"
 #include "platform/layout.h"
 
 namespace postern::platform {
@@ -25,6 +25,15 @@ public:
         ~EndListener() = default;
     };
 
+    /// Takes every message in the place of local APICs: a hypervisor, whose guest has its own.
+    class Receiver {
+    public:
+        virtual bool receive(const ApicMessage& message) = 0;
+
+    protected:
+        ~Receiver() = default;
+    };
+
     ApicNetwork() = default;
     ApicNetwork(const ApicNetwork&) = delete;
     ApicNetwork& operator=(const ApicNetwork&) = delete;
@@ -32,6 +41,7 @@ public:
     /// Local APICs join in the order of their processors; both must outlive the network's use.
     void join(LocalApic& apic) { apics_.push_back(&apic); }
     void listen(EndListener& listener) { listener_ = &listener; }
+    void hand_over_to(Receiver& receiver) { receiver_ = &receiver; }
 
     /// True: somebody took it.
     bool deliver(const ApicMessage& message);
@@ -47,6 +57,7 @@ private:
 
     std::vector<LocalApic*> apics_;
     EndListener* listener_ = nullptr;
+    Receiver* receiver_ = nullptr;
 };
 
 /// Every processor sees its own registers, at the same address unless it moves them. Whoever runs

@@ -21,7 +21,32 @@ bool is_within(u64 address, u64 size, u64 base, u64 length) {
 
 }  // namespace
 
+bool Dma::is_epc(u64 address) const {
+    if (map_ == nullptr) return system_->memory.is_epc(Hpa{address});
+    return address - map_->epc_base < map_->epc_size;
+}
+
+u8* Dma::pointer(u64 address) const {
+    if (map_ == nullptr) return system_->memory.pointer(Hpa{address});
+    for (const Stretch& stretch : map_->ram)
+        if (address - stretch.guest < stretch.size)
+            return system_->memory.pointer(Hpa{address - stretch.guest + stretch.machine});
+    return nullptr;
+}
+
+/// Of what lies in one piece in the guest but not in the machine, each half is asked for.
 bool Dma::holds(u64 address, u64 size) const {
+    if (map_ != nullptr) {
+        while (size != 0) {
+            const auto in = std::ranges::find_if(
+                map_->ram, [&](const Stretch& s) { return address - s.guest < s.size; });
+            if (in == map_->ram.end()) return false;
+            const u64 here = std::min(size, in->size - (address - in->guest));
+            address += here;
+            size -= here;
+        }
+        return true;
+    }
     const cpu::PhysicalMemory& memory = system_->memory;
     return is_within(address, size, 0, memory.low_size) ||
            is_within(address, size, cpu::PhysicalMemory::high_base, memory.high_size);
@@ -30,9 +55,9 @@ bool Dma::holds(u64 address, u64 size) const {
 bool Dma::read(u64 address, std::span<u8> to) const {
     while (!to.empty()) {
         const size_t count = in_page(address, to.size());
-        if (system_->memory.is_epc(Hpa{address}))
+        if (is_epc(address))
             std::memset(to.data(), 0xff, count);
-        else if (const u8* from = system_->memory.pointer(Hpa{address}))
+        else if (const u8* from = pointer(address))
             std::memcpy(to.data(), from, count);
         else
             return false;
@@ -45,8 +70,8 @@ bool Dma::read(u64 address, std::span<u8> to) const {
 bool Dma::write(u64 address, std::span<const u8> from) const {
     while (!from.empty()) {
         const size_t count = in_page(address, from.size());
-        if (!system_->memory.is_epc(Hpa{address})) {
-            u8* const to = system_->memory.pointer(Hpa{address});
+        if (!is_epc(address)) {
+            u8* const to = pointer(address);
             if (to == nullptr) return false;
             cpu::about_to_write(*system_, to, count);
             std::memcpy(to, from.data(), count);

@@ -74,17 +74,8 @@ TEST(CommandLine, OfExecHasEnvsStatuses) {
 
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
-    expect_refused({"run", "--drive", "disk"}, "not implemented yet without --bare: --drive: ");
     expect_refused({"run", "--gdb", "1234"}, "not implemented yet without --bare: --gdb, --log");
-    expect_refused({"run", "--boot", "linux"},
-                   "not implemented yet without --bare: --boot linux: ");
     expect_refused({"run", "--cpus", "2"}, "not implemented yet without --bare: --cpus above 1: 1");
-    expect_refused({"run", "--test-devices"},
-                   "not implemented yet without --bare: --test-devices: ");
-    expect_refused({"run", "--boot", "multiboot"},
-                   "not implemented yet without --bare: --boot multiboot: ");
-    expect_refused({"run", "--console", "stdio"},
-                   "not implemented yet without --bare: --console: ");
     expect_refused({"run", "--load", "x"}, "not implemented yet without --bare: --save and --load");
 }
 

@@ -84,7 +84,7 @@ TEST_F(SmallGuest, TheInstructionLimitIsExact) {
     EXPECT_EQ(result.ending, Ending::instruction_limit);
     EXPECT_EQ(result.instructions, 12'345u);
     EXPECT_EQ(exit_status(result), 124);
-    EXPECT_EQ(watched.exits.back().raw_reason, 1u);  // external interrupt
+    EXPECT_TRUE(watched.exits.empty() || watched.exits.back().raw_reason != 1u);
 }
 
 TEST_F(SmallGuest, TheTimeLimitEndsALoop) {

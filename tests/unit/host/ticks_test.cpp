@@ -24,11 +24,36 @@ TEST(HostTicks, TheInterruptIsPendingFromItsTimeOn) {
     EXPECT_EQ(ticks.pending_vector(600), -1);
 }
 
-TEST(HostTicks, AnAcknowledgedInterruptIsGone) {
+TEST(HostTicks, OnceTakenItIsGone) {
     HostTicks ticks;
     ticks.arm(500);
-    ticks.acknowledge(0xef);
+    ticks.taken(499);
+    EXPECT_EQ(ticks.pending_vector(600), 0xef);
+    ticks.taken(600);
     EXPECT_EQ(ticks.pending_vector(600), -1);
+}
+
+TEST(HostTicks, TheTimerIsAnInterruptOfItsOwn) {
+    HostTicks ticks;
+    ticks.arm(500);
+    ticks.set_timer(300);
+    EXPECT_EQ(ticks.next_event(), 300u);
+    EXPECT_EQ(ticks.pending_vector(299), -1);
+    EXPECT_EQ(ticks.pending_vector(300), 0xef);
+    ticks.taken(300);
+    EXPECT_EQ(ticks.next_event(), 500u);
+    ticks.set_timer(400);
+    ticks.set_timer(HostTicks::never);
+    EXPECT_EQ(ticks.next_event(), 500u);
+}
+
+TEST(HostTicks, AKickComesAtOnceAndOnce) {
+    HostTicks ticks;
+    ticks.kick();
+    EXPECT_EQ(ticks.next_event(), 0u);
+    EXPECT_EQ(ticks.pending_vector(0), 0xef);
+    ticks.taken(0);
+    EXPECT_EQ(ticks.pending_vector(1'000'000), -1);
 }
 
 TEST(HostTicks, ItHasNoMsrs) {
@@ -47,12 +72,9 @@ TEST(HostTicks, AnInterruptionOfAnEnclaveComesAtOnceAndOnce) {
     interruptions.host_tick = 1;
     EXPECT_EQ(ticks.pending_vector(100), 0xef);
     EXPECT_LE(ticks.due(), 100u);
-    ticks.arm(600);
+    ticks.taken(100);
     EXPECT_EQ(ticks.pending_vector(100), -1);
-    EXPECT_EQ(ticks.due(), 600u);
-    interruptions.host_tick = 1;
-    ticks.acknowledge(0xef);
-    EXPECT_EQ(ticks.pending_vector(100), -1);
+    EXPECT_EQ(ticks.due(), 500u);
 }
 
 }  // namespace

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// A hosted run from power-on to its end.
+#include "app/hosted.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "app/report.h"
+#include "app/serial_input.h"
+#include "app/stats.h"
+#include "app/text.h"
+
+namespace postern::app {
+
+namespace {
+
+using host::Ending;
+using host::Guest;
+using host::RunResult;
+
+/// How often the wall clock is looked at and output is flushed, in instructions.
+constexpr u64 watch_period = 20'000'000;
+
+/// Warns of anomalies, at a limited rate, and leaves the rest to the counters.
+class Reporter final : public hv::Watcher {
+public:
+    explicit Reporter(std::ostream& stream) : stream_{&stream} {}
+    void exit(const hv::ExitRecord&) override {}
+    void stopped(const hv::StopReport&) override {}
+    void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
+        constexpr u32 most = 5;
+        u32& count = warned_[static_cast<size_t>(anomaly)];
+        if (++count > most) return;
+        for (const std::string& line : anomaly_lines(anomaly, record))
+            *stream_ << "postern: " << line << '\n';
+        if (count == most) *stream_ << "postern: no more of these are shown\n";
+    }
+
+private:
+    std::ostream* stream_;
+    std::array<u32, hv::anomaly_count> warned_{};
+};
+
+void flush(const HostedPlan& plan) {
+    plan.serial->flush();
+    if (plan.console) plan.console->flush();
+}
+
+/// What was typed goes to the port, as much as it takes; time that passed idle passes here.
+void exchange(Guest& guest, const HostedPlan& plan, SerialInput& input, u64 idle) {
+    if (plan.input == HostedPlan::Input::console)
+        feed(*guest.console(), input);
+    else
+        feed(guest.devices().serial, input);
+    input.wait(idle);
+}
+
+RunResult run_to_end(Guest& guest, const HostedPlan& plan) {
+    using Clock = std::chrono::steady_clock;
+    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.limits.milliseconds};
+    const u64 last = plan.limits.instructions != 0 ? plan.limits.instructions : Guest::never;
+    std::optional<SerialInput> input;
+    if (plan.input != HostedPlan::Input::none) input.emplace();
+    for (;;) {
+        const u64 idle = guest.idle();
+        auto result = guest.run_until(std::min(last, guest.now() + watch_period));
+        flush(plan);
+        if (input) exchange(guest, plan, *input, guest.idle() - idle);
+        if (result) return *result;
+        if (guest.now() >= last) return guest.finish(Ending::instruction_limit);
+        if (plan.limits.milliseconds != 0 && Clock::now() >= deadline)
+            return guest.finish(Ending::time_limit);
+    }
+}
+
+void report(Guest& guest, const RunResult& result, const HostedPlan& plan, Terminal terminal) {
+    for (const std::string& line : ending_lines(result))
+        terminal.err << "postern: " << line << '\n';
+    for (unsigned n = 0; n < guest.processor_count(); ++n)
+        for (const VmcsField field : guest.port(n).missing_fields())
+            terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
+                                        postern::name_of(field));
+    const cpu::System& system = guest.machine().system();
+    if (plan.stats_file)
+        write_stats(*plan.stats_file, guest.counters(), result.instructions, system);
+    else if (plan.stats)
+        terminal.err << lines_of(counter_lines(guest.counters(), result.instructions))
+                     << lines_of(sgx_lines(system));
+}
+
+}  // namespace
+
+int run_hosted(HostedPlan& plan, Terminal terminal) {
+    Reporter reporter{terminal.err};
+    StreamSink debug{terminal.err};
+    plan.guest.model = &plan.model;
+    auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, reporter, {}});
+    if (!guest) return refuse(terminal, guest.error());
+    apply(plan.sgx, (*guest)->machine().system());
+    const RunResult result = run_to_end(**guest, plan);
+    flush(plan);
+    report(**guest, result, plan, terminal);
+    return host::exit_status(result);
+}
+
+}  // namespace postern::app

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// `postern run`: a kernel as the guest of our hypervisor.
+#pragma once
+
+#include <memory>
+
+#include "app/options.h"
+#include "app/sgx_options.h"
+#include "cpu/model.h"
+#include "host/guest.h"
+
+namespace postern::app {
+
+/// Everything about a hosted run, checked.
+struct HostedPlan {
+    host::GuestConfig guest;
+    cpu::Model model;
+    SgxPlan sgx;
+    host::Limits limits;
+    std::unique_ptr<platform::Sink> serial;
+    std::unique_ptr<platform::Sink> console;  // null: there is none
+    std::unique_ptr<platform::Disk> drive;
+    bool stats = false;
+    std::unique_ptr<platform::Sink> stats_file;  // null: standard error
+    // Whose other end standard input is.
+    enum class Input : u8 { none, serial, console } input = Input::none;
+};
+
+/// The program's exit status.
+int run_hosted(HostedPlan& plan, Terminal terminal);
+
+}  // namespace postern::app
