@@ -104,6 +104,13 @@ public:
         msrs[static_cast<u32>(Msr::vmx_procbased_ctls2)] = anything(0);
         msrs[static_cast<u32>(Msr::vmx_cr4_fixed0)] = 0x2000;
         msrs[static_cast<u32>(Msr::vmx_cr4_fixed1)] = 0x0077'2fff;
+        msrs[static_cast<u32>(Msr::mtrrcap)] = 0x50a;
+        cpuid_leaves[{0, 0}] = {0x16, 0, 0, 0};
+        cpuid_leaves[{1, 0}] = {0, 0, 0, 0x1'72ff};               // MTRR, MCA, PAT and older ones
+        cpuid_leaves[{7, 0}] = {0, 0x2, 0x20, 0xb400'0000};       // TSC_ADJUST; WAITPKG; IBRS, ...
+        cpuid_leaves[{0xd, 1}] = {0xf, 0, 0, 0};                  // XSAVES
+        cpuid_leaves[{0x8000'0001, 0}] = {0, 0, 0, 0x2810'0800};  // NX, RDTSCP, ...
+        cpuid_leaves[{0x8000'0008, 0}] = {0x302e, 0, 0, 0};       // 46 and 48 bits
     }
 
     // What its owner arranges.

@@ -43,7 +43,7 @@ struct GuestConfig {
     hv::Protections protections = hv::all_protections;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
     hv::MmioMarking mmio_marking = hv::MmioMarking::misconfiguration;
-    hv::HiddenFeatures hidden;
+    hv::HiddenFeatures hidden = hv::Config{}.hidden;
     cpu::Choices choices;
     std::optional<u64> sgx_seed;  // nothing: the usual one
     u32 preemption_timer = 0;

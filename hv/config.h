@@ -44,7 +44,7 @@ enum class EnclaveFault : u8 { ud, gp, stop };
 /// How EPT marks pages without memory behind them.
 enum class MmioMarking : u8 { misconfiguration, violation };
 
-enum class HiddenFeature : u8 { rdrand, rdseed, rdtscp, waitpkg, invpcid, xsaves };
+enum class HiddenFeature : u8 { rdrand, rdseed, rdtscp, waitpkg, invpcid, xsaves, monitor };
 using HiddenFeatures = FlagWord<HiddenFeature, u32>;
 
 /// size 0: the guest has no SGX.
@@ -59,7 +59,7 @@ struct Config {
     Protections protections = all_protections;
     EnclaveFault enclave_fault = EnclaveFault::ud;
     MmioMarking mmio_marking = MmioMarking::misconfiguration;
-    HiddenFeatures hidden;
+    HiddenFeatures hidden{HiddenFeature::monitor};
     EpcSection epc;
     /// Enclaves of the guest may ask for the provisioning key.
     bool provision_key = false;

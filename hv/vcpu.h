@@ -9,6 +9,7 @@
 #include "hv/config.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
+#include "hv/msr.h"
 #include "hv/port.h"
 #include "hv/rip.h"
 #include "hv/vm.h"
@@ -33,6 +34,9 @@ public:
     [[nodiscard]] Next run_once();
 
     [[nodiscard]] unsigned number() const { return number_; }
+    [[nodiscard]] u16 vpid() const { return static_cast<u16>(vm_.config().vpid + number_); }
+    /// What RDTSC gives the guest: Port::tsc() and VmcsField::tsc_offset.
+    [[nodiscard]] u64 guest_tsc();
     /// False: halted, or never started, and nothing that would wake it is waiting.
     [[nodiscard]] bool wants_to_run();
 
@@ -82,10 +86,16 @@ private:
     [[nodiscard]] bool allowed(SecondaryControl control);
     [[nodiscard]] PrimaryControls primary_wanted() const;
     [[nodiscard]] SecondaryControls secondary_wanted();
-    bool write_msr_bitmap();
     void write_host_state();
     void write_guest_state(const StartState& state);
     void write_segments(const StartState& state);
+
+    // msr.cpp
+    bool write_msr_bitmap();
+    void take_over_msrs();
+    void write_tsc_offset();
+    /// The bits above the processor's physical addresses.
+    [[nodiscard]] u64 beyond_physical();
 
     // vcpu.cpp: the step
     Next handle(const Capture& capture);
@@ -142,6 +152,7 @@ private:
     bool running_ = false;  // the last enter() came back without an exit
     bool injected_on_entry_ = false;
     bool entry_field_set_ = false;
+    VirtualMsrs msrs_;
     std::array<u64, 4> sgxlepubkeyhash_{};
 };
 

@@ -9,8 +9,6 @@
 #include "arch/regs/efer.h"
 #include "arch/regs/segment.h"
 #include "arch/vmx/capability.h"
-#include "arch/vmx/msr_bitmap.h"
-#include "hv/msr.h"
 #include "hv/vcpu.h"
 
 namespace postern::hv {
@@ -90,6 +88,7 @@ bool Vcpu::start(const StartState& state) {
     }
     write_host_state();
     write_guest_state(state);
+    take_over_msrs();
     for (u32 i = 0; i < sgxlepubkeyhash_.size(); ++i)
         sgxlepubkeyhash_[i] = vm_.config().epc.size == 0
                                   ? 0
@@ -131,10 +130,14 @@ bool Vcpu::allowed(SecondaryControl control) {
 /// Never PAUSE, RDTSC or MOV-DR exiting of ours: an enclave may execute or meet these, and
 /// nobody could carry them out for it.
 PrimaryControls Vcpu::primary_wanted() const {
-    const PrimaryControls ours{
-        PrimaryControl::hlt_exiting, PrimaryControl::unconditional_io_exiting,
-        PrimaryControl::use_msr_bitmaps, PrimaryControl::activate_secondary_controls};
-    return ours | PrimaryControls::from_raw(vm_.config().forced_primary_controls);
+    const PrimaryControls ours{PrimaryControl::hlt_exiting,
+                               PrimaryControl::unconditional_io_exiting,
+                               PrimaryControl::use_tsc_offsetting, PrimaryControl::use_msr_bitmaps,
+                               PrimaryControl::activate_secondary_controls};
+    const bool no_monitor = vm_.config().hidden.has(HiddenFeature::monitor);
+    const PrimaryControls waits{PrimaryControl::monitor_exiting, PrimaryControl::mwait_exiting};
+    return ours | (no_monitor ? waits : PrimaryControls{}) |
+           PrimaryControls::from_raw(vm_.config().forced_primary_controls);
 }
 
 /// RDRAND and RDSEED exit exactly when the guest is not to have them.
@@ -182,30 +185,13 @@ bool Vcpu::write_controls() {
     port_.vmwrite(VmcsField::secondary_processor_based_controls, wanted);
     if (SecondaryControls::from_raw(wanted).has(SecondaryControl::enable_xsaves_xrstors))
         port_.vmwrite(VmcsField::xss_exiting_bitmap, 0);
-    port_.vmwrite(VmcsField::virtual_processor_identifier, vm_.config().vpid);
+    port_.vmwrite(VmcsField::virtual_processor_identifier, vpid());
     port_.vmwrite(VmcsField::ept_pointer, vm_.ept().pointer());
     port_.vmwrite(VmcsField::exception_bitmap, vm_.config().exception_bitmap);
     if (SecondaryControls::from_raw(wanted).has(SecondaryControl::enable_encls_exiting))
         port_.vmwrite(VmcsField::encls_exiting_bitmap, ~u64{0});
     if (timer) port_.vmwrite(VmcsField::vmx_preemption_timer_value, vm_.config().preemption_timer);
     return write_msr_bitmap();
-}
-
-bool Vcpu::write_msr_bitmap() {
-    const Result<Hpa> page = vm_.pages().take();
-    if (!page.ok()) return false;
-    u8* const bitmap = port_.page(page.value());
-    std::memset(bitmap, 0xff, page_size);
-    const auto clear = [bitmap](BitmapBit where) {
-        bitmap[where.byte] = static_cast<u8>(bitmap[where.byte] & ~(1u << where.bit));
-    };
-    for (u32 i = 0; i < passed_through_msr_count; ++i) {
-        const u32 msr = passed_through_msr(i);
-        clear(msr_bitmap_bit(msr, false));
-        if (static_cast<Msr>(msr) != Msr::tsc) clear(msr_bitmap_bit(msr, true));
-    }
-    port_.vmwrite(VmcsField::msr_bitmap, page.value().raw());
-    return true;
 }
 
 void Vcpu::write_host_state() {

@@ -29,7 +29,14 @@ void features(const NormalExit& exit, u32, CpuidResult& result) {
     hide(result.ecx, 6);  // SMX
     put(result.ecx, 31, true);
     put(result.ecx, 27, Cr4Word::from_raw(exit.cr4()).has(Cr4::osxsave));
+    if (exit.config().hidden.has(HiddenFeature::monitor)) hide(result.ecx, 3);
     if (exit.config().hidden.has(HiddenFeature::rdrand)) hide(result.ecx, 30);
+    constexpr unsigned apic_id = 24;  // EBX[31:24]
+    result.ebx = (result.ebx & 0x00ff'ffff) | exit.vcpu_number() << apic_id;
+}
+
+void monitor(const NormalExit& exit, u32, CpuidResult& result) {
+    if (exit.config().hidden.has(HiddenFeature::monitor)) result = {};
 }
 
 void extended_features(const NormalExit& exit, u32 subleaf, CpuidResult& result) {
@@ -47,6 +54,12 @@ void extended_features(const NormalExit& exit, u32 subleaf, CpuidResult& result)
 
 void extended_state(const NormalExit& exit, u32 subleaf, CpuidResult& result) {
     if (subleaf == 1 && exit.config().hidden.has(HiddenFeature::xsaves)) hide(result.eax, 3);
+}
+
+/// The x2APIC ID, in every sub-leaf. SDM 2A, "CPUID", "Extended Topology Enumeration Leaf".
+template <u32 leaf>
+void topology(const NormalExit& exit, u32, CpuidResult& result) {
+    if (exit.cpuid(0, 0).eax >= leaf) result.edx = exit.vcpu_number();
 }
 
 /// SDM 3D, "Intel SGX Resource Enumeration Leaves": the guest has one EPC section, its own.
@@ -69,9 +82,18 @@ struct Filter {
     u32 leaf;
     void (*apply)(const NormalExit&, u32 subleaf, CpuidResult&);
 };
-constexpr std::array filters{Filter{0x1, features}, Filter{0x7, extended_features},
-                             Filter{0xd, extended_state}, Filter{0x12, sgx},
-                             Filter{0x8000'0001, extended_processor}};
+// clang-format off
+constexpr std::array filters{
+    Filter{0x1, features},
+    Filter{0x5, monitor},
+    Filter{0x7, extended_features},
+    Filter{0xb, topology<0xb>},
+    Filter{0xd, extended_state},
+    Filter{0x12, sgx},
+    Filter{0x1f, topology<0x1f>},
+    Filter{0x8000'0001, extended_processor},
+};
+// clang-format on
 static_assert(is_strictly_sorted(filters, [](const Filter& filter) { return filter.leaf; }));
 
 CpuidResult answer(const NormalExit& exit, u32 leaf, u32 subleaf) {

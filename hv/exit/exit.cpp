@@ -107,6 +107,7 @@ Next NormalExit::retry() {
     return Next::resume;
 }
 
+unsigned NormalExit::vcpu_number() const { return vcpu_->number(); }
 CpuidResult NormalExit::cpuid(u32 leaf, u32 subleaf) const {
     return vcpu_->port_.cpuid(leaf, subleaf);
 }

@@ -109,6 +109,8 @@ public:
     Next fault(Vector vector);
     Next retry();
 
+    /// Also the APIC ID.
+    [[nodiscard]] unsigned vcpu_number() const;
     [[nodiscard]] CpuidResult cpuid(u32 leaf, u32 subleaf) const;
     [[nodiscard]] bool read_msr(u32 msr, u64& value) const;
     [[nodiscard]] bool write_msr(u32 msr, u64 value);
