@@ -3,6 +3,7 @@
 #include "hv/memory/ept_map.h"
 
 #include "arch/paging.h"
+#include "arch/vmx/capability.h"
 #include "arch/vmx/ept.h"
 
 namespace postern::hv {
@@ -19,71 +20,125 @@ EptFlags permissions_of(SlotKind kind) {
     return kind == SlotKind::rom ? all_access.without({EptBit::write}) : all_access;
 }
 
+/// Only an entry that was usable can be cached. SDM 3C, "Operations that Invalidate Cached
+/// Mappings".
+bool can_be_cached(u64 entry) { return EptEntry::from_raw(entry).has(EptBit::read); }
+
+/// The page of `level` around `address` lies in the slot, and is one page behind it too.
+bool fits(const MemorySlot& slot, Gpa address, unsigned level) {
+    const u64 bytes = page_bytes(level);
+    const u64 base = align_down(address.raw(), bytes);
+    if (base < slot.base.raw() || base - slot.base.raw() > slot.size) return false;
+    if (slot.size - (base - slot.base.raw()) < bytes) return false;
+    return is_aligned(MemoryMap::host_address(slot, Gpa{base}).raw(), bytes);
+}
+
+u64 entry_for(const MemorySlot& slot, Gpa address, unsigned level) {
+    const Gpa base{align_down(address.raw(), page_bytes(level))};
+    const u64 host = MemoryMap::host_address(slot, base).raw();
+    return EptEntry::page(level, host, permissions_of(slot.kind), MemoryType::wb).to_raw();
+}
+
 }  // namespace
 
 Result<> EptMap::create() {
     if (pointer_ != 0) return Done{};
-    root_ = TRY(pages_->take());
-    pointer_ = Eptp::of(root_.raw(), MemoryType::wb, root_level).to_raw();
+    restore({TRY(pages_->take()).raw()});
     return Done{};
 }
 
+void EptMap::restore(const State& state) {
+    root_ = Hpa{state.root};
+    pointer_ = state.root == 0 ? 0 : Eptp::of(state.root, MemoryType::wb, root_level).to_raw();
+    const auto capabilities =
+        EptVpidCapabilities::from_raw(port_->rdmsr(static_cast<u32>(Msr::vmx_ept_vpid_cap)));
+    largest_level_ = 1;
+    if (!capabilities.has(EptVpidCapability::pages_2m)) return;
+    largest_level_ = capabilities.has(EptVpidCapability::pages_1g) ? 3 : 2;
+}
+
+/// Another processor may have touched the page first: then nothing is left to do.
 Result<> EptMap::map(const MemorySlot& slot, Gpa address) {
-    u64* const entry = TRY(find_or_build(address));
-    const Hpa host = MemoryMap::host_address(slot, address.page());
-    const EptFlags permissions = permissions_of(slot.kind);
-    replace(*entry, EptEntry::page(1, host.raw(), permissions, MemoryType::wb).to_raw());
+    TRY(create());
+    const Place now = find(address);
+    if (*now.entry == entry_for(slot, address, now.level)) return Done{};
+    const unsigned level = level_for(slot, address, now);
+    replace(*TRY(find_or_build(address, level)), entry_for(slot, address, level));
     return Done{};
+}
+
+/// Only an empty place takes a large page: tables, once there, stay.
+unsigned EptMap::level_for(const MemorySlot& slot, Gpa address, const Place& now) const {
+    if (slot.kind == SlotKind::epc || *now.entry != 0) return 1;
+    unsigned level = largest_level_ < now.level ? largest_level_ : now.level;
+    while (level > 1 && !fits(slot, address, level)) --level;
+    return level;
 }
 
 Result<> EptMap::mark_device(Gpa address) {
-    replace(*TRY(find_or_build(address)), device_entry);
+    TRY(create());
+    replace(*TRY(find_or_build(address, 1)), device_entry);
     return Done{};
 }
 
 bool EptMap::forget(Gpa address) {
-    u64* const entry = find(address);
-    if (entry == nullptr || !EptEntry::from_raw(*entry).has(EptBit::read)) return false;
-    replace(*entry, 0);
+    if (!is_mapped(address)) return false;
+    const Result<u64*> entry = find_or_build(address, 1);
+    if (!entry.ok()) return false;
+    replace(*entry.value(), 0);
     return true;
 }
 
-bool EptMap::is_mapped(Gpa address) const {
-    const u64* const entry = find(address);
-    return entry != nullptr && EptEntry::from_raw(*entry).has(EptBit::read);
+unsigned EptMap::mapped_level(Gpa address) const {
+    const Place place = find(address);
+    return place.entry != nullptr && can_be_cached(*place.entry) ? place.level : 0;
 }
 
 u64* EptMap::table(Hpa page) const { return reinterpret_cast<u64*>(port_->page(page)); }
 
-u64* EptMap::find(Gpa address) const {
-    if (pointer_ == 0) return nullptr;
+/// Where the walk of `address` ends: at a page, or at an entry that is empty.
+EptMap::Place EptMap::find(Gpa address) const {
+    if (pointer_ == 0) return {};
     u64* entries = table(root_);
-    for (unsigned level = root_level; level > 1; --level) {
-        const auto entry = EptEntry::from_raw(entries[linear_index(address, level)]);
-        if (!entry.present()) return nullptr;
+    for (unsigned level = root_level;; --level) {
+        u64& raw = entries[linear_index(address, level)];
+        const auto entry = EptEntry::from_raw(raw);
+        if (!entry.present() || entry.is_leaf(level)) return {&raw, level};
         entries = table(Hpa{entry.address(level)});
     }
-    return &entries[linear_index(address, 1)];
 }
 
-Result<u64*> EptMap::find_or_build(Gpa address) {
-    TRY(create());
+Result<u64*> EptMap::find_or_build(Gpa address, unsigned last) {
     u64* entries = table(root_);
-    for (unsigned level = root_level; level > 1; --level) {
-        u64& entry = entries[linear_index(address, level)];
-        if (!EptEntry::from_raw(entry).present()) {
+    for (unsigned level = root_level; level > last; --level) {
+        u64& raw = entries[linear_index(address, level)];
+        if (!EptEntry::from_raw(raw).present()) {
             const Hpa next = TRY(pages_->take());
-            entry = EptEntry::table(next.raw(), all_access).to_raw();
+            raw = EptEntry::table(next.raw(), all_access).to_raw();
+        } else if (EptEntry::from_raw(raw).is_leaf(level)) {
+            TRY(split(raw, level));
         }
-        entries = table(Hpa{EptEntry::from_raw(entry).address(level)});
+        entries = table(Hpa{EptEntry::from_raw(raw).address(level)});
     }
-    return &entries[linear_index(address, 1)];
+    return &entries[linear_index(address, last)];
 }
 
-/// Only an entry that was usable can be cached. SDM 3C, "Operations that Invalidate Cached
-/// Mappings".
+/// The same translations, from a table of 512 smaller pages.
+Result<> EptMap::split(u64& entry, unsigned level) {
+    const auto large = EptEntry::from_raw(entry);
+    const Hpa page = TRY(pages_->take());
+    u64* const entries = table(page);
+    const auto permissions = EptFlags::from_raw(u64{large.permissions()});
+    for (unsigned n = 0; n < page_table_entry_count; ++n) {
+        const u64 host = large.address(level) + n * page_bytes(level - 1);
+        entries[n] = EptEntry::page(level - 1, host, permissions, large.memory_type()).to_raw();
+    }
+    replace(entry, EptEntry::table(page.raw(), all_access).to_raw());
+    return Done{};
+}
+
 void EptMap::replace(u64& entry, u64 value) {
-    const bool cached = EptEntry::from_raw(entry).has(EptBit::read);
+    const bool cached = can_be_cached(entry);
     entry = value;
     if (cached) port_->invept(pointer_);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hands out the pages of the configured pool, zeroed, one after the other. None comes back:
-// the tables of a guest live as long as the guest.
+// Hands out the pages of the configured pool, zeroed. What is given back is handed out again
+// first; the pages given back are a list, each with the address of the next in its first bytes.
 #pragma once
+
+#include <type_traits>
 
 #include "base/address.h"
 #include "base/result.h"
@@ -12,15 +14,32 @@ namespace postern::hv {
 
 class PageAllocator {
 public:
+    /// What a snapshot saves; the pages themselves are saved with the memory they lie in.
+    struct State {
+        u32 used = 0;  // pages handed out in order, from the base
+        u32 given_back = 0;
+        u64 first = 0;  // of those given back; 0: none
+        friend constexpr bool operator==(const State&, const State&) = default;
+    };
+    static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
+
     PageAllocator(Port& port, PagePool pool) : port_{&port}, pool_{pool} {}
 
     [[nodiscard]] Result<Hpa> take();
-    [[nodiscard]] u32 left() const { return pool_.pages - used_; }
+    /// `page` came from take(), and nothing points to it any more.
+    void give_back(Hpa page);
+    [[nodiscard]] u32 left() const { return pool_.pages - state_.used + state_.given_back; }
+
+    [[nodiscard]] const State& state() const { return state_; }
+    /// False: it is not of a pool like this one, and nothing is changed.
+    [[nodiscard]] bool restore(const State& state);
 
 private:
+    [[nodiscard]] bool owns(u64 page) const;
+
     Port* port_;
     PagePool pool_;
-    u32 used_ = 0;
+    State state_;
 };
 
 }  // namespace postern::hv
