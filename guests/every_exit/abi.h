@@ -83,8 +83,10 @@ enum class Side : u64 { inside = 1, outside = 2, both = 3 };
 struct Orders {
     u64 scenarios;  // bit n: run scenario n
     Side sides;
-    u64 pages;         // of a long digest
-    u64 instructions;  // of hostile, all tasks together
+    u64 pages;              // of a long digest
+    u64 instructions;       // of hostile, all tasks together
+    u64 has_ring_0;         // 1: the kernel runs instructions, too
+    u64 protected_address;  // in the enclave, which may not write there
     EventLog events;
     // hostile
     u64 over;  // the instructions are used up

@@ -116,6 +116,8 @@ extern "C" [[noreturn]] void kernel_main(u64 start_info) {
     prepare_trouble();
     if (has_sgx() || parsed.sides != Side::outside) require_enclave(layout::probe);
     orders() = parsed;
+    orders().has_ring_0 = 1;
+    orders().protected_address = layout::start_of(layout::code) + 0xff8;
     reload_cr3();
     enter_ring_3(runtime_base);
 }

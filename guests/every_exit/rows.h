@@ -8,9 +8,9 @@
 namespace postern::guests {
 
 /// Where the instruction's RDI points.
-enum class Target : u8 { scratch, doorbell, unmapped, non_canonical, enclave_code, apic_page };
+enum class Target : u8 { scratch, doorbell, unmapped, non_canonical, protected_page, apic_page };
 
-/// Who runs the same instruction outside.
+/// Who runs the same instruction outside, if there is a kernel of ours to do it.
 enum class Outside : u8 { ring_3, ring_0 };
 
 /// What is out of the ordinary in a scenario.
@@ -63,7 +63,7 @@ inline constexpr Row rows[] = {
      {.debug = true, .step = true}},
     {SAME(divide), ordinary},
     {RUNS(page_fault, load), {.target = Target::unmapped}},
-    {RUNS(epcm_fault, store), {.target = Target::enclave_code}},
+    {RUNS(epcm_fault, store), {.target = Target::protected_page}},
     {RUNS(gp, load), {.target = Target::non_canonical}},
     {SAME(mov_dr), in_ring_0},
     {SAME(vmread), ordinary},

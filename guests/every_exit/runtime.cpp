@@ -79,14 +79,15 @@ void run_outside(const Row& row) {
     session.side_mark = "outside_";
     const ProbeCall call = call_for(row.outside, way.target);
     ProbeRegisters registers = call.registers;
+    const bool in_ring_0 = way.runner == Outside::ring_0 && orders().has_ring_0 != 0;
     begin_watching();
     ask(ScenarioCall::make_trouble, static_cast<u64>(way.trouble));
-    if (way.runner == Outside::ring_0)
+    if (in_ring_0)
         ask(ScenarioCall::run_in_ring_0, call.instruction, reinterpret_cast<u64>(&registers));
     else
         run_instruction(&registers, call.instruction);
     ask(ScenarioCall::end_trouble, static_cast<u64>(way.trouble));
-    print_number("runner", way.runner == Outside::ring_0 ? 0 : 3);
+    print_number("runner", in_ring_0 ? 0 : 3);
     print_events();
     print_registers(registers);
     session.side_mark = "";

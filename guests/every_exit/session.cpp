@@ -50,7 +50,7 @@ u64 address_of(Target target) {
         case Target::doorbell: return doorbell_address + 0x40;
         case Target::unmapped: return unmapped_address + 0x123;
         case Target::non_canonical: return u64{1} << 63;
-        case Target::enclave_code: return layout::start_of(layout::code) + 0xff8;
+        case Target::protected_page: return orders().protected_address;
         case Target::apic_page: return apic_page_address + 0x20;
     }
     return 0;

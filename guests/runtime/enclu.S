@@ -1,25 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// EENTER, the two AEPs with their ERESUME, the landing place of EEXIT; int 80H and the start.
+// EENTER, the two AEPs with their ERESUME, the landing place of EEXIT.
 .intel_syntax noprefix
 
 .equ eenter, 2
 
-.section .entry, "ax", @progbits
-.global runtime_entry
-runtime_entry:
-    lea rsp, [rip + runtime_stack_top]
-    call runtime_main
-    ud2
-
 .text
-
-.global system_call
-system_call:
-    mov rax, rdi
-    mov rdi, rsi
-    mov rsi, rdx
-    int 0x80
-    ret
 
 .global enter_enclave
 enter_enclave:

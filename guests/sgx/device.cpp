@@ -10,9 +10,6 @@
 
 #include "guests/sgx/enclave.h"
 
-extern "C" const sgx::u8 enclave_image[], enclave_image_end[];
-extern "C" const sgx::u8 small_sigstruct[], large_sigstruct[];
-
 namespace sgx {
 namespace {
 
@@ -39,15 +36,14 @@ static_assert(sizeof(Secs) == 4096);
 /// The content of a region, as EADD is to find it.
 class Content {
 public:
-    explicit Content(const layout::Region& region) : size_{region.pages * page_size} {
+    Content(const layout::Region& region, const Files& files) : size_{region.pages * page_size} {
         void* const memory =
             mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED) abort();
         bytes_ = static_cast<u8*>(memory);
         if (region.content == layout::Content::zero) return;
-        const auto image_size = static_cast<u64>(enclave_image_end - enclave_image);
         for (u64 i = 0; i < region.pages; ++i)
-            layout::fill_page(region, i, enclave_image, image_size, bytes_ + i * page_size);
+            layout::fill_page(region, i, files.image, files.image_size, bytes_ + i * page_size);
     }
     ~Content() { munmap(bytes_, size_); }
     Content(const Content&) = delete;
@@ -83,6 +79,13 @@ void Enclave::close() {
 
 /// Addresses for the enclave, aligned to its size.
 bool Enclave::reserve() {
+    if (const u64 wanted = files_of(plan_).base; wanted != 0) {
+        void* const place = reinterpret_cast<void*>(wanted);
+        constexpr int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE;
+        if (mmap(place, plan_.size, PROT_NONE, flags, -1, 0) != place) return false;
+        base_ = wanted;
+        return true;
+    }
     void* const area = mmap(nullptr, 2 * plan_.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED) return false;
     const u64 first = number_of(area), last = first + 2 * plan_.size;
@@ -108,7 +111,7 @@ Outcome Enclave::create() {
 }
 
 Outcome Enclave::add_region(const layout::Region& region) const {
-    const Content content{region};
+    const Content content{region, files_of(plan_)};
     struct {
         alignas(64) u64 flags;
         u8 reserved[56];
@@ -130,8 +133,7 @@ Outcome Enclave::add() {
 }
 
 Outcome Enclave::init() {
-    const u8* const sigstruct = &plan_ == &layout::large ? large_sigstruct : small_sigstruct;
-    sgx_enclave_init argument{.sigstruct = number_of(sigstruct)};
+    sgx_enclave_init argument{.sigstruct = number_of(files_of(plan_).sigstruct)};
     return outcome_of(ioctl(device_, SGX_IOC_ENCLAVE_INIT, &argument));
 }
 

@@ -18,6 +18,17 @@ inline constexpr u64 page_size = layout::page;
 inline constexpr u64 page_pending = 1 << 3, page_modified = 1 << 4, page_restricted = 1 << 5;
 inline constexpr u64 page_type_trim = 4 << 8;
 
+/// What a program carries of an enclave, and where it must lie; `base` 0: anywhere.
+struct Files {
+    const u8* image;
+    u64 image_size;
+    const u8* sigstruct;
+    u64 base;
+};
+
+/// Each program has its own enclaves.
+Files files_of(const layout::Plan& plan);
+
 /// How a step went. `number` is what it says: an errno, a vector, a signal, a leaf's RAX.
 struct Outcome {
     enum class Kind : u8 { ok, refused, exception, signal, answer, wrong } kind = Kind::ok;
