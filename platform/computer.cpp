@@ -47,6 +47,7 @@ Expected<void> Computer::build(ComputerConfig& config, const ComputerSurrounding
         devices_->pci.add(*console_);
     }
     if (config.test_devices) {
+        devices_->add_doorbell_function();
         test_device_ = std::make_unique<TestDevice>(devices_->router);
         if (!test_device_->attach(machine_->bus()))
             return error("two devices claim the same addresses", "--test-devices", "leave it out");
@@ -78,6 +79,8 @@ SnapshotSubject subject_of(Computer& computer) {
     if (VirtioBlk* drive = computer.drive()) s.parts.push_back(snapshot::part("drive", *drive));
     if (VirtioConsole* console = computer.console())
         s.parts.push_back(snapshot::part("console", *console));
+    if (DoorbellFunction* bell = computer.devices().doorbell_function.get())
+        s.parts.push_back(snapshot::part("doorbell", *bell));
     if (TestDevice* test = computer.test_device()) s.parts.push_back(snapshot::part("test", *test));
     return s;
 }

@@ -78,6 +78,12 @@ public:
         if (n < local_apics.size()) apic_page.select(*local_apics[n]);
     }
 
+    /// The doorbell as a PCI function, too, in the next slot.
+    void add_doorbell_function() {
+        doorbell_function = std::make_unique<DoorbellFunction>(doorbell);
+        pci.add(*doorbell_function);
+    }
+
     /// Without the local APICs' timers, for which their processors ask.
     [[nodiscard]] u64 next_event() const;
     void advance(u64 now);
@@ -105,7 +111,8 @@ public:
     ResetPort reset_port;
     FwCfg fw_cfg;
     Doorbell doorbell;
-    bool complete = true;  // false: two of them claim the same range
+    std::unique_ptr<DoorbellFunction> doorbell_function;  // null: not asked for
+    bool complete = true;                                 // false: two of them claim the same range
 
 private:
     PcDevices(const PcSurroundings& surroundings, const Layout& layout, unsigned processors);

@@ -20,4 +20,20 @@ void Doorbell::mmio_write(u64 offset, unsigned size, u64 value) {
     record(offset, size, value & all_ones(size), true);
 }
 
+DoorbellFunction::DoorbellFunction(Doorbell& doorbell)
+    : PciFunction{{vendor, device, 0xff'00'00, 0, vendor, device, "doorbell"}},
+      doorbell_{&doorbell} {
+    define_bar(0, BarKind::memory, page_size);
+}
+
+u64 DoorbellFunction::bar_read(unsigned, u64 offset, unsigned size) {
+    return doorbell_->mmio_read(offset, size);
+}
+
+void DoorbellFunction::bar_write(unsigned, u64 offset, unsigned size, u64 value) {
+    doorbell_->mmio_write(offset, size, value);
+}
+
+u64 DoorbellFunction::address() const { return bar_address(0); }
+
 }  // namespace postern::platform

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The doorbell: one page whose every register, offset 0 included, records what touches it. A
-// device of our own, for showing that nothing touched it.
+// device of our own, for showing that nothing touched it. It lies at a fixed address and, where it
+// is asked for, in a PCI function's BAR.
 #pragma once
 
 #include <vector>
 
 #include "platform/bus.h"
+#include "platform/device/pci.h"
 #include "platform/layout.h"
 
 namespace postern::platform {
@@ -39,6 +41,24 @@ private:
     MmioRange range_;
     std::vector<Ring> rings_;
     u64 count_ = 0;
+};
+
+/// The same as a PCI function, for programs that map its memory: what touches it rings `doorbell`.
+class DoorbellFunction final : public PciFunction {
+public:
+    static constexpr u16 vendor = 0x1234;
+    static constexpr u16 device = 0xbe11;
+
+    explicit DoorbellFunction(Doorbell& doorbell);
+
+    u64 bar_read(unsigned bar, u64 offset, unsigned size) override;
+    void bar_write(unsigned bar, u64 offset, unsigned size, u64 value) override;
+
+    /// Where software has put it.
+    [[nodiscard]] u64 address() const;
+
+private:
+    Doorbell* doorbell_;
 };
 
 }  // namespace postern::platform

@@ -59,6 +59,7 @@ protected:
     void define_config(unsigned offset, unsigned size, u32 value, u32 writable = 0);
     /// INTA, which the command register's disable bit holds back.
     void set_interrupt(bool level);
+    [[nodiscard]] u32 bar_address(unsigned bar) const;
     /// A message-signalled interrupt; false: `address` is not the APICs'.
     [[nodiscard]] bool send_message(u64 address, u32 data) const;
     /// A write has reached `offset`.
@@ -71,7 +72,6 @@ private:
         u32 size = 0;
     };
 
-    [[nodiscard]] u32 bar_address(unsigned bar) const;
     [[nodiscard]] bool decodes(unsigned bar) const;
     [[nodiscard]] bool asserts_interrupt() const;
 

@@ -12,6 +12,8 @@ void MarkPort::port_write(u16, unsigned, u32 value) {
     if (observer_) observer_(value);
 }
 
+u32 MarkPort::port_read(u16, unsigned) { return answer_; }
+
 u32 DebugPort::port_read(u16, unsigned) { return port; }
 void DebugPort::port_write(u16, unsigned, u32 value) { sink_->put(static_cast<u8>(value)); }
 

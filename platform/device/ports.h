@@ -25,7 +25,8 @@ private:
     Bus* bus_;
 };
 
-/// Port 0xf5: the guest tells whoever watches that it has reached a point. 32-bit values.
+/// Port 0xf5: the guest tells whoever watches that it has reached a point. 32-bit values. Whoever
+/// watches may answer, to be read by the guest; all ones: nobody did.
 class MarkPort final : public Device {
 public:
     static constexpr u16 port = 0xf5;
@@ -33,10 +34,13 @@ public:
     explicit MarkPort(Observer observer = {}) : observer_{std::move(observer)} {}
     [[nodiscard]] std::span<const PortRange> ports() const override { return {&range, 1}; }
     void port_write(u16 offset, unsigned size, u32 value) override;
+    u32 port_read(u16 offset, unsigned size) override;
+    void answer(u32 value) { answer_ = value; }
 
 private:
     static constexpr PortRange range{port, 1};
     Observer observer_;
+    u32 answer_ = ~u32{0};
 };
 
 /// Port 0xe9: bytes go to a sink; a read gives 0xe9, which says that the port is there.
