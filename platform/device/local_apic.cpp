@@ -2,8 +2,7 @@
 // The registers of the local APIC. SDM 3A, "Advanced Programmable Interrupt Controller (APIC)".
 #include "platform/device/local_apic.h"
 
-#include <bit>
-
+#include "arch/apic.h"
 #include "arch/msr.h"
 #include "platform/device/apic_network.h"
 
@@ -11,120 +10,7 @@ namespace postern::platform {
 
 namespace {
 
-// Registers by their offset in the xAPIC page, divided by 16; an x2APIC MSR is 800H plus this.
-// SDM 3A, "Local APIC Register Address Map".
-enum Register : u32 {
-    reg_id = 0x02,
-    reg_version = 0x03,
-    reg_task_priority = 0x08,
-    reg_arbitration_priority = 0x09,
-    reg_processor_priority = 0x0a,
-    reg_end_of_interrupt = 0x0b,
-    reg_logical_destination = 0x0d,
-    reg_destination_format = 0x0e,
-    reg_spurious = 0x0f,
-    reg_in_service = 0x10,
-    reg_trigger_mode = 0x18,
-    reg_requested = 0x20,
-    reg_error_status = 0x28,
-    reg_command_low = 0x30,
-    reg_command_high = 0x31,
-    reg_lvt_timer = 0x32,
-    reg_lvt_thermal = 0x33,
-    reg_lvt_performance = 0x34,
-    reg_lvt_lint0 = 0x35,
-    reg_lvt_lint1 = 0x36,
-    reg_lvt_error = 0x37,
-    reg_initial_count = 0x38,
-    reg_current_count = 0x39,
-    reg_divide = 0x3e,
-    reg_self_ipi = 0x3f,
-};
-
-constexpr u32 version = 0x0005'0015;  // version 15H, LVT entries 0 to 5
-constexpr u32 masked = 1u << 16;
-constexpr u32 spurious_writable = 0x1ff;
-
-// Error status. SDM 3A, "Error Handling".
-constexpr u32 received_illegal_vector = 1u << 6;
-constexpr u32 illegal_register = 1u << 7;
-
-constexpr u32 delivery_mode_of(u64 word) { return static_cast<u32>(word >> 8 & 7); }
-constexpr bool is_external(u32 entry) {
-    return static_cast<DeliveryMode>(delivery_mode_of(entry)) == DeliveryMode::external;
-}
-constexpr bool is_set(const LocalApic::Vectors& vectors, unsigned vector) {
-    return (vectors[vector / 32] >> (vector % 32) & 1) != 0;
-}
-
-/// Bits of an entry of the local vector table that software sets. SDM 3A, "Local Vector Table".
-constexpr u32 lvt_writable(u32 index) {
-    switch (index) {
-        case reg_lvt_lint0:
-        case reg_lvt_lint1: return 0x0001'a7ff;
-        case reg_lvt_error: return 0x0001'00ff;
-        default: return 0x0001'07ff;
-    }
-}
-constexpr u64 msr_none = ~u64{0};
-
-void assign(LocalApic::Vectors& vectors, unsigned vector, bool on) {
-    const u32 mask = 1u << (vector % 32);
-    vectors[vector / 32] = on ? vectors[vector / 32] | mask : vectors[vector / 32] & ~mask;
-}
-
-int highest(const LocalApic::Vectors& vectors) {
-    for (int word = 7; word >= 0; --word)
-        if (vectors[static_cast<unsigned>(word)] != 0)
-            return word * 32 + 31 - std::countl_zero(vectors[static_cast<unsigned>(word)]);
-    return -1;
-}
-
-/// Bits that a WRMSR may set, or msr_none where the register cannot be written.
-u64 writable_bits(u32 index) {
-    switch (index) {
-        case reg_task_priority: return 0xff;
-        case reg_end_of_interrupt:
-        case reg_error_status: return 0;
-        case reg_spurious: return spurious_writable;
-        case reg_command_low: return 0xffff'ffff'000c'cfff;
-        case reg_lvt_timer: return 0x0007'10ff;
-        case reg_lvt_thermal:
-        case reg_lvt_performance: return 0x0001'17ff;
-        case reg_lvt_lint0:
-        case reg_lvt_lint1: return 0x0001'f7ff;
-        case reg_lvt_error: return 0x0001'10ff;
-        case reg_initial_count: return 0xffff'ffff;
-        case reg_divide: return 0xb;
-        case reg_self_ipi: return 0xff;
-        default: return msr_none;
-    }
-}
-
-bool is_readable(u32 index) {
-    const bool vectors = index >= reg_in_service && index < reg_error_status;
-    const bool local_vectors = index >= reg_lvt_timer && index <= reg_current_count;
-    switch (index) {
-        case reg_id:
-        case reg_version:
-        case reg_task_priority:
-        case reg_processor_priority:
-        case reg_logical_destination:
-        case reg_spurious:
-        case reg_error_status:
-        case reg_command_low:
-        case reg_divide: return true;
-        default: return vectors || local_vectors;
-    }
-}
-
-/// In the xAPIC page, whether to read or to write.
-bool exists(u32 index) {
-    constexpr u32 reg_remote_read = 0x0c;
-    return is_readable(index) || writable_bits(index) != msr_none || index == reg_remote_read ||
-           index == reg_arbitration_priority || index == reg_destination_format ||
-           index == reg_command_high;
-}
+using namespace apic;
 
 }  // namespace
 
@@ -175,18 +61,15 @@ bool LocalApic::x2apic() const {
     return ApicBaseWord::from_raw(processor_->msr.apic_base).has(ApicBase::x2apic_enable);
 }
 
-/// SDM 3A, "Task and Processor Priorities".
 u32 LocalApic::processor_priority() const {
-    const int service = highest(state_.in_service);
-    const u32 service_class = service < 0 ? 0 : static_cast<u32>(service) & 0xf0;
-    return (state_.task_priority & 0xf0) >= service_class ? state_.task_priority : service_class;
+    return apic::processor_priority(state_.task_priority, highest(state_.in_service));
 }
 
 /// The vector that the 8259s would give, if they ask and are listened to, or -1.
 int LocalApic::external_vector() const {
     if (pic_ == nullptr) return -1;
-    const bool listens =
-        !globally_enabled() || (is_external(state_.lvt_lint0) && (state_.lvt_lint0 & masked) == 0);
+    const bool listens = !globally_enabled() ||
+                         (is_external(state_.lvt_lint0) && (state_.lvt_lint0 & lvt_masked) == 0);
     const bool asks = listens && state_.external_level != 0;
     return asks || state_.external_requested != 0 ? pic_->vector() : -1;
 }
@@ -198,7 +81,7 @@ int LocalApic::pending_vector(u64 now) {
     if (external >= 0) return external;
     const int vector = highest(state_.requested);
     if (vector < 0 || !globally_enabled()) return -1;
-    return (static_cast<u32>(vector) & 0xf0) > (processor_priority() & 0xf0) ? vector : -1;
+    return is_above(vector, processor_priority()) ? vector : -1;
 }
 
 void LocalApic::acknowledge(u8 vector) {
@@ -214,7 +97,8 @@ void LocalApic::acknowledge(u8 vector) {
 void LocalApic::raise_error(u32 error) {
     state_.errors |= error;
     const auto vector = static_cast<u8>(state_.lvt_error);
-    if ((state_.lvt_error & masked) == 0 && vector >= 16) assign(state_.requested, vector, true);
+    if ((state_.lvt_error & lvt_masked) == 0 && vector >= 16)
+        assign(state_.requested, vector, true);
 }
 
 void LocalApic::accept(u8 vector, bool level) {
@@ -234,8 +118,8 @@ void LocalApic::end_of_interrupt() {
 
 /// What an entry of the local vector table asks for. Fixed ones count as edges.
 void LocalApic::local_interrupt(u32 entry) {
-    if ((entry & masked) != 0 || !globally_enabled()) return;
-    const auto mode = static_cast<DeliveryMode>(delivery_mode_of(entry));
+    if ((entry & lvt_masked) != 0 || !globally_enabled()) return;
+    const auto mode = delivery_mode_of(entry);
     if (mode == DeliveryMode::fixed) request(static_cast<u8>(entry));
     if (mode == DeliveryMode::nmi) processor_->event.nmi_pending = true;
 }
@@ -259,7 +143,8 @@ void LocalApic::set_task_priority(u8 cr8) { state_.task_priority = (cr8 & 0xfu) 
 void LocalApic::write_spurious(u32 value) {
     state_.spurious = value & spurious_writable;
     if (enabled()) return;
-    for (u32 index = reg_lvt_timer; index <= reg_lvt_error; ++index) *local_vector(index) |= masked;
+    for (u32 index = reg_lvt_timer; index <= reg_lvt_error; ++index)
+        *local_vector(index) |= lvt_masked;
 }
 
 u32* LocalApic::local_vector(u32 index) {
@@ -290,8 +175,7 @@ u32 LocalApic::read_register(u32 index, u64 now) {
         case reg_arbitration_priority:
         case reg_processor_priority: return processor_priority();
         case reg_logical_destination:
-            return x2apic() ? (state_.id >> 4) << 16 | 1u << (state_.id & 15)
-                            : state_.logical_destination;
+            return x2apic() ? x2apic_logical_destination(state_.id) : state_.logical_destination;
         case reg_destination_format: return state_.destination_format;
         case reg_spurious: return state_.spurious;
         case reg_error_status: return state_.error_status;
@@ -312,8 +196,12 @@ void LocalApic::write_register(u32 index, u32 value, u64 now) {
         case reg_id: state_.id = value >> 24; return;
         case reg_task_priority: state_.task_priority = value & 0xff; return;
         case reg_end_of_interrupt: end_of_interrupt(); return;
-        case reg_logical_destination: state_.logical_destination = value & 0xff00'0000; return;
-        case reg_destination_format: state_.destination_format = value | 0x0fff'ffff; return;
+        case reg_logical_destination:
+            state_.logical_destination = value & logical_destination_writable;
+            return;
+        case reg_destination_format:
+            state_.destination_format = value | destination_format_fixed;
+            return;
         case reg_spurious: write_spurious(value); return;
         case reg_error_status:
             state_.error_status = state_.errors;
@@ -325,11 +213,11 @@ void LocalApic::write_register(u32 index, u32 value, u64 now) {
             return;
         case reg_lvt_timer: write_lvt_timer(value); return;
         case reg_initial_count: start_timer(value, now); return;
-        case reg_divide: state_.divide = value & 0xb; return;
+        case reg_divide: state_.divide = value & divide_writable; return;
         default: break;
     }
     if (u32* const entry = local_vector(index))
-        *entry = (value & lvt_writable(index)) | (enabled() ? 0 : masked);
+        *entry = (value & lvt_writable(index)) | (enabled() ? 0 : lvt_masked);
     else if (!exists(index))
         raise_error(illegal_register);
 }
@@ -367,7 +255,7 @@ bool LocalApic::write_msr(u32 msr, u64 value, u64 now) {
     const u32 index = msr - x2apic_msr_first;
     if (!x2apic() || msr > x2apic_msr_last) return false;
     const u64 writable = writable_bits(index);
-    if (writable == msr_none || (value & ~writable) != 0) return false;
+    if (writable == not_writable || (value & ~writable) != 0) return false;
     if (index == reg_command_low)
         send(value);
     else if (index == reg_self_ipi)

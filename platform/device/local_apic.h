@@ -7,9 +7,9 @@
 #include <array>
 #include <type_traits>
 
+#include "arch/apic.h"
 #include "cpu/cpu.h"
 #include "platform/bus.h"
-#include "arch/apic_message.h"
 #include "platform/device/pic.h"
 #include "platform/layout.h"
 
@@ -20,9 +20,9 @@ class ApicNetwork;
 class LocalApic final : public Device, public cpu::InterruptController, public Pic::Output {
 public:
     static constexpr u64 never = ~u64{0};
-    static constexpr u64 tick = 40;  // nanoseconds of the 25 MHz crystal
+    static constexpr u64 tick = apic::timer_tick;
 
-    using Vectors = std::array<u32, 8>;  // a bit for each vector
+    using Vectors = apic::Vectors;
 
     struct State {
         Vectors in_service{};
@@ -95,8 +95,6 @@ public:
     void restore(const State& state) { state_ = state; }
 
 private:
-    enum class TimerMode : u8 { one_shot, periodic, tsc_deadline, reserved };
-
     u32 read_register(u32 index, u64 now);
     void write_register(u32 index, u32 value, u64 now);
     void write_spurious(u32 value);
@@ -113,7 +111,7 @@ private:
     void catch_up(u64 now);
     [[nodiscard]] u32 current_count(u64 now) const;
     [[nodiscard]] u64 tick_length() const;
-    [[nodiscard]] TimerMode timer_mode() const;
+    [[nodiscard]] apic::TimerMode timer_mode() const;
     [[nodiscard]] u32* local_vector(u32 index);
     [[nodiscard]] bool enabled() const { return (state_.spurious & 0x100) != 0; }
     [[nodiscard]] bool globally_enabled() const;

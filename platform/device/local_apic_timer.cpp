@@ -1,31 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The local APIC's timer. SDM 3A, "APIC Timer".
+#include "arch/apic.h"
 #include "platform/device/local_apic.h"
 
 namespace postern::platform {
 
 namespace {
 
-constexpr u32 masked = 1u << 16;
-constexpr u32 timer_writable = 0x0007'00ff;
+using namespace apic;
 
 }  // namespace
 
-LocalApic::TimerMode LocalApic::timer_mode() const {
-    return static_cast<TimerMode>(state_.lvt_timer >> 17 & 3);
-}
-
-/// SDM 3A, "APIC Timer", figure "Divide Configuration Register".
-u64 LocalApic::tick_length() const {
-    const u32 code = (state_.divide & 3) | (state_.divide >> 1 & 4);
-    return tick << (code == 7 ? 0 : code + 1);
-}
+TimerMode LocalApic::timer_mode() const { return timer_mode_of(state_.lvt_timer); }
+u64 LocalApic::tick_length() const { return timer_tick_length(state_.divide); }
 
 /// What the timer did up to `now`.
 void LocalApic::catch_up(u64 now) {
     if (state_.timer_due > now) return;
     const bool periodic = timer_mode() == TimerMode::periodic;
-    if ((state_.lvt_timer & masked) == 0) request(static_cast<u8>(state_.lvt_timer));
+    if ((state_.lvt_timer & lvt_masked) == 0) request(static_cast<u8>(state_.lvt_timer));
     state_.tsc_deadline = 0;
     if (!periodic || state_.initial_count == 0) {
         state_.timer_due = never;
@@ -50,11 +43,8 @@ void LocalApic::start_timer(u32 count, u64 now) {
 
 void LocalApic::write_lvt_timer(u32 value) {
     const TimerMode before = timer_mode();
-    state_.lvt_timer = (value & timer_writable) | (enabled() ? 0 : masked);
-    // A change to or from TSC-deadline mode disarms the timer. SDM 3A, "TSC-Deadline Mode".
-    const TimerMode after = timer_mode();
-    if (before == after) return;
-    if (before != TimerMode::tsc_deadline && after != TimerMode::tsc_deadline) return;
+    state_.lvt_timer = (value & lvt_writable(reg_lvt_timer)) | (enabled() ? 0 : lvt_masked);
+    if (!disarms_timer(before, timer_mode())) return;
     state_.timer_due = never;
     state_.tsc_deadline = 0;
     state_.initial_count = 0;
