@@ -66,21 +66,20 @@ DecodedAccess Vcpu::fetch_and_decode(u64 rip) {
 Result<> Vcpu::carry_out(const DecodedAccess& access, Gpa address) {
     using Kind = DecodedAccess::Kind;
     const auto gpr = static_cast<Gpr>(access.gpr);
-    Devices& devices = vm_.devices();
     u64 value = 0;
     switch (access.kind) {
         case Kind::store_register:
             value = read_gpr(gpr) >> (access.high_byte ? 8 : 0);
-            devices.mmio_write(address, access.memory_size, value & size_mask(access.memory_size));
+            device_write(address, access.memory_size, value & size_mask(access.memory_size));
             return Done{};
         case Kind::store_immediate:
-            devices.mmio_write(address, access.memory_size,
-                               access.immediate & size_mask(access.memory_size));
+            device_write(address, access.memory_size,
+                         access.immediate & size_mask(access.memory_size));
             return Done{};
         case Kind::load:
         case Kind::load_zero_extended:
         case Kind::load_sign_extended:
-            if (!devices.mmio_read(address, access.memory_size, value)) value = ~u64{0};
+            if (!device_read(address, access.memory_size, value)) value = ~u64{0};
             value &= size_mask(access.memory_size);
             if (access.kind == Kind::load_sign_extended)
                 value = sign_extend(value, access.memory_size);

@@ -17,12 +17,21 @@ Next Vcpu::inject(const Event& event) {
         return stop(StopReason::triple_fault, "a third fault while a #DF was delivered");
     }
     if (merged.first_waits) {
-        if (waiting_interrupt_.valid())
-            return stop(StopReason::not_implemented, "two interrupts that wait at once");
-        waiting_interrupt_ = pending_;
+        if (!is_injectable(pending_))
+            return stop(StopReason::delivery_failed, "the event is none that VM entry takes",
+                        pending_.information.to_raw());
+        postpone(pending_);
     }
     pending_ = merged.event;
     return Next::resume;
+}
+
+/// An interrupt or an NMI goes back to where it came from: it is delivered later, not lost.
+void Vcpu::postpone(const Event& event) {
+    if (event.information.type() == InterruptionType::nmi)
+        apic_.set_nmi_pending(true);
+    else if (!apic_.put_back(event.information.vector()))
+        apic_.set_waiting(event.information.vector(), true);
 }
 
 /// What delivery of the #DB would have done to DR6 and DR7. SDM 3B, "Debug Status Register (DR6)".
@@ -52,8 +61,8 @@ void Vcpu::requeue(const Capture& capture) {
 }
 
 bool Vcpu::queue_interrupt(u8 vector) {
-    if (waiting_interrupt_.valid()) return false;
-    waiting_interrupt_ = {InterruptionInformation::external(vector)};
+    if (apic::highest(apic_.state().waiting) >= 0) return false;
+    apic_.set_waiting(vector, true);
     return true;
 }
 
@@ -83,33 +92,82 @@ InterruptionInformation Vcpu::entry_word(const Event& event) {
 
 /// What the handler left to be injected is one that VM entry takes, or waits, or ends the guest:
 /// a processor that reports anything else lies, and the entry would only fail.
-Next Vcpu::settle_event(Next next) {
-    if (next == Next::stop) return next;
-    for (const Event& event : {pending_, waiting_interrupt_})
-        if (event.valid() && !is_injectable(event, protected_mode()))
-            return stop(StopReason::delivery_failed, "the event is none that VM entry takes",
-                        event.information.to_raw());
-    if (!pending_.valid() || can_take(pending_)) return next;
-    if (waiting_interrupt_.valid())
-        return stop(StopReason::not_implemented, "two interrupts that wait at once");
-    waiting_interrupt_ = pending_;
+Next Vcpu::settle_event(Next next, const Capture& capture) {
+    if (next == Next::stop || stop_.reason != StopReason::none) return Next::stop;
+    keep_nmis_blocked(capture);
+    if (!pending_.valid()) return next;
+    if (!is_injectable(pending_, protected_mode()))
+        return stop(StopReason::delivery_failed, "the event is none that VM entry takes",
+                    pending_.information.to_raw());
+    if (can_take(pending_)) return next;
+    postpone(pending_);
     pending_ = {};
     return next;
 }
 
-/// A waiting interrupt takes the entry if the guest can take it, else asks for a window.
-void Vcpu::before_entry() {
-    if (!waiting_interrupt_.valid()) return write_entry_event(pending_);
-    if (!pending_.valid() && can_take(waiting_interrupt_)) {
-        pending_ = waiting_interrupt_;
-        waiting_interrupt_ = {};
-        return write_entry_event(pending_);
+/// An IRET that exits has ended the blocking of NMIs already. If it is to run again, the blocking
+/// is as before it; if a fault of its own is delivered, it is ended, as without an exit. SDM 3C,
+/// "Resuming Guest Software After Handling an Exception".
+void Vcpu::keep_nmis_blocked(const Capture& capture) {
+    if (capture.delivering() || pending_.is_exception()) return;
+    const BasicReason reason = capture.reason.basic();
+    const bool unblocked =
+        reason == BasicReason::ept_violation
+            ? EptViolation::from_raw(capture.qualification).nmi_unblocking_due_to_iret()
+            : reason == BasicReason::exception_or_nmi && capture.interruption.valid() &&
+                  capture.interruption.nmi_unblocking_due_to_iret();
+    if (unblocked)
+        port_.vmwrite(VmcsField::guest_interruptibility_state,
+                      interruptibility().with(Interruptibility::nmi).to_raw());
+}
+
+/// What waits and can be taken now: an NMI before interrupts, those that are acknowledged before
+/// those that are not.
+Event Vcpu::next_event() {
+    const VirtualApic::State& apic = apic_.state();
+    const Event nmi{InterruptionInformation::nmi()};
+    if (apic.nmi_pending != 0 && can_take(nmi) && !interruptibility().has(Interruptibility::nmi)) {
+        apic_.set_nmi_pending(false);
+        return nmi;
     }
-    const auto primary =
-        PrimaryControls::from_raw(read32(VmcsField::primary_processor_based_controls));
-    if (!primary.has(PrimaryControl::interrupt_window_exiting))
-        port_.vmwrite(VmcsField::primary_processor_based_controls,
-                      primary.with(PrimaryControl::interrupt_window_exiting).to_raw());
+    if (!asks_for_entry() || !can_take({InterruptionInformation::external(0)})) return {};
+    int vector = apic::highest(apic.waiting);
+    if (vector >= 0) {
+        apic_.set_waiting(static_cast<u8>(vector), false);
+    } else if (apic_.external_asks()) {
+        vector = apic_.acknowledge_external();
+    } else {
+        vector = apic_.deliverable();
+        apic_.take(static_cast<u8>(vector));
+    }
+    return {InterruptionInformation::external(static_cast<u8>(vector))};
+}
+
+/// An interrupt waits that the processor does not deliver by itself.
+bool Vcpu::asks_for_entry() const {
+    if (apicv_.whole == 0) return interrupt_waits();
+    return apic::highest(apic_.state().waiting) >= 0 || apic_.external_asks();
+}
+
+/// The guest is left when it can take what still waits.
+void Vcpu::ask_for_windows() {
+    PrimaryControls wanted;
+    wanted.set(PrimaryControl::nmi_window_exiting, apic_.state().nmi_pending != 0);
+    wanted.set(PrimaryControl::interrupt_window_exiting, asks_for_entry());
+    if (wanted.to_raw() == 0 && windows_.to_raw() == 0) return;
+    constexpr VmcsField field = VmcsField::primary_processor_based_controls;
+    const auto old = PrimaryControls::from_raw(read32(field));
+    const PrimaryControls controls = old.without(windows_) | wanted;
+    if (controls != old) port_.vmwrite(field, controls.to_raw());
+    windows_ = wanted;
+}
+
+void Vcpu::before_entry() {
+    apic_.catch_up();
+    if (!pending_.valid()) pending_ = next_event();
+    ask_for_windows();
+    hand_over_apic();
+    arm_timer();
     write_entry_event(pending_);
 }
 

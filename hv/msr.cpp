@@ -109,7 +109,6 @@ constexpr std::array msr_rows{
     row(Msr::p5_mc_type, needs(Cpuid1Edx::mce), M::read_zero, M::ignore),
     passes(Passes::reads, row(Msr::tsc, always, M::read_tsc, M::write_tsc)),
     row(Msr::platform_id, always, M::from_processor, M::refuse),
-    row(Msr::apic_base, always, M::read_apic_base, M::refuse),
     row(Msr::smi_count, always, M::from_processor, M::refuse),
     row(Msr::feature_control, always, M::read_feature_control, M::refuse),
     row(Msr::tsc_adjust, adjust, M::get<&V::tsc_adjust>, M::write_tsc_adjust),
@@ -157,6 +156,11 @@ static_assert([] {
         if (msr_rows[i - 1].last >= msr_rows[i].first) return false;
     return true;
 }());
+
+constexpr bool is_local_apics(u32 msr) {
+    return static_cast<Msr>(msr) == Msr::apic_base || static_cast<Msr>(msr) == Msr::tsc_deadline ||
+           (msr >= x2apic_msr_first && msr <= x2apic_msr_last);
+}
 
 const MsrRow* find_row(u32 msr) {
     for (const MsrRow& row : msr_rows)
@@ -217,12 +221,15 @@ void clear_bit(u8* bitmap, BitmapBit where) {
 }  // namespace
 
 bool MsrAccess::read(u64& value) {
+    if (is_local_apics(msr)) return vcpu.apic_.read_msr(msr, value);
     const MsrRow* const row = find_row(msr);
     if (row == nullptr || !exists(vcpu.port_, vcpu.vm_.config(), row->needs)) return false;
     return row->read(*this, value);
 }
 
 bool MsrAccess::write(u64 value) {
+    if (static_cast<Msr>(msr) == Msr::apic_base) return vcpu.write_apic_base(value);
+    if (is_local_apics(msr)) return vcpu.apic_.write_msr(msr, value);
     const MsrRow* const row = find_row(msr);
     if (row == nullptr || !exists(vcpu.port_, vcpu.vm_.config(), row->needs)) return false;
     return (value & row->reserved) == 0 && row->write(*this, value);
@@ -325,11 +332,6 @@ bool MsrAccess::write_tsc(MsrAccess& access, u64 value) {
 bool MsrAccess::write_tsc_adjust(MsrAccess& access, u64 value) {
     access.vcpu.msrs_.tsc_adjust = value;
     access.vcpu.write_tsc_offset();
-    return true;
-}
-
-bool MsrAccess::read_apic_base(MsrAccess&, u64& value) {
-    value = apic_base_reset_address | ApicBaseWord{ApicBase::bsp, ApicBase::global_enable}.to_raw();
     return true;
 }
 

@@ -56,7 +56,6 @@ struct MsrAccess {
     static bool read_tsc(MsrAccess& access, u64& value);
     static bool write_tsc(MsrAccess& access, u64 value);
     static bool write_tsc_adjust(MsrAccess& access, u64 value);
-    static bool read_apic_base(MsrAccess& access, u64& value);
     static bool read_feature_control(MsrAccess& access, u64& value);
     static bool read_launch_key(MsrAccess& access, u64& value);
     static bool write_launch_key(MsrAccess& access, u64 value);

@@ -14,7 +14,11 @@ constexpr auto row_of_reason = index_exit_rows(exit_rows);
 
 Next Vcpu::run_once() {
     if (stop_.reason != StopReason::none) return Next::stop;
-    if (!running_) before_entry();
+    if (!running_) {
+        if (!wake_up()) return stop_.reason == StopReason::none ? Next::halt : report_stop();
+        before_entry();
+    }
+    running_ = true;
     const EntryKind kind = launched_ ? EntryKind::resume : EntryKind::launch;
     const EntryOutcome outcome = port_.enter(registers_, kind);
     running_ = outcome == EntryOutcome::running;
@@ -22,16 +26,16 @@ Next Vcpu::run_once() {
     const Capture exit = capture(port_, outcome, vm_.config().protections);
     current_ = exit.kind;
     begin_record(exit);
-    const Next next = settle_event(handle(exit));
+    const Next next = settle_event(handle(exit), exit);
     end_record();
-    if (next == Next::stop) {
-        stop_.exit = record_;
-        vm_.watcher().stopped(stop_);
-    }
-    return next;
+    return next == Next::stop ? report_stop() : next;
 }
 
-bool Vcpu::wants_to_run() { return pending_.valid() || waiting_interrupt_.valid(); }
+Next Vcpu::report_stop() {
+    stop_.exit = record_;
+    vm_.watcher().stopped(stop_);
+    return Next::stop;
+}
 
 Next Vcpu::handle(const Capture& capture) {
     if (capture.kind == ExitKind::failed) return failed_entry(capture);

@@ -6,6 +6,7 @@
 #include "arch/msr.h"
 #include "arch/vmx/controls.h"
 #include "arch/vmx/interruptibility.h"
+#include "hv/apic/virtual_apic.h"
 #include "hv/config.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
@@ -21,7 +22,8 @@ class Vcpu {
 public:
     /// The processor behind `port` is in VMX root operation and is this virtual processor's alone.
     /// `vm` has its memory. `number`: below Vm::vcpu_limit, also its APIC ID.
-    Vcpu(Port& port, Vm& vm, unsigned number = 0) : port_{port}, vm_{vm}, number_{number} {
+    Vcpu(Port& port, Vm& vm, unsigned number = 0)
+        : port_{port}, vm_{vm}, number_{number}, apic_{port, vm} {
         vm.join(*this, number);
     }
     Vcpu(const Vcpu&) = delete;
@@ -40,9 +42,19 @@ public:
     /// False: halted, or never started, and nothing that would wake it is waiting.
     [[nodiscard]] bool wants_to_run();
 
-    /// An external interrupt for the guest: delivered as soon as it can take one. False: the
-    /// one before is still waiting.
+    /// An external interrupt for the guest that does not come through its local APIC: delivered
+    /// as soon as it can take one. False: one before is still waiting.
     bool queue_interrupt(u8 vector);
+
+    [[nodiscard]] const VirtualApic& apic() const { return apic_; }
+    /// Since start().
+    [[nodiscard]] bool has_apic() const { return apic_.state().page != 0; }
+    /// A message from others. False: it is not taken.
+    bool receive(const ApicMessage& message);
+    /// The wire from the 8259s.
+    void set_external(bool level);
+    /// Its local APIC is where the APIC-access page can be.
+    [[nodiscard]] bool uses_apic_page() const;
 
     /// Sets the guest's interruptibility state from outside, as a restore does. Blocking by
     /// MOV SS beside enclave interruption would fail the next entry: refused.
@@ -106,7 +118,28 @@ private:
     void end_record();
     void watch_for_livelock(const Capture& capture);
     void report(Anomaly anomaly);
+    Next report_stop();
     Next stop(StopReason reason, const char* what = nullptr, u64 detail = 0);
+
+    // apic/: the local APIC, and what a processor does while it does not run
+    void choose_apicv();
+    [[nodiscard]] PrimaryControls primary_for_apic() const;
+    [[nodiscard]] SecondaryControls secondary_for_apic() const;
+    [[nodiscard]] bool start_apic();
+    [[nodiscard]] bool agree_about_apic_mode();
+    void write_eoi_exits(const apic::Vectors& level_triggered);
+    [[nodiscard]] u32 tpr_threshold() const;
+    void hand_over_apic();
+    [[nodiscard]] bool write_apic_base(u64 value);
+    [[nodiscard]] bool device_read(Gpa address, unsigned size, u64& value);
+    bool device_write(Gpa address, unsigned size, u64 value);
+    void call_out();
+    [[nodiscard]] bool interrupt_waits() const;
+    [[nodiscard]] bool wake_up();
+    [[nodiscard]] Next fall_asleep();
+    void arm_timer();
+    void reset_by_init();
+    void start_up(u8 vector);
 
     // inject.cpp
     Next inject(const Event& event);
@@ -115,8 +148,13 @@ private:
     [[nodiscard]] bool can_take(const Event& event);
     [[nodiscard]] bool protected_mode();
     [[nodiscard]] InterruptionInformation entry_word(const Event& event);
-    Next settle_event(Next next);
+    Next settle_event(Next next, const Capture& capture);
+    void postpone(const Event& event);
+    [[nodiscard]] Event next_event();
+    [[nodiscard]] bool asks_for_entry() const;
+    void ask_for_windows();
     void before_entry();
+    void keep_nmis_blocked(const Capture& capture);
     void agree_about_single_step();
     void write_entry_event(const Event& event);
 
@@ -144,8 +182,7 @@ private:
     Counters counters_;
     ExitRecord record_;
     StopReport stop_;
-    Event pending_;            // for the next entry
-    Event waiting_interrupt_;  // until the guest can take it
+    Event pending_;  // for the next entry
     LastEnclaveExit last_enclave_exit_;
     ExitKind current_ = ExitKind::normal;
     bool launched_ = false;
@@ -154,6 +191,17 @@ private:
     bool entry_field_set_ = false;
     VirtualMsrs msrs_;
     std::array<u64, 4> sgxlepubkeyhash_{};
+
+    /// What the VMCS was told last.
+    struct ApicV {
+        u32 tpr_shadow = 0, whole = 0;  // whole: the page is the processor's to work on
+        u32 tpr_threshold = 0;
+        apic::Vectors eoi_exits{};
+    };
+    VirtualApic apic_;
+    ApicV apicv_;
+    PrimaryControls windows_;  // asked for
+    u64 armed_ = VirtualApic::never;
 };
 
 }  // namespace postern::hv

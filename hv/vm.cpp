@@ -2,7 +2,18 @@
 // Registration of device ranges, and the way to a guest's bytes.
 #include "hv/vm.h"
 
+#include "arch/msr.h"
+
 namespace postern::hv {
+
+bool Vm::create() {
+    if (!ept_.create().ok()) return false;
+    if (apic_access_page_.raw() != 0) return true;
+    const Result<Hpa> page = pages_.take();
+    if (!page.ok() || !map_.add(MmioRange{Gpa{apic_base_reset_address}, page_size})) return false;
+    apic_access_page_ = page.value();
+    return true;
+}
 
 bool Vm::add_mmio(const MmioRange& range) {
     if (!map_.add(range)) return false;
@@ -20,8 +31,5 @@ const u8* Vm::bytes_at(Gpa address) const {
     const u8* const page = port_.page(host);
     return page == nullptr ? nullptr : page + host.offset();
 }
-
-bool Vm::deliver(const ApicMessage&) { return false; }
-void Vm::set_external(bool) {}
 
 }  // namespace postern::hv

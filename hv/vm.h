@@ -26,8 +26,9 @@ public:
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 
-    /// Vcpu::start does it too. False: the pool has no page.
-    [[nodiscard]] bool create() { return ept_.create().ok(); }
+    /// Vcpu::start does it too. False: the pool has no page, or there is memory where the local
+    /// APICs are.
+    [[nodiscard]] bool create();
     /// False: misaligned, overlapping, or no room.
     [[nodiscard]] bool add_memory(const MemorySlot& slot) { return map_.add(slot); }
     /// Ranges of up to `marked_pages_limit` pages are marked in EPT as the configuration says;
@@ -61,10 +62,17 @@ public:
 
     /// From the I/O APIC or a device's MSI. True: somebody took it.
     bool deliver(const ApicMessage& message);
+    void deliver_to_all_but(unsigned sender, const ApicMessage& message);
     /// The wire from the 8259s to LINT0 of the first processor.
     void set_external(bool level);
 
+    [[nodiscard]] Hpa apic_access_page() const { return apic_access_page_; }
+    /// By a Vcpu whose local APIC has changed its mode. False: the pool is exhausted.
+    [[nodiscard]] bool agree_about_apic_page();
+
 private:
+    [[nodiscard]] Vcpu* least_busy(const ApicMessage& message) const;
+
     Port& port_;
     Devices& devices_;
     Watcher& watcher_;
@@ -73,6 +81,7 @@ private:
     PageAllocator pages_;
     EptMap ept_;
     EnclaveTable enclaves_;
+    Hpa apic_access_page_;
     std::array<Vcpu*, vcpu_limit> vcpus_{};
 };
 

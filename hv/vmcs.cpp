@@ -81,7 +81,7 @@ constexpr std::array zero_fields{VmcsField::tsc_offset,
 
 bool Vcpu::start(const StartState& state) {
     if (stop_.reason != StopReason::none) return false;
-    if (!vm_.create() || !load_vmcs() || !write_controls()) {
+    if (!vm_.create() || !load_vmcs() || !write_controls() || !start_apic()) {
         if (stop_.reason == StopReason::none) stop(StopReason::out_of_table_pages);
         vm_.watcher().stopped(stop_);
         return false;
@@ -136,7 +136,7 @@ PrimaryControls Vcpu::primary_wanted() const {
                                PrimaryControl::activate_secondary_controls};
     const bool no_monitor = vm_.config().hidden.has(HiddenFeature::monitor);
     const PrimaryControls waits{PrimaryControl::monitor_exiting, PrimaryControl::mwait_exiting};
-    return ours | (no_monitor ? waits : PrimaryControls{}) |
+    return ours | (no_monitor ? waits : PrimaryControls{}) | primary_for_apic() |
            PrimaryControls::from_raw(vm_.config().forced_primary_controls);
 }
 
@@ -156,12 +156,15 @@ SecondaryControls Vcpu::secondary_wanted() {
     offer(SecondaryControl::enable_invpcid, HiddenFeature::invpcid);
     offer(SecondaryControl::enable_xsaves_xrstors, HiddenFeature::xsaves);
     offer(SecondaryControl::enable_user_wait_and_pause, HiddenFeature::waitpkg);
-    return wanted | SecondaryControls::from_raw(vm_.config().forced_secondary_controls);
+    return wanted | secondary_for_apic() |
+           SecondaryControls::from_raw(vm_.config().forced_secondary_controls);
 }
 
 bool Vcpu::write_controls() {
     const bool timer = vm_.config().preemption_timer != 0;
-    PinControls pin{PinControl::external_interrupt_exiting, PinControl::nmi_exiting};
+    choose_apicv();
+    PinControls pin{PinControl::external_interrupt_exiting, PinControl::nmi_exiting,
+                    PinControl::virtual_nmis};
     pin.set(PinControl::activate_vmx_preemption_timer, timer);
     const ExitControls exit = exit_wanted.with(ExitControl::save_vmx_preemption_timer_value, timer);
     const u64 secondary_raw = port_.rdmsr(static_cast<u32>(Msr::vmx_procbased_ctls2));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exits that no instruction asked for: interrupts, windows, the timer.
+#include "hv/apic/virtual_apic.h"
 #include "hv/exit/handlers.h"
 
 namespace postern::hv {
@@ -36,6 +37,31 @@ Next on_preemption_timer(NormalExit& exit) {
 Next on_enclave_preemption_timer(EnclaveExit& exit) {
     exit.rearm_preemption_timer();
     return exit.retry();
+}
+
+/// An access to the local APIC that the processor does not carry out on the page. SDM 3C, table
+/// "Exit Qualification for APIC-Access VM Exits from Linear Accesses and Guest-Physical Accesses".
+Next on_apic_access(NormalExit& exit) {
+    const auto access = ApicAccess::from_raw(exit.qualification());
+    if (exit.delivering())
+        return exit.stop(StopReason::delivery_onto_device, "an event's delivery met a device");
+    if (access.type() != ApicAccessType::linear_read &&
+        access.type() != ApicAccessType::linear_write)
+        return exit.not_implemented("this access to the local APIC");
+    return exit.emulate(Gpa{apic_base_reset_address + access.offset()});
+}
+
+/// The guest has written to the page; SDM 3C, "APIC-Write VM Exits". The instruction is done.
+Next on_apic_write(NormalExit& exit) {
+    exit.apic().written(static_cast<u32>(exit.qualification() & 0xfff));
+    return exit.acknowledge();
+}
+
+/// The interrupt is no longer in service: only the I/O APICs do not know yet. SDM 3C, "EOI
+/// Virtualization".
+Next on_virtualized_eoi(NormalExit& exit) {
+    exit.apic().ended(static_cast<u8>(exit.qualification()));
+    return exit.acknowledge();
 }
 
 }  // namespace postern::hv

@@ -85,6 +85,7 @@ bool NormalExit::delivering() const { return capture_->delivering(); }
 u64 NormalExit::read(Gpr gpr) const { return vcpu_->read_gpr(gpr); }
 void NormalExit::write(Gpr gpr, u64 value) { vcpu_->write_gpr(gpr, value); }
 Devices& NormalExit::devices() { return vcpu_->vm_.devices(); }
+VirtualApic& NormalExit::apic() { return vcpu_->apic_; }
 bool NormalExit::skip() { return vcpu_->skip(capture_->instruction_length, RipCause::skip); }
 Next NormalExit::emulate(Gpa address) { return vcpu_->emulate(address); }
 
@@ -92,6 +93,11 @@ Next NormalExit::done(Action action) {
     vcpu_->act(action);
     if (skip()) return Next::resume;
     return stop(StopReason::no_instruction_length);
+}
+
+Next NormalExit::halt() {
+    const Next next = done(Action::halted);
+    return next == Next::resume ? vcpu_->fall_asleep() : next;
 }
 
 Next NormalExit::reinject() { return inject_exception(); }

@@ -20,6 +20,7 @@
 namespace postern::hv {
 
 class Vcpu;
+class VirtualApic;
 struct Capture;
 
 /// A page, after an exit that lost the offset. It has none to ask for.
@@ -95,9 +96,12 @@ public:
     [[nodiscard]] u64 read(Gpr gpr) const;
     void write(Gpr gpr, u64 value);
     [[nodiscard]] Devices& devices();
+    [[nodiscard]] VirtualApic& apic();
 
     /// Passes over the instruction; false: RIP stays.
     bool skip();
+    /// HLT, which is passed over.
+    Next halt();
     /// skip(), and on with the guest.
     Next done(Action action = Action::emulated);
     /// Carries out the instruction at RIP on the device at `address`.

@@ -12,6 +12,9 @@ Next on_acknowledged(NormalExit&);  // the host's or the processor's business
 Next on_triple_fault(NormalExit&);
 Next on_window(NormalExit&);  // interrupt and NMI window
 Next on_preemption_timer(NormalExit&);
+Next on_apic_access(NormalExit&);
+Next on_apic_write(NormalExit&);
+Next on_virtualized_eoi(NormalExit&);
 Next on_cpuid(NormalExit&);
 Next on_hlt(NormalExit&);
 Next on_cache_flush(NormalExit&);

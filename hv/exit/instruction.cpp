@@ -96,10 +96,7 @@ Next on_enclave_hidden_or_forced(EnclaveExit& exit) { return hidden_or_forced(ex
 Next on_undefined_instruction(NormalExit& exit) { return exit.fault(Vector::invalid_opcode); }
 Next on_enclave_undefined(EnclaveExit& exit) { return exit.fault(Vector::invalid_opcode); }
 
-Next on_hlt(NormalExit& exit) {
-    const Next next = exit.done(Action::halted);
-    return next == Next::resume ? Next::halt : next;
-}
+Next on_hlt(NormalExit& exit) { return exit.halt(); }
 
 /// INVD, WBINVD, WBNOINVD: memory is coherent, there is nothing to write back or to lose.
 Next on_cache_flush(NormalExit& exit) { return exit.done(); }
