@@ -84,7 +84,7 @@ TEST_F(SmallGuest, TheInstructionLimitIsExact) {
     EXPECT_EQ(result.ending, Ending::instruction_limit);
     EXPECT_EQ(result.instructions, 12'345u);
     EXPECT_EQ(exit_status(result), 124);
-    EXPECT_TRUE(watched.exits.empty() || watched.exits.back().raw_reason != 1u);
+    EXPECT_EQ(watched.exits.back().raw_reason, 48u);  // the first touch of its page: no other
 }
 
 TEST_F(SmallGuest, TheTimeLimitEndsALoop) {
@@ -156,6 +156,68 @@ TEST_F(SmallGuest, TheSameGuestRunsTheSameWay) {
     EXPECT_EQ(first.instructions, second.instructions);
     EXPECT_EQ(exits, watched.exits);
     EXPECT_EQ(first.instructions, 1u + 2 * 10'000);  // OUT exits: it retires nothing
+}
+
+const std::vector<u8> endless{0xeb, 0xfe};  // jmp $
+constexpr u32 external_interrupt = 1;
+
+TEST_F(SmallGuest, TheTimerIsAVmExitAtItsTime) {
+    load(endless);
+    guest->port().set_timer(5'000);
+    EXPECT_FALSE(guest->run_until(4'999));
+    EXPECT_NE(watched.exits.back().raw_reason, external_interrupt);
+    EXPECT_FALSE(guest->run_until(20'000));
+    EXPECT_EQ(watched.exits.back().raw_reason, external_interrupt);
+    EXPECT_EQ(watched.exits.back().tsc, 5'000u);
+}
+
+TEST_F(SmallGuest, ATimerThatIsTakenBackDoesNotCome) {
+    load(endless);
+    guest->port().set_timer(5'000);
+    guest->port().set_timer(~u64{0});
+    EXPECT_FALSE(guest->run_until(20'000));
+    EXPECT_NE(watched.exits.back().raw_reason, external_interrupt);
+}
+
+TEST_F(SmallGuest, AKickLeavesThePausedGuestOnce) {
+    load(endless);
+    EXPECT_FALSE(guest->run_until(1'000));
+    guest->port().kick(0);
+    EXPECT_FALSE(guest->run_until(2'000));
+    EXPECT_EQ(watched.exits.back().raw_reason, external_interrupt);
+    EXPECT_EQ(watched.exits.back().tsc, 1'000u);
+    const size_t exits = watched.exits.size();
+    EXPECT_FALSE(guest->run_until(3'000));
+    EXPECT_EQ(watched.exits.size(), exits);
+}
+
+TEST_F(SmallGuest, WhereItsRunIsCutDoesNotShow) {
+    // mov ecx, 10000; l: pause; in al, 40h; dec ecx; jnz l; out 0f4h, al
+    const std::vector<u8> code{0xb9, 0x10, 0x27, 0,    0,    0xf3, 0x90, 0xe4,
+                               0x40, 0xff, 0xc9, 0x75, 0xf8, 0xe6, 0xf4};
+    const RunResult whole = run(code);
+    const auto exits = watched.exits;
+    watched.exits.clear();
+    load(code);
+    std::optional<RunResult> cut;
+    for (u64 until = 777; !cut; until += 777) cut = guest->run_until(until);
+    EXPECT_EQ(cut->instructions, whole.instructions);
+    EXPECT_EQ(cut->value, whole.value);
+    EXPECT_EQ(exits, watched.exits);
+}
+
+TEST_F(SmallGuest, AbsentMemoryReadsAsOnes) {
+    // mov edi, 0d0000000h; mov eax, [rdi]; out 0f4h, al
+    const RunResult result = run({0xbf, 0, 0, 0, 0xd0, 0x8b, 0x07, 0xe6, 0xf4});
+    EXPECT_EQ(result.ending, Ending::exit_port);
+    EXPECT_EQ(result.value, 0xffu);
+}
+
+TEST_F(SmallGuest, PowerGoesOffByAcpi) {
+    // mov dx, 604h; mov ax, 3400h (SLP_EN, type 5); out dx, ax
+    const RunResult result = run({0x66, 0xba, 0x04, 0x06, 0x66, 0xb8, 0x00, 0x34, 0x66, 0xef});
+    EXPECT_EQ(result.ending, Ending::power_off);
+    EXPECT_EQ(exit_status(result), 0);
 }
 
 TEST_F(SmallGuest, ABrokenKernelIsRefused) {
