@@ -81,9 +81,16 @@ struct Config {
     u64 livelock_ticks = 1;
 };
 
-/// 64-bit mode with 4-level paging and flat segments: the only mode a guest starts in as yet.
-/// CR0.PE, PG, NE, CR4.PAE and EFER.LME, LMA are set whatever is given here.
+/// CR0.ET is set whatever is given, and what the mode is made of.
+enum class StartMode : u8 {
+    long_64,       // 4-level paging, flat segments: CR0.PE, PG, NE, CR4.PAE, EFER.LME, LMA
+    protected_32,  // flat segments, no paging unless cr0 says so: CR0.PE, NE
+    real_16,       // a segment's base is its selector times 16
+};
+
+/// What a boot loader leaves.
 struct StartState {
+    StartMode mode = StartMode::long_64;
     u64 rip = 0;
     std::array<u64, gpr_count> gpr{};  // gpr[rsp] included
     u64 rflags = rflags_fixed_one;

@@ -8,10 +8,12 @@
 #include "arch/vmx/interruptibility.h"
 #include "hv/apic/virtual_apic.h"
 #include "hv/config.h"
+#include "hv/control_registers.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
 #include "hv/msr.h"
 #include "hv/port.h"
+#include "hv/reset.h"
 #include "hv/rip.h"
 #include "hv/vm.h"
 #include "hv/watch.h"
@@ -31,6 +33,12 @@ public:
 
     /// Builds and loads the VMCS. False: stop_report() says why; the watcher has been told.
     [[nodiscard]] bool start(const StartState& state);
+    /// The same, as INIT leaves a processor other than the first: it waits for a start-up message.
+    [[nodiscard]] bool start_waiting();
+
+    /// RESET. Between exits only: not while run_once() has said `paused` and no exit has come
+    /// since. False: stop_report() says why.
+    [[nodiscard]] bool reset();
 
     /// Runs the guest to its next exit and handles that.
     [[nodiscard]] Next run_once();
@@ -99,8 +107,27 @@ private:
     [[nodiscard]] PrimaryControls primary_wanted() const;
     [[nodiscard]] SecondaryControls secondary_wanted();
     void write_host_state();
-    void write_guest_state(const StartState& state);
-    void write_segments(const StartState& state);
+    bool start_in(const GuestState& state);
+    void write_guest_state(const GuestState& state);
+    void write_segment(unsigned index, const Segment& segment);
+
+    // reset.cpp: by the local APIC, between exits
+    void reset_by_init();
+    void start_up(u8 vector);
+    void forget_events();
+    [[nodiscard]] u32 signature();
+
+    // control_registers.cpp: what MOV to a control register does. False: #GP(0).
+    [[nodiscard]] u64 seen_cr0();
+    [[nodiscard]] u64 seen_cr4();
+    [[nodiscard]] ControlRegisters control_registers();
+    [[nodiscard]] bool write_cr0(u64 value);
+    [[nodiscard]] bool write_cr3(u64 value);
+    [[nodiscard]] bool write_cr4(u64 value);
+    void store_cr0(Cr0Word value);
+    void store_cr4(u64 value);
+    void store_efer(EferWord efer);
+    [[nodiscard]] bool load_pdptes(u64 cr3);
 
     // msr.cpp
     bool write_msr_bitmap();
@@ -138,8 +165,6 @@ private:
     [[nodiscard]] bool wake_up();
     [[nodiscard]] Next fall_asleep();
     void arm_timer();
-    void reset_by_init();
-    void start_up(u8 vector);
 
     // inject.cpp
     Next inject(const Event& event);

@@ -1,30 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The VMCS a guest starts with: controls from the processor's capabilities, host state from the
-// configuration, 64-bit guest state.
+// configuration, guest state of any mode.
 #include <array>
 #include <cstring>
 
-#include "arch/regs/cr0.h"
-#include "arch/regs/cr4.h"
-#include "arch/regs/efer.h"
-#include "arch/regs/segment.h"
 #include "arch/vmx/capability.h"
 #include "hv/vcpu.h"
 
 namespace postern::hv {
 namespace {
 
-constexpr u32 code_access_rights = 0xa09b;  // 64-bit code, DPL 0, present, accessed
-constexpr u32 data_access_rights = 0xc093;  // read/write, DPL 0, present, accessed, 4 GiB
-constexpr u32 tss_access_rights = 0x008b;   // busy 64-bit TSS
-constexpr u64 dr7_reset = 0x400;
-
 constexpr ExitControls exit_wanted{
     ExitControl::save_debug_controls, ExitControl::host_address_space_size,
     ExitControl::save_ia32_pat,       ExitControl::load_ia32_pat,
     ExitControl::save_ia32_efer,      ExitControl::load_ia32_efer};
-constexpr EntryControls entry_wanted{EntryControl::load_debug_controls,
-                                     EntryControl::ia32e_mode_guest, EntryControl::load_ia32_pat,
+/// With IA-32e mode as the guest's EFER.LMA says: write_guest_state.
+constexpr EntryControls entry_wanted{EntryControl::load_debug_controls, EntryControl::load_ia32_pat,
                                      EntryControl::load_ia32_efer};
 
 struct HostField {
@@ -79,7 +70,12 @@ constexpr std::array zero_fields{VmcsField::tsc_offset,
 
 }  // namespace
 
-bool Vcpu::start(const StartState& state) {
+bool Vcpu::start(const StartState& state) { return start_in(state_of(state)); }
+
+/// That it waits is what its local APIC begins with.
+bool Vcpu::start_waiting() { return start_in(state_after_init(signature(), cr0_reset)); }
+
+bool Vcpu::start_in(const GuestState& state) {
     if (stop_.reason != StopReason::none) return false;
     if (!vm_.create() || !load_vmcs() || !write_controls() || !start_apic()) {
         if (stop_.reason == StopReason::none) stop(StopReason::out_of_table_pages);
@@ -87,6 +83,12 @@ bool Vcpu::start(const StartState& state) {
         return false;
     }
     write_host_state();
+    for (const VmcsField field : zero_fields) port_.vmwrite(field, 0);
+    port_.vmwrite(VmcsField::cr0_guest_host_mask, cr0_masked.to_raw());
+    port_.vmwrite(VmcsField::cr4_guest_host_mask,
+                  cr4_masked.to_raw() | port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0)));
+    port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
+    port_.vmwrite(VmcsField::vmcs_link_pointer, ~u64{0});
     write_guest_state(state);
     take_over_msrs();
     for (u32 i = 0; i < sgxlepubkeyhash_.size(); ++i)
@@ -201,49 +203,33 @@ void Vcpu::write_host_state() {
     for (const HostField& row : host_fields) port_.vmwrite(row.field, row.value(vm_.config().host));
 }
 
-void Vcpu::write_segments(const StartState& state) {
-    for (unsigned i = 0; i < segment_count; ++i) {
-        const auto at = [i](VmcsField of_es) { return segment_field(of_es, i); };
-        const bool is_system = i == ldtr || i == tr;
-        port_.vmwrite(at(VmcsField::guest_es_base), 0);
-        port_.vmwrite(at(VmcsField::guest_es_limit), is_system ? 0xffff : 0xffff'ffff);
-        port_.vmwrite(at(VmcsField::guest_es_selector), is_system ? 0 : state.data_selector);
-        port_.vmwrite(at(VmcsField::guest_es_access_rights), data_access_rights);
-    }
-    port_.vmwrite(VmcsField::guest_cs_selector, state.code_selector);
-    port_.vmwrite(VmcsField::guest_cs_access_rights, code_access_rights);
-    port_.vmwrite(VmcsField::guest_ldtr_access_rights, access_rights_unusable);
-    port_.vmwrite(VmcsField::guest_tr_access_rights, tss_access_rights);
-    port_.vmwrite(VmcsField::guest_tr_selector, state.tr_selector);
+void Vcpu::write_segment(unsigned index, const Segment& segment) {
+    const auto at = [index](VmcsField of_es) { return segment_field(of_es, index); };
+    port_.vmwrite(at(VmcsField::guest_es_base), segment.base);
+    port_.vmwrite(at(VmcsField::guest_es_limit), segment.limit);
+    port_.vmwrite(at(VmcsField::guest_es_selector), segment.selector);
+    port_.vmwrite(at(VmcsField::guest_es_access_rights), segment.access_rights);
+}
+
+void Vcpu::write_guest_state(const GuestState& state) {
+    store_cr0(Cr0Word::from_raw(state.cr0));
+    store_cr4(state.cr4);
+    store_efer(EferWord::from_raw(state.efer));
+    port_.vmwrite(VmcsField::guest_cr3, state.cr3);
+    port_.vmwrite(VmcsField::guest_dr7, state.dr7);
+    port_.write_dr(6, state.dr6);
+    for (unsigned n = 0; n < breakpoint_count; ++n) port_.write_dr(n, 0);
+    port_.vmwrite(VmcsField::guest_rflags, state.rflags);
+    port_.vmwrite(VmcsField::guest_rsp, state.gpr[rsp]);
+    for (unsigned index = 0; index < segment_count; ++index)
+        write_segment(index, state.segment[index]);
     port_.vmwrite(VmcsField::guest_gdtr_base, state.gdtr_base);
     port_.vmwrite(VmcsField::guest_gdtr_limit, state.gdtr_limit);
     port_.vmwrite(VmcsField::guest_idtr_base, state.idtr_base);
     port_.vmwrite(VmcsField::guest_idtr_limit, state.idtr_limit);
-}
-
-/// CR0.NE and CR4.VMXE are VMX operation's: the guest reads its own values of them.
-void Vcpu::write_guest_state(const StartState& state) {
-    const u64 seen_cr0 = state.cr0 | Cr0Word{Cr0::pe, Cr0::et, Cr0::ne, Cr0::pg}.to_raw();
-    const u64 seen_cr4 = state.cr4 | Cr4Word{Cr4::pae}.to_raw();
-    const u64 efer = state.efer | EferWord{Efer::lme, Efer::lma}.to_raw();
-    const u64 cr4_fixed = port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0));
-    for (const VmcsField field : zero_fields) port_.vmwrite(field, 0);
-    port_.vmwrite(VmcsField::guest_cr0, seen_cr0);
-    port_.vmwrite(VmcsField::cr0_read_shadow, seen_cr0);
-    port_.vmwrite(VmcsField::cr0_guest_host_mask, Cr0Word{Cr0::ne}.to_raw());
-    port_.vmwrite(VmcsField::guest_cr3, state.cr3);
-    port_.vmwrite(VmcsField::guest_cr4, seen_cr4 | cr4_fixed);
-    port_.vmwrite(VmcsField::cr4_read_shadow, seen_cr4);
-    port_.vmwrite(VmcsField::cr4_guest_host_mask, cr4_fixed);
-    port_.vmwrite(VmcsField::guest_ia32_efer, efer);
-    port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
-    port_.vmwrite(VmcsField::guest_dr7, dr7_reset);
-    port_.vmwrite(VmcsField::vmcs_link_pointer, ~u64{0});
-    port_.vmwrite(VmcsField::guest_rflags, state.rflags | rflags_fixed_one);
-    port_.vmwrite(VmcsField::guest_rsp, state.gpr[rsp]);
-    write_segments(state);
     registers_.gpr = state.gpr;
-    set_rip(RipCause::entry, state.rip);
+    registers_.cr2 = state.cr2;
+    set_rip(RipCause::reset, state.rip);
 }
 
 }  // namespace postern::hv

@@ -121,37 +121,13 @@ bool NormalExit::read_msr(u32 msr, u64& value) const { return MsrAccess{*vcpu_, 
 bool NormalExit::write_msr(u32 msr, u64 value) { return MsrAccess{*vcpu_, msr}.write(value); }
 bool NormalExit::set_xcr(u32 xcr, u64 value) { return vcpu_->port_.xsetbv(xcr, value); }
 
-u64 NormalExit::cr4() const {
-    const u64 mask = vcpu_->port_.vmread(VmcsField::cr4_guest_host_mask);
-    const u64 shadow = vcpu_->port_.vmread(VmcsField::cr4_read_shadow);
-    return (shadow & mask) | (vcpu_->port_.vmread(VmcsField::guest_cr4) & ~mask);
-}
-
-/// Bits that VMX operation fixes stay as they are; the guest sees what it wrote.
-bool NormalExit::set_cr0(u64 value) {
-    const auto wanted = Cr0Word::from_raw(value);
-    if (value >> 32 != 0) return false;
-    if (wanted.has(Cr0::pg) && !wanted.has(Cr0::pe)) return false;
-    if (wanted.has(Cr0::nw) && !wanted.has(Cr0::cd)) return false;
-    Port& port = vcpu_->port_;
-    const u64 mask = port.vmread(VmcsField::cr0_guest_host_mask);
-    port.vmwrite(VmcsField::cr0_read_shadow, value & cr0_defined_mask);
-    const u64 kept = port.vmread(VmcsField::guest_cr0) & mask;
-    port.vmwrite(VmcsField::guest_cr0, kept | (value & cr0_defined_mask & ~mask));
-    return true;
-}
-
-bool NormalExit::set_cr4(u64 value) {
-    Port& port = vcpu_->port_;
-    const u64 allowed = port.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed1));
-    const Cr4Word hidden{Cr4::vmxe, Cr4::smxe};
-    if ((value & ~allowed) != 0 || Cr4Word::from_raw(value).has_any(hidden)) return false;
-    const u64 mask = port.vmread(VmcsField::cr4_guest_host_mask);
-    port.vmwrite(VmcsField::cr4_read_shadow, value);
-    const u64 kept = port.vmread(VmcsField::guest_cr4) & mask;
-    port.vmwrite(VmcsField::guest_cr4, kept | (value & ~mask));
-    return true;
-}
+bool NormalExit::in_64_bit_mode() const { return vcpu_->control_registers().in_64_bit_mode(); }
+u64 NormalExit::cr0() const { return vcpu_->seen_cr0(); }
+u64 NormalExit::cr3() const { return vcpu_->port_.vmread(VmcsField::guest_cr3); }
+u64 NormalExit::cr4() const { return vcpu_->seen_cr4(); }
+bool NormalExit::set_cr0(u64 value) { return vcpu_->write_cr0(value); }
+bool NormalExit::set_cr3(u64 value) { return vcpu_->write_cr3(value); }
+bool NormalExit::set_cr4(u64 value) { return vcpu_->write_cr4(value); }
 
 bool NormalExit::read_dr(unsigned number, u64& value) const {
     const bool de = Cr4Word::from_raw(cr4()).has(Cr4::de);

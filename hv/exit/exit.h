@@ -119,9 +119,14 @@ public:
     [[nodiscard]] bool read_msr(u32 msr, u64& value) const;
     [[nodiscard]] bool write_msr(u32 msr, u64 value);
     [[nodiscard]] bool set_xcr(u32 xcr, u64 value);
-    /// What the guest sees of CR4, and what it gets when it moves to CR0 or CR4. False: #GP(0).
+    [[nodiscard]] bool in_64_bit_mode() const;
+    /// What the guest sees of its control registers, and what it gets when it moves to one. False:
+    /// #GP(0).
+    [[nodiscard]] u64 cr0() const;
+    [[nodiscard]] u64 cr3() const;
     [[nodiscard]] u64 cr4() const;
     [[nodiscard]] bool set_cr0(u64 value);
+    [[nodiscard]] bool set_cr3(u64 value);
     [[nodiscard]] bool set_cr4(u64 value);
     /// MOV to and from debug registers. False: there is no such register (#UD).
     [[nodiscard]] bool read_dr(unsigned number, u64& value) const;

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// RESET, INIT and start-up of a virtual processor.
+#include "hv/reset.h"
+
+#include "arch/cpuid.h"
+#include "hv/vcpu.h"
+
+namespace postern::hv {
+namespace {
+
+/// What RESET makes 0 and INIT leaves, of what is the guest's own in its processor.
+constexpr std::array processor_msrs{Msr::spec_ctrl, Msr::umwait_control, Msr::xss,
+                                    Msr::star,      Msr::lstar,          Msr::cstar,
+                                    Msr::fmask,     Msr::kernel_gs_base, Msr::tsc_aux};
+
+constexpr std::array reset_fields{
+    VmcsField::guest_ia32_sysenter_cs, VmcsField::guest_ia32_sysenter_esp,
+    VmcsField::guest_ia32_sysenter_eip, VmcsField::guest_ia32_debugctl};
+
+}  // namespace
+
+u32 Vcpu::signature() {
+    return port_.cpuid(static_cast<u32>(CpuidLeaf::version_and_features), 0).eax;
+}
+
+/// What no processor keeps over INIT: events, blocking, what an exit has left to do.
+void Vcpu::forget_events() {
+    pending_ = {};
+    last_enclave_exit_ = {};
+    current_ = ExitKind::normal;
+    port_.vmwrite(VmcsField::vm_entry_interruption_information, 0);
+    port_.vmwrite(VmcsField::guest_interruptibility_state, 0);
+    port_.vmwrite(VmcsField::guest_activity_state, 0);
+    port_.vmwrite(VmcsField::guest_pending_debug_exceptions, 0);
+    entry_field_set_ = false;
+}
+
+/// SDM 3A, "Processor State After Reset". What it does then is the local APIC's to say.
+void Vcpu::reset_by_init() {
+    const GuestState state = state_after_init(signature(), seen_cr0());
+    forget_events();
+    write_guest_state(state);
+    port_.invvpid(vpid());
+}
+
+void Vcpu::start_up(u8 vector) {
+    write_segment(cs, start_up_code(vector));
+    set_rip(RipCause::reset, 0);
+}
+
+/// SDM 3A, "Processor State After Reset". The x87, SSE and AVX registers are out of the port's
+/// reach and stay as they are.
+bool Vcpu::reset() {
+    forget_events();
+    if (!apic_.create(Hpa{apic_.state().page}, number_) || !agree_about_apic_mode()) {
+        stop(StopReason::out_of_table_pages);
+        return false;
+    }
+    for (const Msr msr : processor_msrs) static_cast<void>(port_.wrmsr(static_cast<u32>(msr), 0));
+    for (const VmcsField field : reset_fields) port_.vmwrite(field, 0);
+    port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
+    static_cast<void>(port_.xsetbv(0, 1));
+    msrs_ = {};
+    msrs_.tsc_base = u64{0} - port_.tsc();
+    msrs_.misc_enable = MiscEnableWord{MiscEnable::fast_strings, MiscEnable::bts_unavailable,
+                                       MiscEnable::pebs_unavailable}
+                            .to_raw();
+    write_tsc_offset();
+    write_guest_state(state_after_reset(signature()));
+    port_.invvpid(vpid());
+    return true;
+}
+
+}  // namespace postern::hv
