@@ -50,6 +50,15 @@ public:
     /// False: halted, or never started, and nothing that would wake it is waiting.
     [[nodiscard]] bool wants_to_run();
 
+    /// What a snapshot saves, beside the processor (its VMCS included) and the memory. It is too
+    /// large to be returned. Between two calls of run_once.
+    struct State;
+    void save(State& to) const;
+    /// Instead of a start, into a virtual processor with the same number and configuration, whose
+    /// processor and memory are what they were. False: it is none that save() gives, and nothing is
+    /// changed.
+    [[nodiscard]] bool restore(const State& from);
+
     /// An external interrupt for the guest that does not come through its local APIC: delivered
     /// as soon as it can take one. False: one before is still waiting.
     bool queue_interrupt(u8 vector);
@@ -86,18 +95,24 @@ public:
     [[nodiscard]] const GuestRegisters& registers() const { return registers_; }
     [[nodiscard]] Vm& vm() { return vm_; }
 
+    struct LastEnclaveExit {
+        u64 aep = 0, tcs = 0, qualification = 0, guest_physical = 0, tsc = 0;
+        u32 raw_reason = 0;
+        u32 repeats = 0;
+    };
+    /// Of its local APIC: what the VMCS was told last.
+    struct ApicV {
+        u32 tpr_shadow = 0, whole = 0;  // whole: the page is the processor's to work on
+        u32 tpr_threshold = 0;
+        apic::Vectors eoi_exits{};
+    };
+
 private:
     friend class Exit;
     friend class NormalExit;
     friend class EnclaveExit;
     friend class EnclaveDelivery;
     friend struct MsrAccess;
-
-    struct LastEnclaveExit {
-        u64 aep = 0, tcs = 0, qualification = 0, guest_physical = 0, tsc = 0;
-        u32 raw_reason = 0;
-        u32 repeats = 0;
-    };
 
     // vmcs.cpp: the state a guest starts with
     bool load_vmcs();
@@ -216,17 +231,33 @@ private:
     bool entry_field_set_ = false;
     VirtualMsrs msrs_;
     std::array<u64, 4> sgxlepubkeyhash_{};
-
-    /// What the VMCS was told last.
-    struct ApicV {
-        u32 tpr_shadow = 0, whole = 0;  // whole: the page is the processor's to work on
-        u32 tpr_threshold = 0;
-        apic::Vectors eoi_exits{};
-    };
     VirtualApic apic_;
     ApicV apicv_;
     PrimaryControls windows_;  // asked for
     u64 armed_ = VirtualApic::never;
 };
+
+struct Vcpu::State {
+    GuestRegisters registers;
+    Counters counters;
+    ExitRecord record;
+    Event pending;
+    LastEnclaveExit last_enclave_exit;
+    VirtualMsrs msrs;
+    std::array<u64, 4> sgxlepubkeyhash{};
+    VirtualApic::State apic;
+    ApicV apicv;
+    PrimaryControls windows;
+    u64 armed = VirtualApic::never;
+    u64 stop_detail = 0;
+    u32 number = 0;
+    StopReason stop_reason = StopReason::none;  // its text is not kept
+    ExitKind current = ExitKind::normal;
+    u8 launched = 0;
+    u8 running = 0;
+    u8 injected_on_entry = 0;
+    u8 entry_field_set = 0;
+};
+static_assert(std::is_trivially_copyable_v<Vcpu::State> && std::is_standard_layout_v<Vcpu::State>);
 
 }  // namespace postern::hv

@@ -37,6 +37,20 @@ public:
     /// Takes back the EPT entry of a page, so that its next access exits. False: it had none.
     bool forget(Gpa page) { return ept_.forget(page); }
 
+    /// What a snapshot saves, beside the memory with the EPT in it. The memory map and the policies
+    /// are its owner's to build again. It is too large to be returned.
+    struct State {
+        PageAllocator::State pages;
+        EptMap::State ept;
+        EnclaveTable::State enclaves;
+        u64 apic_access_page = 0;
+    };
+    static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
+    void save(State& to) const;
+    /// Instead of create(), with the memory map of the guest that was saved. False: the state is
+    /// not of a pool like this one, and nothing is changed.
+    [[nodiscard]] bool restore(const State& from);
+
     [[nodiscard]] const Config& config() const { return config_; }
     [[nodiscard]] const MemoryMap& memory() const { return map_; }
     [[nodiscard]] EptMap& ept() { return ept_; }

@@ -86,6 +86,7 @@ u64 NormalExit::read(Gpr gpr) const { return vcpu_->read_gpr(gpr); }
 void NormalExit::write(Gpr gpr, u64 value) { vcpu_->write_gpr(gpr, value); }
 Devices& NormalExit::devices() { return vcpu_->vm_.devices(); }
 VirtualApic& NormalExit::apic() { return vcpu_->apic_; }
+bool NormalExit::is_apic_on() const { return vcpu_->apic_.globally_enabled(); }
 bool NormalExit::skip() { return vcpu_->skip(capture_->instruction_length, RipCause::skip); }
 Next NormalExit::emulate(Gpa address) { return vcpu_->emulate(address); }
 

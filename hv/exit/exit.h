@@ -97,6 +97,7 @@ public:
     void write(Gpr gpr, u64 value);
     [[nodiscard]] Devices& devices();
     [[nodiscard]] VirtualApic& apic();
+    [[nodiscard]] bool is_apic_on() const;
 
     /// Passes over the instruction; false: RIP stays.
     bool skip();
