@@ -381,7 +381,9 @@ TEST(Ept, RomIsNotWritable) {
 
 TEST(Ept, AnExhaustedPoolStopsTheGuestWithAReport) {
     Config config = default_config();
-    config.pool.pages = 7;  // root, three tables for the doorbell, VMCS, MSR bitmap, one more
+    // Root, APIC-access page, three tables for the doorbell, VMCS, MSR bitmap, virtual-APIC page and
+    // its table, one more.
+    config.pool.pages = 9;
     Machine machine{config};
     EXPECT_EQ(machine.enclave_exits(BasicReason::ept_violation, {.gpa = epc_base}), Next::stop);
     EXPECT_EQ(machine.vcpu.stop_report().reason, StopReason::out_of_table_pages);
