@@ -101,7 +101,7 @@ inline constexpr auto expected_exits = [] {
         ExpectedExit{57, dropped, dropped, original_anomaly},
         ExpectedExit{58, dropped, gp_anomaly, original_anomaly},
         ExpectedExit{59, ud, ud_anomaly, original_anomaly},
-        ExpectedExit{60, dropped, ud_anomaly, original_anomaly},
+        ExpectedExit{60, gp, ud_anomaly, original_anomaly},
         ExpectedExit{61, dropped, dropped, original_anomaly},
         ExpectedExit{62, goes_on, goes_on, original},
         ExpectedExit{63, stops, gp_anomaly, original_anomaly},

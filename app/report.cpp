@@ -43,6 +43,8 @@ constexpr std::array stop_texts{
     StopText{"an enclave touched a device", "--enclave-fault ud or gp lets the guest live"},
     StopText{"the processor lacks a VMX control", "choose another --cpu"},
     StopText{"the configuration cannot work", "see what is named above"},
+    StopText{"the processor faulted on an operand of ENCLS that the hypervisor mapped for it",
+             "this is a fault of the hypervisor or of the processor, not of the guest"},
     StopText{"not implemented", "the guest needs what is named above"},
 };
 static_assert(stop_texts.size() == static_cast<size_t>(hv::StopReason::not_implemented) + 1);

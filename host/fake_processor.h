@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdlib>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,6 +29,7 @@ namespace postern::host::fake {
 
 inline constexpr u64 aep = 0x0000'0000'0030'2000;
 inline constexpr u64 tcs = 0x0000'7f00'0000'1000;
+inline constexpr u32 epc_host = 0x4000'0000;
 inline constexpr u64 kernel_rip = 0x0000'0000'0030'0100;
 
 /// What an exit leaves in the VMCS, beside its reason. What is not given is as the manual says
@@ -102,13 +104,20 @@ public:
         msrs[static_cast<u32>(Msr::vmx_true_exit_ctls)] = anything(0x0003'6dfb);
         msrs[static_cast<u32>(Msr::vmx_true_entry_ctls)] = anything(0x0000'11fb);
         msrs[static_cast<u32>(Msr::vmx_procbased_ctls2)] = anything(0);
+        msrs[static_cast<u32>(Msr::feature_control)] = 0x6'0001;
         msrs[static_cast<u32>(Msr::vmx_cr4_fixed0)] = 0x2000;
         msrs[static_cast<u32>(Msr::vmx_cr4_fixed1)] = 0x0077'2fff;
         msrs[static_cast<u32>(Msr::mtrrcap)] = 0x50a;
         cpuid_leaves[{0, 0}] = {0x16, 0, 0, 0};
-        cpuid_leaves[{1, 0}] = {0, 0, 0, 0x1'72ff};               // MTRR, MCA, PAT and older ones
-        cpuid_leaves[{7, 0}] = {0, 0x2, 0x20, 0xb400'0000};       // TSC_ADJUST; WAITPKG; IBRS, ...
-        cpuid_leaves[{0xd, 1}] = {0xf, 0, 0, 0};                  // XSAVES
+        cpuid_leaves[{1, 0}] = {0, 0, 0, 0x1'72ff};  // MTRR, MCA, PAT and older ones
+        // TSC_ADJUST, SGX; WAITPKG, SGX_LC; IBRS, ...
+        cpuid_leaves[{7, 0}] = {0, 0x6, 0x4000'0020, 0xb400'0000};
+        cpuid_leaves[{0xd, 0}] = {7, 0, 0, 0};
+        cpuid_leaves[{0xd, 1}] = {0xf, 0, 0, 0};  // XSAVES
+        // SGX1 and SGX2, 16 MiB of EPC.
+        cpuid_leaves[{0x12, 0}] = {3, 1, 0, 0x381f};
+        cpuid_leaves[{0x12, 1}] = {0xb6, 0, 7, 0};
+        cpuid_leaves[{0x12, 2}] = {epc_host | 1, 0, 0x0100'0001, 0};
         cpuid_leaves[{0x8000'0001, 0}] = {0, 0, 0, 0x2810'0800};  // NX, RDTSCP, ...
         cpuid_leaves[{0x8000'0008, 0}] = {0x302e, 0, 0, 0};       // 46 and 48 bits
     }
@@ -163,7 +172,9 @@ public:
 
     void invept(u64) override { ++invepts; }
     void invvpid(u16) override {}
-    hv::EnclsResult encls(EnclsLeaf, u64, u64, u64) override { return {}; }
+    hv::EnclsResult encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) override {
+        return on_encls ? on_encls(leaf, operands) : hv::EnclsResult{};
+    }
     hv::CpuidResult cpuid(u32 leaf, u32 subleaf) override { return cpuid_leaves[{leaf, subleaf}]; }
     u64 rdmsr(u32 msr) override { return msrs[msr]; }
     bool wrmsr(u32 msr, u64 value) override {
@@ -174,6 +185,7 @@ public:
     u64 read_dr(unsigned number) override { return dr.at(number); }
     void write_dr(unsigned number, u64 value) override { dr.at(number) = value; }
     u64 tsc() override { return now; }
+    u32 guest_pkru() override { return pkru; }
     void set_timer(u64 deadline) override { timer = deadline; }
     void kick(unsigned vcpu) override { kicks.push_back(vcpu); }
     u8* page(Hpa address) override {
@@ -210,6 +222,8 @@ public:
     hv::CodeSize decoded_size = hv::CodeSize::bits64;
     size_t decodes = 0;
     size_t invepts = 0;
+    std::function<hv::EnclsResult(EnclsLeaf, const hv::EnclsOperands&)> on_encls;
+    u32 pkru = 0;
     u64 now = 0;
     u64 timer = ~u64{0};
     std::vector<unsigned> kicks;
@@ -345,7 +359,7 @@ struct Machine {
         using hv::SlotKind;
         expect(
             vm.add_memory(MemorySlot{Gpa{0}, guest_ram_size, SlotKind::ram, Hpa{guest_ram_host}}));
-        expect(vm.add_memory(MemorySlot{epc_base, 1u << 20, SlotKind::epc, Hpa{0x4000'0000}}));
+        expect(vm.add_memory(MemorySlot{epc_base, 1u << 20, SlotKind::epc, Hpa{epc_host}}));
         expect(vm.add_memory(MemorySlot{rom_base, page_size, SlotKind::rom, Hpa{5u << 20}}));
         expect(vm.add_mmio({doorbell, page_size}));
         write64(0x1000, 0x2003);

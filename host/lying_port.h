@@ -27,8 +27,8 @@ public:
     }
     void invept(u64 ept_pointer) override { honest_->invept(ept_pointer); }
     void invvpid(u16 vpid) override { honest_->invvpid(vpid); }
-    hv::EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) override {
-        return honest_->encls(leaf, rbx, rcx, rdx);
+    hv::EnclsResult encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) override {
+        return honest_->encls(leaf, operands);
     }
     hv::CpuidResult cpuid(u32 leaf, u32 subleaf) override { return honest_->cpuid(leaf, subleaf); }
     u64 rdmsr(u32 msr) override { return honest_->rdmsr(msr); }
@@ -37,6 +37,7 @@ public:
     u64 read_dr(unsigned number) override { return honest_->read_dr(number); }
     void write_dr(unsigned number, u64 value) override { honest_->write_dr(number, value); }
     u64 tsc() override { return honest_->tsc(); }
+    u32 guest_pkru() override { return honest_->guest_pkru(); }
     void set_timer(u64 deadline) override { honest_->set_timer(deadline); }
     void kick(unsigned vcpu) override { honest_->kick(vcpu); }
     u8* page(Hpa address) override { return honest_->page(address); }

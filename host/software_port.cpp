@@ -7,15 +7,18 @@
 
 #include <fmt/format.h>
 
+#include "arch/paging.h"
 #include "arch/regs/xcr0.h"
 #include "arch/vmx/capability.h"
 #include "arch/vmx/exit_reason.h"
 #include "cpu/cpuid.h"
 #include "cpu/event/event.h"
+#include "cpu/flags.h"
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
 #include "cpu/run.h"
+#include "cpu/sgx/sgx.h"
 #include "cpu/vmx/vmx.h"
 #include "host/decode.h"
 
@@ -201,11 +204,53 @@ void SoftwarePort::invvpid(u16 vpid) {
         cpu::vmx::invvpid(*cpu_, static_cast<u64>(InvvpidType::single_context), vpid, 0));
 }
 
-hv::EnclsResult SoftwarePort::encls(EnclsLeaf leaf, u64, u64, u64) {
-    fail(fmt::format("not implemented: ENCLS[{}] by the hypervisor", name_of(leaf)));
+/// The one page of tables leads back to itself by its last entry: walked four times it is its own
+/// last level, and the windows are its first entries.
+void SoftwarePort::map_windows(const hv::EnclsOperands& operands) {
+    constexpr unsigned self = page_table_entry_count - 1;
+    static_assert(linear_index(hv::encls_window(0), 4) == self);
+    static_assert(linear_index(hv::encls_window(0), 3) == self);
+    static_assert(linear_index(hv::encls_window(0), 2) == self);
+    static_assert(linear_index(hv::encls_window(0), 1) == 0);
+    constexpr u64 usable = PageEntry{PageEntryBit::p, PageEntryBit::rw}.to_raw();
+    u8* const table = page(pages_.page_table);
+    const auto put = [table](unsigned entry, u64 value) {
+        std::memcpy(table + entry * sizeof value, &value, sizeof value);
+    };
+    put(self, pages_.page_table.raw() | usable);
+    for (unsigned n = 0; n < hv::encls_window_count; ++n) {
+        const u64 target = operands.window[n].raw();
+        put(n, target == 0 ? 0 : target | usable);
+        cpu::flush_page(*cpu_, Gva{hv::encls_window(n)});
+    }
+}
+
+/// General registers are nobody's between a VM exit and the next entry, RFLAGS is the exit's.
+hv::EnclsResult SoftwarePort::encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) {
+    cpu::Cpu& c = *cpu_;
+    map_windows(operands);
+    c.gpr[rax] = static_cast<u64>(leaf);
+    c.gpr[rbx] = operands.rbx;
+    c.gpr[rcx] = operands.rcx;
+    c.gpr[rdx] = operands.rdx;
+    const Result<> ran = cpu::sgx::encls(c);
+    map_windows({});
     hv::EnclsResult result;
-    result.faulted = true;
-    result.vector = static_cast<u8>(Vector::invalid_opcode);
+    result.faulted = !ran.ok();
+    if (ran.ok()) {
+        result.rax = c.gpr[rax];
+        result.rflags = cpu::rflags(c);
+        return result;
+    }
+    if (c.pending.kind == cpu::PendingKind::exception) {
+        result.vector = static_cast<u8>(c.pending.vector);
+        result.error_code = c.pending.error_code;
+        result.address = c.pending.address;
+    } else {
+        fail_unimplemented();
+        result.vector = static_cast<u8>(Vector::invalid_opcode);
+    }
+    c.pending = {};
     return result;
 }
 
@@ -239,6 +284,7 @@ bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
 
 /// The host's, also while the guest is only paused.
 u64 SoftwarePort::tsc() { return clock_->now() + cpu_->msr.tsc_adjust; }
+u32 SoftwarePort::guest_pkru() { return cpu_->pkru; }
 
 void SoftwarePort::set_timer(u64 deadline) {
     const bool is_never = deadline == HostTicks::never;

@@ -21,7 +21,8 @@ public:
     /// Pages of physical memory that are the host's own.
     struct Pages {
         Hpa vmxon_region;
-        Hpa page_table;  // an empty one: the parked processor executes nothing
+        /// Maps itself and the windows of ENCLS: the parked processor executes nothing else.
+        Hpa page_table;
     };
     /// What all processors of a machine share, and outlives them.
     struct Surroundings {
@@ -69,7 +70,7 @@ public:
     hv::EntryOutcome enter(hv::GuestRegisters& registers, hv::EntryKind kind) override;
     void invept(u64 ept_pointer) override;
     void invvpid(u16 vpid) override;
-    hv::EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) override;
+    hv::EnclsResult encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) override;
     hv::CpuidResult cpuid(u32 leaf, u32 subleaf) override;
     u64 rdmsr(u32 msr) override;
     bool wrmsr(u32 msr, u64 value) override;
@@ -77,6 +78,7 @@ public:
     u64 read_dr(unsigned number) override;
     void write_dr(unsigned number, u64 value) override;
     u64 tsc() override;
+    u32 guest_pkru() override;
     void set_timer(u64 deadline) override;
     void kick(unsigned vcpu) override;
     u8* page(Hpa address) override;
@@ -86,6 +88,7 @@ private:
     static constexpr u64 end_of_time = u64{1} << 62;
 
     void load_parked_state();
+    void map_windows(const hv::EnclsOperands& operands);
     [[nodiscard]] hv::EntryOutcome run_guest();
     [[nodiscard]] hv::EntryOutcome exited();
     [[nodiscard]] hv::EntryOutcome failed_entry();

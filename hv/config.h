@@ -10,6 +10,7 @@
 #include "base/address.h"
 #include "base/flag_word.h"
 #include "hv/protections.h"
+#include "hv/sgx/capability.h"
 
 namespace postern::hv {
 
@@ -47,12 +48,6 @@ enum class MmioMarking : u8 { misconfiguration, violation };
 enum class HiddenFeature : u8 { rdrand, rdseed, rdtscp, waitpkg, invpcid, xsaves, monitor };
 using HiddenFeatures = FlagWord<HiddenFeature, u32>;
 
-/// size 0: the guest has no SGX.
-struct EpcSection {
-    Gpa base;
-    u64 size = 0;
-};
-
 struct Config {
     PagePool pool;
     HostState host;
@@ -61,6 +56,7 @@ struct Config {
     MmioMarking mmio_marking = MmioMarking::misconfiguration;
     HiddenFeatures hidden{HiddenFeature::monitor};
     EpcSection epc;
+    SgxMasks sgx;
     /// Enclaves of the guest may ask for the provisioning key.
     bool provision_key = false;
     unsigned vcpus = 1;  // 1 to Vm::vcpu_limit

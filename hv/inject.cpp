@@ -163,6 +163,7 @@ void Vcpu::ask_for_windows() {
 }
 
 void Vcpu::before_entry() {
+    if (sgx_.generation != vm_.sgx().generation()) write_encls_bitmap();
     apic_.catch_up();
     if (!pending_.valid()) pending_ = next_event();
     ask_for_windows();

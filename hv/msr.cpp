@@ -110,7 +110,7 @@ constexpr std::array msr_rows{
     passes(Passes::reads, row(Msr::tsc, always, M::read_tsc, M::write_tsc)),
     row(Msr::platform_id, always, M::from_processor, M::refuse),
     row(Msr::smi_count, always, M::from_processor, M::refuse),
-    row(Msr::feature_control, always, M::read_feature_control, M::refuse),
+    row(Msr::feature_control, always, M::read_feature_control, M::write_feature_control),
     row(Msr::tsc_adjust, adjust, M::get<&V::tsc_adjust>, M::write_tsc_adjust),
     own(row(Msr::spec_ctrl, ibrs, M::from_processor, M::to_processor)),
     passes(Passes::writes, row(Msr::pred_cmd, ibrs, M::refuse_read, M::to_processor)),
@@ -332,29 +332,6 @@ bool MsrAccess::write_tsc(MsrAccess& access, u64 value) {
 bool MsrAccess::write_tsc_adjust(MsrAccess& access, u64 value) {
     access.vcpu.msrs_.tsc_adjust = value;
     access.vcpu.write_tsc_offset();
-    return true;
-}
-
-/// As a BIOS leaves it, without VMX, which is hidden.
-bool MsrAccess::read_feature_control(MsrAccess& access, u64& value) {
-    FeatureControlWord word{FeatureControl::lock};
-    if (access.vcpu.vm_.config().epc.size != 0)
-        word = word | FeatureControlWord{FeatureControl::sgx_enable, FeatureControl::sgx_lc};
-    value = word.to_raw();
-    return true;
-}
-
-bool MsrAccess::read_launch_key(MsrAccess& access, u64& value) {
-    if (access.vcpu.vm_.config().epc.size == 0) return false;
-    value = access.vcpu.sgxlepubkeyhash_[access.msr - static_cast<u32>(Msr::sgxlepubkeyhash0)];
-    return true;
-}
-
-/// EINIT is not intercepted, so it looks at the processor's registers: they follow the guest's.
-bool MsrAccess::write_launch_key(MsrAccess& access, u64 value) {
-    if (access.vcpu.vm_.config().epc.size == 0) return false;
-    if (!access.vcpu.port_.wrmsr(access.msr, value)) return false;
-    access.vcpu.sgxlepubkeyhash_[access.msr - static_cast<u32>(Msr::sgxlepubkeyhash0)] = value;
     return true;
 }
 

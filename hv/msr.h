@@ -57,6 +57,7 @@ struct MsrAccess {
     static bool write_tsc(MsrAccess& access, u64 value);
     static bool write_tsc_adjust(MsrAccess& access, u64 value);
     static bool read_feature_control(MsrAccess& access, u64& value);
+    static bool write_feature_control(MsrAccess& access, u64 value);
     static bool read_launch_key(MsrAccess& access, u64& value);
     static bool write_launch_key(MsrAccess& access, u64 value);
     static bool read_mtrr_variable(MsrAccess& access, u64& value);

@@ -32,8 +32,20 @@ struct CpuidResult {
     u32 eax = 0, ebx = 0, ecx = 0, edx = 0;
 };
 
+/// Pages that a leaf of ENCLS works on, and its registers. While the leaf runs, page n of `window`
+/// (0: none) lies at linear address encls_window(n) of the address space that VM exits load:
+/// writable, supervisor, write-back, EPC or RAM alike. Registers and structures hold such
+/// addresses.
+inline constexpr unsigned encls_window_count = 3;
+constexpr u64 encls_window(unsigned number) { return 0xffff'ffff'ffe0'0000 + number * page_size; }
+struct EnclsOperands {
+    std::array<Hpa, encls_window_count> window{};
+    u64 rbx = 0, rcx = 0, rdx = 0;
+};
+
 /// Result of an ENCLS leaf run on behalf of a guest. If `faulted`, vector, error code and the
-/// faulting address are the processor's own; otherwise rax and rflags are what the leaf left.
+/// faulting address (in a window) are the processor's own; otherwise rax and rflags are what the
+/// leaf left.
 struct EnclsResult {
     bool faulted = false;
     u8 vector = 0;
@@ -78,7 +90,7 @@ public:
     virtual void invept(u64 ept_pointer) = 0;
     virtual void invvpid(u16 vpid) = 0;  // on this processor; single-context
 
-    virtual EnclsResult encls(EnclsLeaf leaf, u64 rbx, u64 rcx, u64 rdx) = 0;
+    virtual EnclsResult encls(EnclsLeaf leaf, const EnclsOperands& operands) = 0;
     virtual CpuidResult cpuid(u32 leaf, u32 subleaf) = 0;
     virtual u64 rdmsr(u32 msr) = 0;
     virtual bool wrmsr(u32 msr, u64 value) = 0;   // false: #GP
@@ -86,6 +98,8 @@ public:
     virtual u64 read_dr(unsigned number) = 0;     // 0 to 3, 6, 7
     virtual void write_dr(unsigned number, u64 value) = 0;
     virtual u64 tsc() = 0;
+    /// PKRU, which no VM exit changes: the guest's.
+    virtual u32 guest_pkru() = 0;
 
     /// The processor leaves its guest by an external interrupt when its TSC has reached
     /// `deadline`, or runs a halted virtual processor again; ~0: never. There is one deadline, and

@@ -19,12 +19,14 @@ enum class Protection : u8 {
     retry,          // a control that a legal instruction must not exit for is dropped
     delivery,       // the delivery of an event is told from an enclave's instruction
     mov_ss_shadow,  // blocking by MOV SS is not set beside enclave interruption
+    sgx_policy,     // ECREATE is refused what the guest may not have
 };
 using Protections = FlagWord<Protection, u32>;
 
 /// As `--without` spells them, in the order of the enumeration.
-inline constexpr std::array<std::string_view, 7> protection_names{
-    "capture", "guard", "skip-check", "bp-type", "retry", "delivery", "mov-ss-shadow"};
+inline constexpr std::array<std::string_view, 8> protection_names{
+    "capture", "guard",    "skip-check",    "bp-type",
+    "retry",   "delivery", "mov-ss-shadow", "sgx-policy"};
 
 inline constexpr Protections all_protections =
     Protections::from_raw((1u << protection_names.size()) - 1);

@@ -9,6 +9,7 @@ void Vm::save(State& to) const {
     to.ept = ept_.state();
     to.enclaves = enclaves_.state();
     to.apic_access_page = apic_access_page_.raw();
+    to.sgx = sgx_.state();
 }
 
 bool Vm::restore(const State& from) {
@@ -16,6 +17,7 @@ bool Vm::restore(const State& from) {
     ept_.restore(from.ept);
     enclaves_.restore(from.enclaves);
     apic_access_page_ = Hpa{from.apic_access_page};
+    sgx_.restore(from.sgx);
     return true;
 }
 
@@ -26,7 +28,7 @@ void Vcpu::save(State& to) const {
     to.pending = pending_;
     to.last_enclave_exit = last_enclave_exit_;
     to.msrs = msrs_;
-    to.sgxlepubkeyhash = sgxlepubkeyhash_;
+    to.sgx = sgx_;
     to.apic = apic_.state();
     to.apicv = apicv_;
     to.windows = windows_;
@@ -55,7 +57,7 @@ bool Vcpu::restore(const State& from) {
     pending_ = from.pending;
     last_enclave_exit_ = from.last_enclave_exit;
     msrs_ = from.msrs;
-    sgxlepubkeyhash_ = from.sgxlepubkeyhash;
+    sgx_ = from.sgx;
     apicv_ = from.apicv;
     windows_ = from.windows;
     armed_ = from.armed;

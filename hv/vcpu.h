@@ -15,6 +15,7 @@
 #include "hv/port.h"
 #include "hv/reset.h"
 #include "hv/rip.h"
+#include "hv/sgx/sgx.h"
 #include "hv/vm.h"
 #include "hv/watch.h"
 
@@ -113,6 +114,7 @@ private:
     friend class EnclaveExit;
     friend class EnclaveDelivery;
     friend struct MsrAccess;
+    friend class EnclsTrap;
 
     // vmcs.cpp: the state a guest starts with
     bool load_vmcs();
@@ -150,6 +152,11 @@ private:
     void write_tsc_offset();
     /// The bits above the processor's physical addresses.
     [[nodiscard]] u64 beyond_physical();
+
+    // sgx/vcpu.cpp
+    [[nodiscard]] bool start_sgx();
+    /// False: the VMCS has it already, or there is none.
+    bool write_encls_bitmap();
 
     // vcpu.cpp: the step
     Next handle(const Capture& capture);
@@ -230,7 +237,7 @@ private:
     bool injected_on_entry_ = false;
     bool entry_field_set_ = false;
     VirtualMsrs msrs_;
-    std::array<u64, 4> sgxlepubkeyhash_{};
+    SgxVcpu sgx_;
     VirtualApic apic_;
     ApicV apicv_;
     PrimaryControls windows_;  // asked for
@@ -244,7 +251,7 @@ struct Vcpu::State {
     Event pending;
     LastEnclaveExit last_enclave_exit;
     VirtualMsrs msrs;
-    std::array<u64, 4> sgxlepubkeyhash{};
+    SgxVcpu sgx;
     VirtualApic::State apic;
     ApicV apicv;
     PrimaryControls windows;

@@ -32,4 +32,12 @@ const u8* Vm::bytes_at(Gpa address) const {
     return page == nullptr ? nullptr : page + host.offset();
 }
 
+u8* Vm::ram_at(Gpa address) const {
+    const MemorySlot* const slot = map_.find(address);
+    if (slot == nullptr || slot->kind != SlotKind::ram) return nullptr;
+    const Hpa host = MemoryMap::host_address(*slot, address);
+    u8* const page = port_.page(host);
+    return page == nullptr ? nullptr : page + host.offset();
+}
+
 }  // namespace postern::hv

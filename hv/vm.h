@@ -12,6 +12,7 @@
 #include "hv/memory/memory_map.h"
 #include "hv/memory/page_allocator.h"
 #include "hv/port.h"
+#include "hv/sgx/sgx.h"
 #include "hv/watch.h"
 
 namespace postern::hv {
@@ -22,15 +23,19 @@ class Vm {
 public:
     Vm(Port& port, Devices& devices, Watcher& watcher, const Config& config)
         : port_{port}, devices_{devices}, watcher_{watcher}, config_{config},
-          pages_{port, config.pool}, ept_{port, pages_}, enclaves_{watcher} {}
+          pages_{port, config.pool}, ept_{port, pages_}, enclaves_{watcher}, sgx_{port, config_} {
+        sgx_.reset();
+    }
     Vm(const Vm&) = delete;
     Vm& operator=(const Vm&) = delete;
 
     /// Vcpu::start does it too. False: the pool has no page, or there is memory where the local
     /// APICs are.
     [[nodiscard]] bool create();
-    /// False: misaligned, overlapping, or no room.
-    [[nodiscard]] bool add_memory(const MemorySlot& slot) { return map_.add(slot); }
+    /// False: misaligned, overlapping, no room, or EPC that the machine does not have.
+    [[nodiscard]] bool add_memory(const MemorySlot& slot) {
+        return (slot.kind != SlotKind::epc || sgx_.backs(slot)) && map_.add(slot);
+    }
     /// Ranges of up to `marked_pages_limit` pages are marked in EPT as the configuration says;
     /// larger ones exit by EPT violation. False as above, or the pool is exhausted.
     [[nodiscard]] bool add_mmio(const MmioRange& range);
@@ -44,6 +49,7 @@ public:
         EptMap::State ept;
         EnclaveTable::State enclaves;
         u64 apic_access_page = 0;
+        Sgx::State sgx;
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
     void save(State& to) const;
@@ -55,6 +61,10 @@ public:
     [[nodiscard]] const MemoryMap& memory() const { return map_; }
     [[nodiscard]] EptMap& ept() { return ept_; }
     [[nodiscard]] const EptMap& ept() const { return ept_; }
+    [[nodiscard]] Sgx& sgx() { return sgx_; }
+    [[nodiscard]] const Sgx& sgx() const { return sgx_; }
+    /// At a reset: takes every enclave out of the guest's EPC.
+    EpcScrub scrub_epc() { return sgx_.scrub(map_); }
     [[nodiscard]] PageAllocator& pages() { return pages_; }
     [[nodiscard]] Devices& devices() { return devices_; }
     [[nodiscard]] Watcher& watcher() { return watcher_; }
@@ -63,6 +73,8 @@ public:
 
     /// The host's address of guest memory; null if there is no RAM or ROM at `address`.
     [[nodiscard]] const u8* bytes_at(Gpa address) const;
+    /// The same of RAM, to be written.
+    [[nodiscard]] u8* ram_at(Gpa address) const;
 
     static constexpr u64 marked_pages_limit = 256;
     static constexpr unsigned vcpu_limit = 64;
@@ -96,6 +108,7 @@ private:
     EptMap ept_;
     EnclaveTable enclaves_;
     Hpa apic_access_page_;
+    Sgx sgx_;
     std::array<Vcpu*, vcpu_limit> vcpus_{};
 };
 

@@ -91,11 +91,7 @@ bool Vcpu::start_in(const GuestState& state) {
     port_.vmwrite(VmcsField::vmcs_link_pointer, ~u64{0});
     write_guest_state(state);
     take_over_msrs();
-    for (u32 i = 0; i < sgxlepubkeyhash_.size(); ++i)
-        sgxlepubkeyhash_[i] = vm_.config().epc.size == 0
-                                  ? 0
-                                  : port_.rdmsr(static_cast<u32>(Msr::sgxlepubkeyhash0) + i);
-    return true;
+    return start_sgx();
 }
 
 /// SDM 3C, "Software Use of Virtual-Machine Control Structures".
@@ -149,8 +145,9 @@ SecondaryControls Vcpu::secondary_wanted() {
                              SecondaryControl::unrestricted_guest};
     wanted.set(SecondaryControl::rdrand_exiting, hidden.has(HiddenFeature::rdrand));
     wanted.set(SecondaryControl::rdseed_exiting, hidden.has(HiddenFeature::rdseed));
+    // A guest with SGX cannot be without: its ECREATE and EINIT are ours to judge.
     wanted.set(SecondaryControl::enable_encls_exiting,
-               vm_.config().epc.size == 0 && allowed(SecondaryControl::enable_encls_exiting));
+               vm_.config().epc.size != 0 || allowed(SecondaryControl::enable_encls_exiting));
     const auto offer = [&](SecondaryControl control, HiddenFeature feature) {
         wanted.set(control, !hidden.has(feature) && allowed(control));
     };
@@ -193,8 +190,6 @@ bool Vcpu::write_controls() {
     port_.vmwrite(VmcsField::virtual_processor_identifier, vpid());
     port_.vmwrite(VmcsField::ept_pointer, vm_.ept().pointer());
     port_.vmwrite(VmcsField::exception_bitmap, vm_.config().exception_bitmap);
-    if (SecondaryControls::from_raw(wanted).has(SecondaryControl::enable_encls_exiting))
-        port_.vmwrite(VmcsField::encls_exiting_bitmap, ~u64{0});
     if (timer) port_.vmwrite(VmcsField::vmx_preemption_timer_value, vm_.config().preemption_timer);
     return write_msr_bitmap();
 }

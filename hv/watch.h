@@ -101,6 +101,7 @@ enum class StopReason : u8 {
     enclave_fault,            // the policy for faults of the guard is to stop
     processor_lacks_control,  // detail: the capability MSR; what names the control
     bad_configuration,
+    sgx_operand,      // the processor faulted on a page that the hypervisor mapped for ENCLS
     not_implemented,  // what names it
 };
 

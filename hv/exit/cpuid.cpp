@@ -43,10 +43,8 @@ void monitor(const NormalExit& exit, u32, CpuidResult& result) {
 void extended_features(const NormalExit& exit, u32 subleaf, CpuidResult& result) {
     if (subleaf != 0) return;
     const HiddenFeatures hidden = exit.config().hidden;
-    if (exit.config().epc.size == 0) {
-        hide(result.ebx, 2);   // SGX
-        hide(result.ecx, 30);  // SGX_LC
-    }
+    if (!exit.offers_sgx()) hide(result.ebx, 2);
+    if (!exit.offers_launch_control()) hide(result.ecx, 30);
     if (hidden.has(HiddenFeature::invpcid)) hide(result.ebx, 10);
     if (hidden.has(HiddenFeature::rdseed)) hide(result.ebx, 18);
     if (hidden.has(HiddenFeature::waitpkg)) hide(result.ecx, 5);
@@ -65,14 +63,7 @@ void topology(const NormalExit& exit, u32, CpuidResult& result) {
 
 /// SDM 3D, "Intel SGX Resource Enumeration Leaves": the guest has one EPC section, its own.
 void sgx(const NormalExit& exit, u32 subleaf, CpuidResult& result) {
-    const EpcSection& epc = exit.config().epc;
-    if (epc.size == 0 || subleaf > 2) result = {};
-    if (epc.size == 0 || subleaf != 2) return;
-    const u64 base = epc.base.raw();
-    result.eax = static_cast<u32>(base & 0xffff'f000) | 1;
-    result.ebx = static_cast<u32>(bits<51, 32>(base));
-    result.ecx = static_cast<u32>(epc.size & 0xffff'f000) | 1;
-    result.edx = static_cast<u32>(bits<51, 32>(epc.size));
+    result = exit.sgx_leaf(subleaf);
 }
 
 void extended_processor(const NormalExit& exit, u32, CpuidResult& result) {

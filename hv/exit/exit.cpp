@@ -6,6 +6,7 @@
 #include "arch/regs/cr4.h"
 #include "arch/regs/dr6.h"
 #include "hv/msr.h"
+#include "hv/sgx/encls.h"
 #include "hv/vcpu.h"
 
 namespace postern::hv {
@@ -109,6 +110,11 @@ Next NormalExit::fault(Vector vector) {
     return inject(Event::exception(vector), Action::faulted);
 }
 
+Next NormalExit::page_fault(Gva address, u32 error_code) {
+    vcpu_->registers_.cr2 = address.raw();
+    return inject(Event::exception(Vector::page_fault, error_code), Action::faulted);
+}
+
 Next NormalExit::retry() {
     vcpu_->act(Action::retried);
     return Next::resume;
@@ -129,6 +135,24 @@ u64 NormalExit::cr4() const { return vcpu_->seen_cr4(); }
 bool NormalExit::set_cr0(u64 value) { return vcpu_->write_cr0(value); }
 bool NormalExit::set_cr3(u64 value) { return vcpu_->write_cr3(value); }
 bool NormalExit::set_cr4(u64 value) { return vcpu_->write_cr4(value); }
+
+void NormalExit::set_status_flags(u64 flags) {
+    const u64 kept = vcpu_->port_.vmread(VmcsField::guest_rflags) & ~rflags_status_mask;
+    vcpu_->port_.vmwrite(VmcsField::guest_rflags, kept | (flags & rflags_status_mask));
+}
+
+CpuidResult NormalExit::sgx_leaf(u32 subleaf) const { return vcpu_->vm_.sgx().cpuid_leaf(subleaf); }
+bool NormalExit::offers_sgx() const { return vcpu_->vm_.sgx().capability().present(); }
+bool NormalExit::offers_launch_control() const { return vcpu_->vm_.sgx().has_launch_key(); }
+
+EnclsAnswer NormalExit::answer_encls(u32 leaf) const {
+    const Sgx& sgx = vcpu_->vm_.sgx();
+    const bool paging = Cr0Word::from_raw(vcpu_->port_.vmread(VmcsField::guest_cr0)).has(Cr0::pg);
+    return hv::answer_encls(sgx.capability(), sgx.feature_control(), paging, leaf);
+}
+
+EnclsEnd NormalExit::run_encls(EnclsLeaf leaf) { return EnclsTrap{*vcpu_, *capture_}.run(leaf); }
+bool NormalExit::refresh_encls_bitmap() { return vcpu_->write_encls_bitmap(); }
 
 bool NormalExit::read_dr(unsigned number, u64& value) const {
     const bool de = Cr4Word::from_raw(cr4()).has(Cr4::de);

@@ -22,6 +22,8 @@ namespace postern::hv {
 class Vcpu;
 class VirtualApic;
 struct Capture;
+enum class EnclsAnswer : u8;
+struct EnclsEnd;
 
 /// A page, after an exit that lost the offset. It has none to ask for.
 template <class Space>
@@ -112,6 +114,8 @@ public:
     Next reinject();
     /// A fault in the instruction's place, with error code 0 if it has one.
     Next fault(Vector vector);
+    /// #PF in the instruction's place, by an access to `address`.
+    Next page_fault(Gva address, u32 error_code);
     Next retry();
 
     /// Also the APIC ID.
@@ -129,6 +133,17 @@ public:
     [[nodiscard]] bool set_cr0(u64 value);
     [[nodiscard]] bool set_cr3(u64 value);
     [[nodiscard]] bool set_cr4(u64 value);
+    /// CF, PF, AF, ZF, SF and OF of the guest.
+    void set_status_flags(u64 flags);
+    /// What the guest's processor says of SGX.
+    [[nodiscard]] CpuidResult sgx_leaf(u32 subleaf) const;
+    [[nodiscard]] bool offers_sgx() const;
+    [[nodiscard]] bool offers_launch_control() const;
+    /// What a leaf of ENCLS meets first; ECREATE and EINIT carried out.
+    [[nodiscard]] EnclsAnswer answer_encls(u32 leaf) const;
+    [[nodiscard]] EnclsEnd run_encls(EnclsLeaf leaf);
+    /// Writes the ENCLS-exiting bitmap that the guest is to have. False: it was that already.
+    bool refresh_encls_bitmap();
     /// MOV to and from debug registers. False: there is no such register (#UD).
     [[nodiscard]] bool read_dr(unsigned number, u64& value) const;
     [[nodiscard]] bool write_dr(unsigned number, u64 value);

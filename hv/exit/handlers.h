@@ -24,6 +24,7 @@ Next on_io(NormalExit&);
 Next on_rdmsr(NormalExit&);
 Next on_wrmsr(NormalExit&);
 Next on_xsetbv(NormalExit&);
+Next on_encls(NormalExit&);
 Next on_ept(NormalExit&);                    // violation and misconfiguration
 Next on_undefined_instruction(NormalExit&);  // not offered to the guest: #UD
 Next on_hidden_or_forced(NormalExit&);       // RDRAND, RDTSC, PAUSE and their like

@@ -31,7 +31,6 @@ template <HiddenFeature feature>
 constexpr bool if_hidden(const Config& config) {
     return config.hidden.has(feature);
 }
-constexpr bool if_no_sgx(const Config& config) { return config.epc.size == 0; }
 
 constexpr std::array intercepts{
     by(BasicReason::invlpg, PrimaryControl::invlpg_exiting, not_hidden),
@@ -45,7 +44,6 @@ constexpr std::array intercepts{
     by(BasicReason::rdtscp, PrimaryControl::rdtsc_exiting, if_hidden<HiddenFeature::rdtscp>),
     by(BasicReason::rdrand, SecondaryControl::rdrand_exiting, if_hidden<HiddenFeature::rdrand>),
     by(BasicReason::invpcid, PrimaryControl::invlpg_exiting, if_hidden<HiddenFeature::invpcid>),
-    by(BasicReason::encls, SecondaryControl::enable_encls_exiting, if_no_sgx),
     by(BasicReason::rdseed, SecondaryControl::rdseed_exiting, if_hidden<HiddenFeature::rdseed>),
     by(BasicReason::umwait, PrimaryControl::rdtsc_exiting, if_hidden<HiddenFeature::waitpkg>),
     by(BasicReason::tpause, PrimaryControl::rdtsc_exiting, if_hidden<HiddenFeature::waitpkg>),

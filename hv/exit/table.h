@@ -163,7 +163,7 @@ inline constexpr std::array exit_rows{
             when<Primary::invlpg_exiting>},
     ExitRow{BasicReason::vmfunc, on_undefined_instruction, never_from_enclave_ud, never_in_delivery,
             never},
-    ExitRow{BasicReason::encls, on_hidden_or_forced, never_from_enclave_ud, never_in_delivery,
+    ExitRow{BasicReason::encls, on_encls, never_from_enclave_ud, never_in_delivery,
             when<Secondary::enable_encls_exiting>},
     ExitRow{BasicReason::rdseed, on_hidden_or_forced, on_enclave_hidden_or_forced,
             never_in_delivery, when<Secondary::rdseed_exiting>},

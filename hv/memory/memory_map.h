@@ -51,6 +51,8 @@ public:
             if (address.raw() - slots_[i].base.raw() < slots_[i].size) return &slots_[i];
         return nullptr;
     }
+    [[nodiscard]] constexpr size_t slot_count() const { return slot_count_; }
+    [[nodiscard]] constexpr const MemorySlot& slot(size_t number) const { return slots_[number]; }
     [[nodiscard]] constexpr bool is_mmio(Gpa address) const {
         for (size_t i = 0; i < range_count_; ++i)
             if (address.raw() - ranges_[i].base.raw() < ranges_[i].size) return true;
