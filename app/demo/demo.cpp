@@ -3,7 +3,6 @@
 #include "app/demo/demo.h"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <optional>
 
@@ -11,6 +10,7 @@
 
 #include "app/demo/rows.h"
 #include "app/demo/scenarios.h"
+#include "app/demo/table.h"
 #include "app/guest_files.h"
 #include "app/text.h"
 #include "platform/boot/file.h"
@@ -19,40 +19,7 @@ namespace postern::app {
 
 namespace {
 
-constexpr size_t columns = 110;
-constexpr size_t label_columns = 20;
 constexpr u64 largest_guest = 64 * platform::mib;
-
-/// `text` in lines of at most `width` columns, broken at blanks.
-std::vector<std::string> wrapped(std::string_view text, size_t width) {
-    std::vector<std::string> lines(1);
-    for (const std::string_view word : split(text, ' ')) {
-        std::string& line = lines.back();
-        if (line.empty())
-            line = word;
-        else if (line.size() + 1 + word.size() <= width)
-            line.append(" ").append(word);
-        else
-            lines.emplace_back(word);
-    }
-    return lines;
-}
-
-void print(std::ostream& out, std::string_view label, std::string_view text) {
-    bool first = true;
-    for (const std::string& line : wrapped(text, columns - label_columns - 4)) {
-        out << fmt::format("  {:<{}}  {}\n", first ? label : std::string_view{}, label_columns,
-                           line);
-        first = false;
-    }
-}
-
-void print(std::ostream& out, const Account& account, std::string_view label) {
-    for (const Paragraph& paragraph : account.paragraphs)
-        print(out, paragraph.label.empty() ? label : std::string_view{paragraph.label},
-              paragraph.text);
-    for (const std::string& wrong : account.wrong) print(out, "WRONG", wrong);
-}
 
 /// What is to be shown: rows with their controls, or only the controls that leave something out.
 struct Choice {
@@ -110,37 +77,15 @@ platform::Expected<Choice> parse_choice(const DemoOptions& options) {
     return choice;
 }
 
-constexpr std::array<std::string_view, 6> headings{"name",    "in the enclave", "raw exit",
-                                                   "Postern", "guest saw",      "control"};
-
-/// How wide each column of the scenarios is.
-std::array<size_t, headings.size()> table_widths() {
-    std::array<size_t, headings.size()> widths{};
-    const auto widen = [&](const std::array<std::string_view, headings.size()>& cells) {
-        for (size_t i = 0; i < cells.size(); ++i) widths[i] = std::max(widths[i], cells[i].size());
-    };
-    widen(headings);
-    for (const Scenario& row : scenarios())
-        if (row.open.empty())
-            widen({row.name, row.in_the_enclave, row.raw_exit, row.postern, row.guest_saw,
-                   row.control});
-    return widths;
-}
-
-std::string table_line(const std::array<std::string_view, headings.size()>& cells) {
-    static const auto widths = table_widths();
-    std::string line;
-    for (size_t i = 0; i + 1 < cells.size(); ++i)
-        line += fmt::format("{:<{}} | ", cells[i], widths[i]);
-    return line.append(cells.back()).append("\n");
-}
-
 /// The demo as it goes on: where it prints, what it runs, what was wrong so far.
 class Show {
 public:
     Show(const Choice& choice, const platform::Kernel& first_light,
          const platform::Kernel& every_exit, std::ostream& out)
-        : choice_{choice}, first_light_{first_light}, every_exit_{every_exit}, out_{out} {}
+        : choice_{choice}, first_light_{first_light}, every_exit_{every_exit}, out_{out},
+          table_{scenarios()} {}
+
+    void heading() { out_ << table_.heading(); }
 
     void show(const Row& row) {
         if (!choice_.wants(row)) return;
@@ -158,8 +103,7 @@ public:
         if (choice_.without.empty()) run(scenario, scenario.shown, account);
         for (const ScenarioRun& control : scenario.controls)
             if (choice_.wants(control)) run(scenario, control, account);
-        out_ << table_line({scenario.name, scenario.in_the_enclave, scenario.raw_exit,
-                            scenario.postern, scenario.guest_saw, scenario.control});
+        out_ << table_.line(scenario);
         print(out_, account, {});
         out_.flush();
     }
@@ -201,6 +145,7 @@ private:
     const platform::Kernel& first_light_;
     const platform::Kernel& every_exit_;
     std::ostream& out_;
+    Table table_;
     unsigned runs_ = 0;
     unsigned wrong_ = 0;
 };
@@ -225,7 +170,8 @@ platform::Expected<platform::Kernel> read_guest(std::string name) {
 void show_scenarios(Show& show, const Choice& choice, std::ostream& out) {
     const auto wanted = [&](const Scenario& row) { return choice.wants(row); };
     if (!std::ranges::any_of(scenarios(), wanted)) return;
-    out << "\nEvery kind of exit, each with its control:\n\n" << table_line(headings);
+    out << "\nEvery kind of exit, each with its control:\n\n";
+    show.heading();
     for (const Scenario& row : scenarios()) show.show(row);
     if (!choice.row.empty()) return;
     for (const Scenario& row : scenarios())
@@ -250,7 +196,7 @@ int demo_command(const DemoOptions& options, const std::string& directory, Termi
     if (!every_exit) return refuse(terminal, every_exit.error());
 
     const auto begin = std::chrono::steady_clock::now();
-    for (const std::string& line : wrapped(introduction, columns)) terminal.out << line << '\n';
+    print_wrapped(terminal.out, introduction);
     Show show{*choice, *kernel, *every_exit, terminal.out};
     for (const Row& row : demo_rows()) show.show(row);
     show_scenarios(show, *choice, terminal.out);

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "app/demo/recorder.h"
 #include "app/options.h"
 #include "arch/vmx/exit_reason.h"
 #include "cpu/model.h"
@@ -18,47 +19,37 @@ constexpr u64 epc_size = 2 * platform::mib;
 /// A run that has gone wrong ends by itself; this is for one that does not.
 constexpr u64 instruction_limit = 100'000'000;
 
-// The guest's marks: guests/abi.h. What is less than a mark is a page's number.
+// The guest's marks: guests/abi.h.
 constexpr u32 mark_row_begins = 0xf000'0000;
 constexpr u32 mark_row_ends = 0xf100'0000;
 
-class Recorder final : public hv::Watcher {
-public:
-    Recorder(Observation& seen, const Trial& trial) : seen_{&seen}, trial_{&trial} {}
-    void watch(host::Guest& guest) { guest_ = &guest; }
+}  // namespace
 
-    void exit(const hv::ExitRecord& record) override {
-        seen_->exits.push_back(record);
-        if (inside_ && trial_->at_exit) trial_->at_exit(*guest_, record);
+void Recorder::exit(const hv::ExitRecord& record) {
+    seen_->exits.push_back(record);
+    if (inside_ && trial_->at_exit) trial_->at_exit(*guest_, record);
+}
+
+void Recorder::anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) {
+    seen_->anomalies.push_back({anomaly, record.sequence, record.cpl});
+}
+
+void Recorder::mark(u32 value) {
+    // What is less than a mark is a page's number.
+    if ((value & trial_->mark_mask) == trial_->begins) {
+        seen_->row_begin = seen_->exits.size();
+        inside_ = true;
+        if (trial_->at_begin) trial_->at_begin(*guest_);
+    } else if ((value & trial_->mark_mask) == trial_->ends) {
+        seen_->row_end = seen_->exits.size();
+        inside_ = false;
+    } else if (value < mark_row_begins) {
+        const u64 page = u64{value} * page_size;
+        const bool was_mapped = guest_->vm().forget(Gpa{page});
+        seen_->taken_back.push_back({page, was_mapped, seen_->exits.size()});
     }
-    void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
-        seen_->anomalies.push_back({anomaly, record.sequence});
-    }
-    void stopped(const hv::StopReport&) override {}
+}
 
-    void mark(u32 value) {
-        if ((value & trial_->mark_mask) == trial_->begins) {
-            seen_->row_begin = seen_->exits.size();
-            inside_ = true;
-            if (trial_->at_begin) trial_->at_begin(*guest_);
-        } else if ((value & trial_->mark_mask) == trial_->ends) {
-            seen_->row_end = seen_->exits.size();
-            inside_ = false;
-        } else if (value < mark_row_begins) {
-            const u64 page = u64{value} * page_size;
-            const bool was_mapped = guest_->vm().forget(Gpa{page});
-            seen_->taken_back.push_back({page, was_mapped, seen_->exits.size()});
-        }
-    }
-
-private:
-    Observation* seen_;
-    const Trial* trial_;
-    host::Guest* guest_ = nullptr;
-    bool inside_ = false;
-};
-
-/// Lines "@name.key=value".
 void read_lines(Observation& seen, const std::string& name) {
     const std::string prefix = fmt::format("@{}.", name);
     for (std::string_view line : split(seen.serial, '\n')) {
@@ -69,8 +60,6 @@ void read_lines(Observation& seen, const std::string& name) {
                           line.substr(equals + 1));
     }
 }
-
-}  // namespace
 
 std::vector<hv::ExitRecord> Observation::enclave_exits() const {
     std::vector<hv::ExitRecord> found;

@@ -23,6 +23,7 @@ struct Experiment {
 struct SeenAnomaly {
     hv::Anomaly anomaly;
     u64 exit;  // its sequence number
+    u8 cpl = 0;
 };
 
 /// The guest's writes to the mark port that name a page to take back.
@@ -45,6 +46,10 @@ struct Observation {
     std::string serial;
     std::multimap<std::string, std::string, std::less<>> said;  // "@row1.key=value": key, value
     std::vector<VmcsField> missing_fields;
+    /// The guest is a whole operating system, the row a process of it: what the kernel does
+    /// meanwhile is no part of the row.
+    bool of_a_process = false;
+    u64 doorbell = platform::doorbell_base;
 
     /// The exits of the row itself that interrupted the enclave, or were typed otherwise though
     /// the processor says that they did (bit 27).

@@ -105,7 +105,17 @@ struct Scenario {
     std::string_view open{};
 };
 
+/// What ERESUME and these guests' AEP take, and not the twice of it: no livelock is missed.
+inline constexpr u64 livelock_ticks = 10;
+
 std::span<const Scenario> scenarios();
+
+/// What the guest calls what is run.
+std::string_view guest_name_of(const Scenario& scenario, const ScenarioRun& run);
+
+/// How a run is observed, without the guest, which has the run's setting but for its intercepts.
+/// `run` must outlive it.
+Trial trial_of(const Scenario& scenario, const ScenarioRun& run);
 
 platform::Expected<Observation> observe(const Scenario& scenario, const ScenarioRun& run,
                                         const platform::Kernel& kernel);
