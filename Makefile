@@ -11,7 +11,9 @@ all:
 	@tools/build.sh release postern
 
 run: all
-	@build/release/postern demo
+	@tools/demo_files.sh
+	@build/release/postern demo --guest debian --kernel build/kernels/cloud/vmlinuz \
+	    --initrd build/demo.cpio
 
 test:
 	@tools/test.sh

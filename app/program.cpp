@@ -159,8 +159,13 @@ private:
         demo->add_option("--row", demo_options.row,
                          "Only this row: 1, 2, 3 or a name of the table");
         demo->add_option("--without", demo_options.without, "Show what goes wrong without these");
+        demo->add_option("--guest", demo_options.guest,
+                         "own: guests of ours, in seconds; debian: Debian's kernel")
+            ->capture_default_str();
         demo->add_option("--kernel", demo_options.kernel,
-                         "Another guest than the one built with us");
+                         "Another guest than the one built with us; Debian's kernel");
+        demo->add_option("--initrd", demo_options.initrd,
+                         "Debian's first files: tools/demo_files.sh makes build/demo.cpio");
     }
 };
 

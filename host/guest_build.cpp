@@ -115,6 +115,7 @@ platform::Expected<void> Guest::build_devices() {
         devices_->pci.add(*console_);
     }
     if (!config_.test_devices) return {};
+    devices_->add_doorbell_function();
     test_device_ = std::make_unique<platform::TestDevice>(devices_->router);
     if (test_device_->attach(bus_)) return {};
     return platform::error("two devices claim the same addresses", "--test-devices",

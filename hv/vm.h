@@ -58,6 +58,9 @@ public:
     [[nodiscard]] bool restore(const State& from);
 
     [[nodiscard]] const Config& config() const { return config_; }
+    /// For an owner who changes his mind while the guest runs: about protections, the enclave
+    /// fault, hidden features, the timer's period, livelocks. The rest is looked at only once.
+    [[nodiscard]] Config& policies() { return config_; }
     [[nodiscard]] const MemoryMap& memory() const { return map_; }
     [[nodiscard]] EptMap& ept() { return ept_; }
     [[nodiscard]] const EptMap& ept() const { return ept_; }

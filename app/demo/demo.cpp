@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "app/demo/debian.h"
 #include "app/demo/rows.h"
 #include "app/demo/scenarios.h"
 #include "app/demo/table.h"
@@ -187,6 +188,12 @@ std::span<const Row> demo_rows() {
 }
 
 int demo_command(const DemoOptions& options, const std::string& directory, Terminal terminal) {
+    if (options.guest == "debian")
+        return debian_demo({options.kernel, options.initrd, options.row, options.without},
+                           terminal);
+    if (options.guest != "own")
+        return refuse(terminal, platform::Error{fmt::format("no guest \"{}\"", options.guest),
+                                                "--guest", "own or debian"});
     const auto choice = parse_choice(options);
     if (!choice) return refuse(terminal, choice.error());
     const std::string first_light = find_guest(directory, "first_light.elf");

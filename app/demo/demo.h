@@ -13,7 +13,10 @@ namespace postern::app {
 struct DemoOptions {
     std::string row;      // a number or a scenario's name; empty: all
     std::string without;  // empty: the rows as they are, and their controls
-    std::string kernel;   // for rows 1 to 3; empty: guests/first_light.elf beside the program
+    std::string kernel;   // for rows 1 to 3; empty: guests/first_light.elf beside the program.
+                          // Or Debian's.
+    std::string guest = "own";  // or "debian"
+    std::string initrd;         // Debian's
 };
 
 /// Status 0: every row and every control came out as predicted; 4: one did not.

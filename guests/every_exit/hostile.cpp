@@ -8,29 +8,13 @@
 namespace postern::guests {
 
 void run_hostile() {
-    constexpr u64 resumed_in_vain = 8;
-    constexpr struct {
-        Instruction instruction;
-        Target target;
-    } calls[] = {{Instruction::load, Target::doorbell},
-                 {Instruction::int3, Target::scratch},
-                 {Instruction::mov_dr, Target::scratch},
-                 {Instruction::vmread, Target::scratch},
-                 {Instruction::rdrand, Target::scratch}};
     session.side_mark = "";
-    session.tcs = layout::start_of(layout::tcs);
-    begin_watching();
-    session.event_limit = resume_limit = orders().instructions;  // cannot be reached
+    begin_hostile_calls();
     u64 entries = 0;
     start_hashing_task();
     const volatile u64& over = orders().over;
     while (over == 0) {
-        for (const auto& [instruction, target] : calls) {
-            ProbeCall call = call_for(instruction, target);
-            session.patience = resumed_in_vain;
-            enter(ProbeFunction::run, call, false);
-            ++entries;
-        }
+        entries += hostile_calls();
         ask(ScenarioCall::yield);
     }
     const Hashed hashed = stop_hashing_task();

@@ -11,6 +11,11 @@ namespace postern::guests {
 /// instruction a few times before the enclave steps over it; beside a task that only computes.
 void run_hostile();
 
+/// Before the first of the calls.
+void begin_hostile_calls();
+/// Some entries of the enclave, each interrupted again and again; how many.
+u64 hostile_calls();
+
 struct Hashed {
     u64 digests, right;
 };

@@ -2,16 +2,22 @@
 // every_exit's scenarios as a process of Linux, those that user space can cause.
 //
 //   linux_scenarios NAME inside|outside|both   runs one, and prints what it saw
-//   linux_scenarios                            does what the machine's owner answers to a mark
+//   linux_scenarios hostile                    keeps its enclave interrupted until SIGTERM
+//   linux_scenarios hashing PAGES              only hashes, without an enclave
+//   linux_scenarios                            does what the machine's owner answers to a mark,
+//                                              if he does
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include <initializer_list>
 
 #include "guests/enclave_layout.h"
+#include "guests/every_exit/hostile.h"
 #include "guests/every_exit/session.h"
 #include "guests/linux_scenarios/enclave.h"
+#include "guests/linux_scenarios/hostile.h"
 #include "guests/linux_scenarios/machine.h"
 #include "guests/linux_scenarios/orders.h"
 #include "guests/linux_scenarios/system.h"
@@ -34,7 +40,6 @@ void map_orders() {
 /// Each page of the enclave and of this program that a scenario needs is mapped before it: an
 /// event, answered by the enclave, by both of its threads.
 void touch_everything() {
-    answer_events();
     for (const layout::Region& thread : {layout::tcs, layout::debug_tcs}) {
         session.name = "touch";
         session.tcs = layout::start_of(thread);
@@ -67,7 +72,7 @@ void obey_the_owner() {
     choose_output(Output::ports);
     mark(mark_ready);
     const u32 order = answer();
-    if (!is_order(order)) fail("nobody says what to do");
+    if (!is_order(order)) exit(0);
     obey(scenario_of(order), static_cast<Side>(side_number_of(order)));
 }
 
@@ -76,15 +81,21 @@ void obey_the_owner() {
 
 int main(int count, char** words) {
     using namespace postern::guests;
-    if (count != 1 && count != 3) {
-        fprintf(stderr, "usage: linux_scenarios [NAME inside|outside|both]\n");
+    const bool hashing = count == 3 && strcmp(words[1], "hashing") == 0;
+    const bool hostile = count == 2 && strcmp(words[1], "hostile") == 0;
+    if (count > 3 || (count == 2 && !hostile)) {
+        fprintf(stderr,
+                "usage: linux_scenarios [NAME inside|outside|both | hostile | hashing N]\n");
         return 2;
     }
     map_orders();
     orders().pages = 1;
+    if (hashing) return run_hashing(strtoul(words[2], nullptr, 10)), 0;
     orders().protected_address = layout::start_of(layout::data) + 0xff8;
     build_probe();
     map_doorbell();
+    answer_events();
+    if (hostile) return run_hostile(), 0;
     take_the_machine();
     touch_everything();
     if (count == 3)
