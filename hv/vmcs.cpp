@@ -70,10 +70,17 @@ constexpr std::array zero_fields{VmcsField::tsc_offset,
 
 }  // namespace
 
-bool Vcpu::start(const StartState& state) { return start_in(state_of(state)); }
+bool Vcpu::start(const StartState& state) {
+    if (!start_in(state_of(state))) return false;
+    apic_.set_activity(ActivityState::active);
+    return true;
+}
 
-/// That it waits is what its local APIC begins with.
-bool Vcpu::start_waiting() { return start_in(state_after_init(signature(), cr0_reset)); }
+bool Vcpu::start_waiting() {
+    if (!start_in(state_after_init(signature(), cr0_reset))) return false;
+    apic_.set_activity(ActivityState::wait_for_sipi);
+    return true;
+}
 
 bool Vcpu::start_in(const GuestState& state) {
     if (stop_.reason != StopReason::none) return false;

@@ -20,6 +20,7 @@ Next on_hlt(NormalExit&);
 Next on_cache_flush(NormalExit&);
 Next on_control_register(NormalExit&);
 Next on_mov_dr(NormalExit&);
+Next on_task_switch(NormalExit&);  // stops, but #UD at CPL 3
 Next on_io(NormalExit&);
 Next on_rdmsr(NormalExit&);
 Next on_wrmsr(NormalExit&);

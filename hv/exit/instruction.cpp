@@ -123,6 +123,12 @@ Next on_mov_dr(NormalExit& exit) {
     return exit.done();
 }
 
+/// A guest of 32 bits switches tasks. What its CPL 3 asks for does not stop it.
+Next on_task_switch(NormalExit& exit) {
+    if (exit.cpl() == 3) return exit.fault(Vector::invalid_opcode);
+    return exit.not_implemented("a task switch");
+}
+
 Next on_enclave_mov_dr(EnclaveExit& exit) { return exit.fault(Vector::general_protection); }
 
 }  // namespace postern::hv

@@ -68,7 +68,7 @@ inline constexpr std::array exit_rows{
             when<Primary::interrupt_window_exiting>},
     ExitRow{BasicReason::nmi_window, on_window, on_enclave_window, never_in_delivery,
             when<Primary::nmi_window_exiting>},
-    ExitRow{BasicReason::task_switch, on_unimplemented, never_from_enclave_ud,
+    ExitRow{BasicReason::task_switch, on_task_switch, never_from_enclave_ud,
             on_delivery_unimplemented, always},
     ExitRow{BasicReason::cpuid, on_cpuid, never_from_enclave_ud, never_in_delivery, always},
     ExitRow{BasicReason::getsec, on_undefined_instruction, never_from_enclave_ud, never_in_delivery,
