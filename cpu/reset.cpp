@@ -23,13 +23,15 @@ Segment at_reset(u32 rights) {
 }
 
 void reset_segments(Cpu& c) {
-    constexpr u32 data = 0x93, code = 0x9b, ldt = 0x82, busy_tss_16 = 0x83;
+    // The manual gives TR no type: with a TSS of 16 bits nobody could enter IA-32e mode, as all do,
+    // before loading TR.
+    constexpr u32 data = 0x93, code = 0x9b, ldt = 0x82, busy_tss = 0x8b;
     c.segment.fill(at_reset(data));
     c.segment[cs] = at_reset(code);
     c.segment[cs].selector = 0xf000;
     c.segment[cs].base = 0xffff'0000;
     c.segment[ldtr] = at_reset(ldt);
-    c.segment[tr] = at_reset(busy_tss_16);
+    c.segment[tr] = at_reset(busy_tss);
     c.gdtr = c.idtr = {0, 0xffff};
 }
 

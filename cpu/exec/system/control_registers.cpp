@@ -46,7 +46,8 @@ Cr0Word fixed_cr0(const Cpu& c) {
 
 /// Turning paging on with EFER.LME activates IA-32e mode. SDM 3A, "Initializing IA-32e Mode".
 bool may_activate_ia32e_mode(const Cpu& c) {
-    return c.cr4.has(Cr4::pae) && !c.segment[cs].is_long();
+    const bool tss_16 = c.segment[tr].type() == static_cast<unsigned>(SystemType::tss16_busy);
+    return c.cr4.has(Cr4::pae) && !c.segment[cs].is_long() && !tss_16;
 }
 
 /// SDM 2B, "MOV—Move to/from Control Registers": what makes a value of CR0 #GP(0).

@@ -287,6 +287,22 @@ TEST(Cr0, LmswSetsTheLowBitsAndClearsAllButPe) {
     EXPECT_EQ(m.c.cr0.to_raw(), 0x8001'0039u);
 }
 
+// SDM 3A, "Initializing IA-32e Mode": the consistency checks.
+TEST(Cr0, Ia32eModeIsNotActivatedWithATssOf16Bits) {
+    Machine m;
+    reset_registers(m.c);
+    m.c.cr0 = Cr0Word{Cr0::pe, Cr0::et, Cr0::ne};
+    m.c.cr4 = Cr4Word{Cr4::pae};
+    m.c.efer = EferWord{Efer::lme};
+    m.c.gpr[rbx] = 0x8000'0031;
+    m.c.segment[tr].access_rights = 0x83;
+    EXPECT_FALSE(execute(m.c, exec_mov_to_cr, register_insn(0, rbx)));
+    EXPECT_FALSE(m.c.efer.has(Efer::lma));
+    m.c.segment[tr].access_rights = 0x8b;
+    EXPECT_TRUE(execute(m.c, exec_mov_to_cr, register_insn(0, rbx)));
+    EXPECT_TRUE(m.c.efer.has(Efer::lma));
+}
+
 TEST(Cr3, Bit63IsNotStored) {
     Machine m;
     m.c.cr4.set(Cr4::pcide);
@@ -372,6 +388,7 @@ TEST(Reset, LoadsTheManualsValues) {
     EXPECT_EQ(m.c.segment[cs].base, 0xffff'0000u);
     EXPECT_EQ(m.c.segment[cs].limit, 0xffffu);
     EXPECT_EQ(m.c.segment[ds].access_rights, 0x93u);
+    EXPECT_EQ(m.c.segment[tr].access_rights, 0x8bu) << "none of 16 bits: see IA-32e mode";
     EXPECT_EQ(m.c.idtr.limit, 0xffffu);
     EXPECT_EQ(m.c.dr6, 0xffff'0ff0u);
     EXPECT_EQ(m.c.dr7, 0x400u);
