@@ -13,10 +13,6 @@ constexpr std::array processor_msrs{Msr::spec_ctrl, Msr::umwait_control, Msr::xs
                                     Msr::star,      Msr::lstar,          Msr::cstar,
                                     Msr::fmask,     Msr::kernel_gs_base, Msr::tsc_aux};
 
-constexpr std::array reset_fields{
-    VmcsField::guest_ia32_sysenter_cs, VmcsField::guest_ia32_sysenter_esp,
-    VmcsField::guest_ia32_sysenter_eip, VmcsField::guest_ia32_debugctl};
-
 }  // namespace
 
 u32 Vcpu::signature() {
@@ -52,12 +48,17 @@ void Vcpu::start_up(u8 vector) {
 /// reach and stay as they are.
 bool Vcpu::reset() {
     forget_events();
+    apic_.take_init();
+    static_cast<void>(apic_.take_start_up());
     if (!apic_.create(Hpa{apic_.state().page}, number_) || !agree_about_apic_mode()) {
         stop(StopReason::out_of_table_pages);
         return false;
     }
     for (const Msr msr : processor_msrs) static_cast<void>(port_.wrmsr(static_cast<u32>(msr), 0));
-    for (const VmcsField field : reset_fields) port_.vmwrite(field, 0);
+    port_.vmwrite(VmcsField::guest_ia32_sysenter_cs, 0);
+    port_.vmwrite(VmcsField::guest_ia32_sysenter_esp, 0);
+    port_.vmwrite(VmcsField::guest_ia32_sysenter_eip, 0);
+    port_.vmwrite(VmcsField::guest_ia32_debugctl, 0);
     port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
     static_cast<void>(port_.xsetbv(0, 1));
     msrs_ = {};
