@@ -147,7 +147,8 @@ public:
 
     hv::EntryOutcome enter(hv::GuestRegisters& registers, hv::EntryKind) override {
         check_entry();
-        access = {.kind = static_cast<hv::DecodedAccess::Kind>(input_->byte() % 7),
+        access = {.kind = static_cast<hv::DecodedAccess::Kind>(input_->byte() %
+                                                               hv::DecodedAccess::kind_count),
                   .length = input_->byte(),
                   .memory_size = static_cast<u8>(1u << input_->byte() % 4),
                   .register_size = static_cast<u8>(1u << input_->byte() % 4),

@@ -197,7 +197,12 @@ public:
         decoded_bytes.assign(bytes, bytes + count);
         decoded_size = size;
         ++decodes;
-        return access;
+        if (access.memory.address_size != 0) return access;
+        // An operand that nobody gave is where the exit says, in the identity mapping.
+        hv::DecodedAccess decoded = access;
+        decoded.memory = {.address_size = 8,
+                          .displacement = vmcs[VmcsField::guest_physical_address]};
+        return decoded;
     }
 
     struct Scripted {
@@ -351,7 +356,8 @@ inline hv::Config default_config() {
     return config;
 }
 
-/// A guest with 4 MiB of RAM at 0, EPC, a ROM and a doorbell; identity page tables in its RAM.
+/// A guest with 4 MiB of RAM at 0, EPC, a ROM and a doorbell; identity page tables in its RAM: of
+/// the first 8 MiB, and of all from 1 to 4 GiB.
 struct Machine {
     explicit Machine(const hv::Config& config = default_config())
         : vm{processor, devices, watcher, config}, vcpu{processor, vm} {
@@ -362,9 +368,10 @@ struct Machine {
         expect(vm.add_memory(MemorySlot{epc_base, 1u << 20, SlotKind::epc, Hpa{epc_host}}));
         expect(vm.add_memory(MemorySlot{rom_base, page_size, SlotKind::rom, Hpa{5u << 20}}));
         expect(vm.add_mmio({doorbell, page_size}));
-        write64(0x1000, 0x2003);
-        write64(0x2000, 0x3003);
-        for (u64 i = 0; i < 4; ++i) write64(0x3000 + 8 * i, i << 21 | 0x83);
+        write64(0x1000, 0x2007);
+        write64(0x2000, 0x3007);
+        for (u64 i = 0; i < 4; ++i) write64(0x3000 + 8 * i, i << 21 | 0x87);
+        for (u64 i = 1; i < 4; ++i) write64(0x2000 + 8 * i, i << 30 | 0x87);
         hv::StartState state;
         state.rip = kernel_rip;
         state.cr3 = 0x1000;

@@ -12,6 +12,7 @@
 #include "arch/vmx/capability.h"
 #include "arch/vmx/exit_reason.h"
 #include "cpu/cpuid.h"
+#include "cpu/decode/block_cache.h"
 #include "cpu/event/event.h"
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
@@ -20,7 +21,6 @@
 #include "cpu/run.h"
 #include "cpu/sgx/sgx.h"
 #include "cpu/vmx/vmx.h"
-#include "host/decode.h"
 
 namespace postern::host {
 
@@ -316,8 +316,15 @@ void SoftwarePort::write_dr(unsigned number, u64 value) {
 
 u8* SoftwarePort::page(Hpa address) { return machine_->system().memory.pointer(address.page()); }
 
+void SoftwarePort::about_to_write(Hpa address, size_t count) {
+    const u8* const bytes = machine_->system().memory.pointer(address);
+    if (bytes != nullptr) cpu::about_to_write(machine_->system(), bytes, count);
+}
+
+u32 SoftwarePort::pkru() { return cpu_->pkru; }
+
 hv::DecodedAccess SoftwarePort::decode(const u8* bytes, size_t count, hv::CodeSize size) {
-    return decode_access(bytes, count, size);
+    return decoded_.decode(bytes, count, size);
 }
 
 }  // namespace postern::host

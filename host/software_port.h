@@ -10,6 +10,7 @@
 
 #include "cpu/run.h"
 #include "host/ticks.h"
+#include "host/decode.h"
 #include "hv/config.h"
 #include "hv/port.h"
 #include "platform/machine.h"
@@ -82,6 +83,8 @@ public:
     void set_timer(u64 deadline) override;
     void kick(unsigned vcpu) override;
     u8* page(Hpa address) override;
+    void about_to_write(Hpa address, size_t count) override;
+    u32 pkru() override;
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override;
 
 private:
@@ -107,6 +110,7 @@ private:
     u64 until_ = end_of_time;
     u64 nmi_due_ = end_of_time;
     u64 longest_run_ = end_of_time;
+    DecodeCache decoded_;
     std::string failure_;
     std::vector<VmcsField> missing_fields_;
 };

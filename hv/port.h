@@ -6,6 +6,7 @@
 #include <array>
 
 #include "arch/regs/gpr.h"
+#include "arch/regs/segment.h"
 #include "arch/sgx/leaf.h"
 #include "arch/vmx/instruction_error.h"
 #include "arch/vmx/vmcs_field.h"
@@ -57,6 +58,51 @@ struct EnclsResult {
 
 enum class CodeSize : u8 { bits16, bits32, bits64 };
 
+/// A memory operand as the instruction spells it. SDM 1, "Specifying an Offset".
+struct MemoryOperand {
+    static constexpr u8 none = 0xff;
+    u8 address_size = 0;        // in bytes: 2, 4 or 8
+    SegmentIndex segment = ds;  // override or default
+    u8 base = none;             // rows of GuestRegisters::gpr
+    u8 index = none;
+    u8 scale = 1;
+    bool rip_relative = false;  // to the next instruction; displacement is added
+    u64 displacement = 0;       // sign-extended; of moffs the address itself
+
+    friend constexpr bool operator==(const MemoryOperand&, const MemoryOperand&) = default;
+};
+
+/// What a byte of an instruction repeats it for. Outside CMPS and SCAS both mean the same.
+enum class Repeat : u8 { none, while_equal, while_not_equal };
+
+/// The arithmetic of instructions with a memory operand.
+enum class Operation : u8 {
+    add,
+    or_,
+    adc,
+    sbb,
+    and_,
+    sub,
+    xor_,
+    cmp,
+    test,  // two operands
+    inc,
+    dec,
+    neg,
+    not_,  // one
+    rol,
+    ror,
+    rcl,
+    rcr,
+    shl,
+    shr,
+    sar,  // by a count of 8 bits
+    bt,
+    bts,
+    btr,
+    btc,  // by the number of a bit
+};
+
 /// One instruction with a memory operand, decoded far enough to be carried out on a device.
 struct DecodedAccess {
     enum class Kind : u8 {
@@ -65,16 +111,43 @@ struct DecodedAccess {
         load,                // register = memory (zero-extended as the operand size demands)
         load_zero_extended,  // MOVZX
         load_sign_extended,  // MOVSX, MOVSXD
-        store_register,      // memory = register
+        store_register,      // memory = register; MOVNTI too
         store_immediate,     // memory = immediate
+        load_swapped,        // MOVBE
+        store_swapped,
+        load_if,                // CMOVcc; immediate: the condition's number
+        set_if,                 // SETcc, likewise
+        arithmetic,             // ADD to XOR, CMP, TEST, INC to NOT, shifts and rotations
+        bit,                    // BT, BTS, BTR, BTC
+        exchange,               // XCHG
+        exchange_add,           // XADD
+        compare_exchange,       // CMPXCHG
+        compare_exchange_pair,  // CMPXCHG8B, CMPXCHG16B; memory_size is of both halves
+        move_string,            // MOVS; `memory` is the source
+        store_string,           // STOS
+        load_string,            // LODS
+        compare_strings,        // CMPS; `memory` is the first operand
+        scan_string,            // SCAS
+        input_string,           // INS and OUTS, which have an exit of their own and are never
+        output_string,          // decoded
     };
+    static constexpr unsigned kind_count = 24;
+
     Kind kind = Kind::undecodable;
     u8 length = 0;           // bytes of the instruction, 1 to 15
-    u8 memory_size = 0;      // bytes accessed: 1, 2, 4, 8
+    u8 memory_size = 0;      // bytes accessed: 1, 2, 4, 8; 16 only by CMPXCHG16B
     u8 register_size = 0;    // bytes written to or read from the register
     u8 gpr = 0;              // row of GuestRegisters::gpr
     bool high_byte = false;  // AH, CH, DH, BH: gpr is then RAX to RBX
     u64 immediate = 0;
+    Operation operation = Operation::add;
+    bool by_register = false;  // the second operand is the register, else the immediate
+    bool to_register = false;  // the register is the first operand, memory the second
+    bool lock = false;
+    Repeat repeat = Repeat::none;
+    MemoryOperand memory{};
+
+    friend constexpr bool operator==(const DecodedAccess&, const DecodedAccess&) = default;
 };
 
 class Port {
@@ -112,6 +185,12 @@ public:
     /// The 4096 bytes of the page of physical memory that holds `address`; null if there is
     /// no RAM. EPC has no such bytes.
     virtual u8* page(Hpa address) = 0;
+
+    /// Bytes of guest memory are about to change through page(): for a processor that keeps what
+    /// it has decoded of them.
+    virtual void about_to_write(Hpa, size_t) {}
+    /// The guest's PKRU, which no VM exit changes.
+    virtual u32 pkru() { return 0; }
 
     virtual DecodedAccess decode(const u8* bytes, size_t count, CodeSize size) = 0;
 

@@ -17,13 +17,26 @@ bool Vcpu::set_rip(RipCause cause, u64 rip) {
     return true;
 }
 
-/// A completed instruction ends blocking by STI and MOV SS and, with RFLAGS.TF, is followed by a
-/// single-step trap. SDM 3B, "Single-Step Exception Condition".
-bool Vcpu::skip(u32 length, RipCause cause) {
+void Vcpu::end_interrupt_shadow() {
     const InterruptibilityState state = interruptibility();
     const InterruptibilityState shadow{Interruptibility::sti, Interruptibility::mov_ss};
     if (state.has_any(shadow))
         port_.vmwrite(VmcsField::guest_interruptibility_state, state.without(shadow).to_raw());
+}
+
+/// SDM 3B, "Single-Step Exception Condition".
+void Vcpu::trap_if_stepping(Rflags flags) {
+    const auto debugctl = DebugctlWord::from_raw(port_.vmread(VmcsField::guest_ia32_debugctl));
+    if (!flags.has(Rflag::tf) || debugctl.has(Debugctl::btf)) return;
+    const u64 pending = port_.vmread(VmcsField::guest_pending_debug_exceptions);
+    port_.vmwrite(VmcsField::guest_pending_debug_exceptions,
+                  PendingDebugExceptions::from_raw(pending).with(PendingDebug::bs).to_raw());
+}
+
+/// A completed instruction ends blocking by STI and MOV SS and, with RFLAGS.TF, is followed by a
+/// single-step trap.
+bool Vcpu::skip(u32 length, RipCause cause) {
+    end_interrupt_shadow();
     const bool enclave = current_ == ExitKind::enclave || current_ == ExitKind::delivery;
     if (length == 0) {
         if (enclave)
@@ -39,12 +52,7 @@ bool Vcpu::skip(u32 length, RipCause cause) {
     const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
     if (flags.has(Rflag::rf))
         port_.vmwrite(VmcsField::guest_rflags, flags.without({Rflag::rf}).to_raw());
-    const auto debugctl = DebugctlWord::from_raw(port_.vmread(VmcsField::guest_ia32_debugctl));
-    if (flags.has(Rflag::tf) && !debugctl.has(Debugctl::btf)) {
-        const u64 pending = port_.vmread(VmcsField::guest_pending_debug_exceptions);
-        port_.vmwrite(VmcsField::guest_pending_debug_exceptions,
-                      PendingDebugExceptions::from_raw(pending).with(PendingDebug::bs).to_raw());
-    }
+    trap_if_stepping(flags);
     return true;
 }
 

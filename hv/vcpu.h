@@ -4,11 +4,13 @@
 #pragma once
 
 #include "arch/msr.h"
+#include "arch/regs/rflags.h"
 #include "arch/vmx/controls.h"
 #include "arch/vmx/interruptibility.h"
 #include "hv/apic/virtual_apic.h"
 #include "hv/config.h"
 #include "hv/control_registers.h"
+#include "hv/emulate/emulator.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
 #include "hv/msr.h"
@@ -115,6 +117,13 @@ private:
     friend class EnclaveDelivery;
     friend struct MsrAccess;
     friend class EnclsTrap;
+    friend class Emulator;
+    friend class OperandMemory;
+
+    struct Retries {
+        u64 rip = 0;
+        unsigned count = 0;
+    };
 
     // vmcs.cpp: the state a guest starts with
     bool load_vmcs();
@@ -207,12 +216,18 @@ private:
 
     // rip.cpp
     bool skip(u32 length, RipCause cause);
+    void end_interrupt_shadow();
+    void trap_if_stepping(Rflags flags);
 
     // emulate.cpp
-    Next emulate(Gpa address);
-    [[nodiscard]] DecodedAccess fetch_and_decode(u64 rip);
-    [[nodiscard]] Result<> carry_out(const DecodedAccess& access, Gpa address);
     [[nodiscard]] CodeSize code_size();
+    [[nodiscard]] unsigned physical_bits();
+    /// False: the instruction at `rip` has been let run again so often without being carried out.
+    [[nodiscard]] bool may_retry(u64 rip, unsigned at_most);
+    [[nodiscard]] u64 read_device(Gpa address, unsigned size);
+    void write_device(Gpa address, unsigned size, u64 value);
+    [[nodiscard]] u32 read_port(u16 number, unsigned size);
+    void write_port(u16 number, unsigned size, u32 value);
 
     [[nodiscard]] u64 read_gpr(Gpr gpr);
     void write_gpr(Gpr gpr, u64 value);
@@ -231,6 +246,9 @@ private:
     StopReport stop_;
     Event pending_;  // for the next entry
     LastEnclaveExit last_enclave_exit_;
+    Retries retries_;             // of an instruction that was not the one that exited
+    unsigned physical_bits_ = 0;  // 0: not asked yet
+    Emulator emulator_{*this};
     ExitKind current_ = ExitKind::normal;
     bool launched_ = false;
     bool running_ = false;  // the last enter() came back without an exit

@@ -89,7 +89,8 @@ Devices& NormalExit::devices() { return vcpu_->vm_.devices(); }
 VirtualApic& NormalExit::apic() { return vcpu_->apic_; }
 bool NormalExit::is_apic_on() const { return vcpu_->apic_.globally_enabled(); }
 bool NormalExit::skip() { return vcpu_->skip(capture_->instruction_length, RipCause::skip); }
-Next NormalExit::emulate(Gpa address) { return vcpu_->emulate(address); }
+Next NormalExit::emulate(Gpa address) { return vcpu_->emulator_.access_device(*capture_, address); }
+Next NormalExit::string_io() { return vcpu_->emulator_.string_io(*capture_); }
 
 Next NormalExit::done(Action action) {
     vcpu_->act(action);

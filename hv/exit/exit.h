@@ -109,6 +109,8 @@ public:
     Next done(Action action = Action::emulated);
     /// Carries out the instruction at RIP on the device at `address`.
     Next emulate(Gpa address);
+    /// Carries out INS or OUTS, which the exit describes.
+    Next string_io();
     Next map(const MemorySlot& slot, Gpa address) { return map_page(slot, address); }
     /// The exception that exited, injected as it came.
     Next reinject();

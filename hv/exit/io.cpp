@@ -31,8 +31,8 @@ Next out(NormalExit& exit, const IoQualification& io) {
 /// SDM 3C, "Exit Qualification", table for I/O instructions.
 Next on_io(NormalExit& exit) {
     const auto io = IoQualification::from_raw(exit.qualification());
-    if (io.is_string()) return exit.not_implemented("INS and OUTS");
     if (!is_port_size(io.size())) return exit.not_implemented("port I/O of this size");
+    if (io.is_string()) return exit.string_io();
     return io.is_in() ? in(exit, io) : out(exit, io);
 }
 

@@ -6,12 +6,12 @@
 
 #include <array>
 
-#include "host/fake_processor.h"
+#include "tests/support/fake_port.h"
 
 namespace postern::hv {
 namespace {
 
-using host::fake::FakeProcessor;
+using test::FakeProcessor;
 
 constexpr u64 mib = 1u << 20;
 constexpr u64 gib = 1u << 30;

@@ -82,13 +82,14 @@ TEST(RandomExits, NeverMakeAnEnclavesExitDoMoreThanItMay) {
     for (int guest = 0; guest < guests; ++guest) {
         Machine machine;
         for (int i = 0; i < exits_per_guest; ++i) {
-            machine.processor.access = {.kind = static_cast<DecodedAccess::Kind>(random.below(7)),
-                                        .length = static_cast<u8>(random.below(16)),
-                                        .memory_size = static_cast<u8>(1u << random.below(4)),
-                                        .register_size = static_cast<u8>(1u << random.below(4)),
-                                        .gpr = static_cast<u8>(random.below(4)),
-                                        .high_byte = random.once_in(4),
-                                        .immediate = random.next()};
+            machine.processor.access = {
+                .kind = static_cast<DecodedAccess::Kind>(random.below(DecodedAccess::kind_count)),
+                .length = static_cast<u8>(random.below(16)),
+                .memory_size = static_cast<u8>(1u << random.below(4)),
+                .register_size = static_cast<u8>(1u << random.below(4)),
+                .gpr = static_cast<u8>(random.below(4)),
+                .high_byte = random.once_in(4),
+                .immediate = random.next()};
             const ExitReason reason = random_reason(random);
             const ExitInfo info = random_info(random);
             const size_t devices =
