@@ -49,7 +49,7 @@ void set_policies(host::Guest& guest, const Setting& setting) {
     policies.protections = setting.protections;
     policies.enclave_fault = setting.enclave_fault;
     policies.hidden = setting.hidden;
-    policies.livelock_ticks = livelock_ticks;
+    policies.livelock_ticks = setting.livelock_ticks;
     guest.machine().system().choices = setting.choices;
     SecondaryControls exiting;
     exiting.set(SecondaryControl::rdrand_exiting, setting.hidden.has(hv::HiddenFeature::rdrand));

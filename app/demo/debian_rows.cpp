@@ -114,6 +114,35 @@ void mmio(Scenario& row) {
     for (ScenarioRun& control : row.controls) by_violation(control);
 }
 
+/// Two hashes of 4 KiB compress 65 blocks each, none of them in fewer than 1,000 instructions.
+constexpr u32 fewest_instructions = 2 * 65 * 1'000;
+constexpr Setting after_each_instruction{.disturbance = Disturbance::every_instruction,
+                                         .livelock_ticks = 1};
+constexpr Scenario every_instruction{
+    .name = "every_instruction",
+    .guest_name = "timer",
+    .in_the_enclave = "hashes, interrupted after each instruction",
+    .raw_exit = "0x08000001, each instruction",
+    .postern = "goes on at the AEP",
+    .guest_saw = "ERESUMEs, no register of the enclave",
+    .control = "without capture: stopped",
+    .shown = {.label = "inside",
+              .setting = after_each_instruction,
+              .exits = {ExpectedExits{.raw_reason = 0x0800'0001,
+                                      .least = fewest_instructions,
+                                      .most = 10 * fewest_instructions,
+                                      .action = retried}},
+              .said = "count=0 inside=ok"},
+    .controls = {ScenarioRun{
+        .label = "without capture",
+        .setting = {.protections = hv::all_protections.with(hv::Protection::capture, false),
+                    .disturbance = Disturbance::every_instruction},
+        .exits = {ExpectedExits{.raw_reason = 0x0800'0001, .action = stopped}},
+        .said = "start=1 -inside -digest",
+        .end = {.ending = host::Ending::stopped,
+                .reason = hv::StopReason::unknown_exit_reason,
+                .detail = 0x0800'0001}}}};
+
 struct Difference {
     std::string_view name;
     void (*apply)(Scenario&);
@@ -140,6 +169,7 @@ std::vector<Scenario> made() {
         for (const Difference& difference : differences)
             if (difference.name == name) difference.apply(row);
     }
+    rows.push_back(every_instruction);
     return rows;
 }
 

@@ -23,10 +23,25 @@ constexpr u64 instruction_limit = 100'000'000;
 constexpr u32 mark_row_begins = 0xf000'0000;
 constexpr u32 mark_row_ends = 0xf100'0000;
 
+/// SDM 3D, "GPR, x87 Synthetic States on Asynchronous Enclave Exit"; RBP and RSP are the outside's.
+bool is_synthetic(host::Guest& guest, const hv::ExitRecord& record) {
+    const auto& gpr = guest.vcpu().registers().gpr;
+    const cpu::VectorState& vector = guest.machine().processor().vector;
+    bool right = gpr[rax] == 3 && gpr[rbx] == record.tcs && gpr[rcx] == record.rip_or_aep;
+    for (const size_t zero : {rdx, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15})
+        right = right && gpr[zero] == 0;
+    for (size_t n = 0; n < 16; ++n)
+        for (size_t i = 0; i < 16; ++i) right = right && vector.zmm[n].bytes[i] == 0;
+    return right && vector.mxcsr == 0x1fb0;
+}
+
 }  // namespace
 
 void Recorder::exit(const hv::ExitRecord& record) {
     seen_->exits.push_back(record);
+    if (inside_ && trial_->looks_at_registers && record.kind == hv::ExitKind::enclave &&
+        !is_synthetic(*guest_, record))
+        ++seen_->leaks;
     if (inside_ && trial_->at_exit) trial_->at_exit(*guest_, record);
 }
 

@@ -50,6 +50,7 @@ struct Observation {
     /// meanwhile is no part of the row.
     bool of_a_process = false;
     u64 doorbell = platform::doorbell_base;
+    u64 leaks = 0;  // exits from the enclave that show one of its registers, if they were looked at
 
     /// The exits of the row itself that interrupted the enclave, or were typed otherwise though
     /// the processor says that they did (bit 27).
@@ -69,6 +70,7 @@ struct Trial {
     u32 begins = 0, ends = 0;
     u32 mark_mask = ~u32{0};  // of a mark's bits, those that are compared
     u64 instruction_limit = 0;
+    bool looks_at_registers = false;
     /// What its owner does when the part begins, and in it after each exit.
     std::function<void(host::Guest&)> at_begin;
     std::function<void(host::Guest&, const hv::ExitRecord&)> at_exit;

@@ -14,6 +14,7 @@
 #include "arch/vmx/exit_reason.h"
 #include "arch/vmx/interruptibility.h"
 #include "cpu/run.h"
+#include "cpu/sgx/interruption.h"
 
 namespace postern::app {
 
@@ -68,6 +69,9 @@ void begin(host::Guest& guest, const Setting& setting) {
     if (setting.disturbance == Disturbance::nmi) guest.port().raise_nmi_at(due);
     if (setting.disturbance == Disturbance::external_interrupt) guest.ticks().arm(due);
     if (setting.disturbance == Disturbance::apic_page) offer_apic_page(guest);
+    if (setting.disturbance == Disturbance::every_instruction && guest.machine().epc() != nullptr)
+        cpu::sgx::set_interruptions(guest.machine().epc()->interruptions,
+                                    cpu::sgx::Interruptions::When::every, 1);
 }
 
 void after_exit(host::Guest& guest, const hv::ExitRecord& exit, const Setting& setting,
@@ -245,6 +249,7 @@ Trial trial_of(const Scenario& scenario, const ScenarioRun& run) {
     trial.ends = mark_ends;
     trial.mark_mask = mark_mask;
     trial.instruction_limit = run.setting.instruction_limit;
+    trial.looks_at_registers = run.setting.disturbance == Disturbance::every_instruction;
     trial.at_begin = [&setting = run.setting](host::Guest& guest) { begin(guest, setting); };
     trial.at_exit = [&setting = run.setting, steps = u32{0}](host::Guest& guest,
                                                              const hv::ExitRecord& exit) mutable {
@@ -269,7 +274,7 @@ platform::Expected<Observation> observe(const Scenario& scenario, const Scenario
     trial.guest.hidden = setting.hidden;
     trial.guest.choices = setting.choices;
     trial.guest.preemption_timer = setting.timer;
-    trial.guest.livelock_ticks = livelock_ticks;
+    trial.guest.livelock_ticks = setting.livelock_ticks;
     return observe(std::move(trial));
 }
 
@@ -280,6 +285,9 @@ void judge(const Scenario&, const ScenarioRun& run, const Observation& seen, Acc
     judge_anomalies(run, seen, account);
     judge_words(run, seen, account);
     judge_enclave(run, seen, account);
+    account.expect(seen.leaks == 0, fmt::format("{} exits with a register that is not as an AEX "
+                                                "leaves it",
+                                                seen.leaks));
     const platform::Doorbell::Ring aep_store{0, eresume, 0, 8, true};
     if (run.aep_rings)
         account.expect(!seen.rings.empty() && seen.rings[0] == aep_store,

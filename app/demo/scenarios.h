@@ -22,7 +22,11 @@ enum class Disturbance : u8 {
     external_interrupt,
     interrupt_window,  // asked for after each timer exit from the enclave
     apic_page,
+    every_instruction,  // the host's interrupt comes after each one of the enclave
 };
+
+/// What ERESUME and these guests' AEP take, and not the twice of it: no livelock is missed.
+inline constexpr u64 aep_ticks = 10;
 
 /// The intercepts are set in the VMCS when the scenario begins, so that nothing before it meets
 /// them; the rest holds from the guest's start.
@@ -42,6 +46,7 @@ struct Setting {
     /// Monitor-trap exits after which the monitor trap flag is cleared; 0: never.
     u32 most_steps = 0;
     u64 instruction_limit = 100'000'000;
+    u64 livelock_ticks = aep_ticks;
 };
 
 inline constexpr u32 any_number = ~u32{0};
@@ -104,9 +109,6 @@ struct Scenario {
     /// Not empty: what keeps it out of the table.
     std::string_view open{};
 };
-
-/// What ERESUME and these guests' AEP take, and not the twice of it: no livelock is missed.
-inline constexpr u64 livelock_ticks = 10;
 
 std::span<const Scenario> scenarios();
 
