@@ -59,10 +59,14 @@ void exchange(Guest& guest, const HostedPlan& plan, SerialInput& input, u64 idle
     input.wait(idle);
 }
 
-RunResult run_to_end(Guest& guest, const HostedPlan& plan) {
+/// Nothing: it is time to save. `marked` becomes true, and the run is interrupted, when the guest
+/// writes to the mark port.
+std::optional<RunResult> run_to_end(Guest& guest, const HostedPlan& plan, const bool& marked) {
     using Clock = std::chrono::steady_clock;
     const auto deadline = Clock::now() + std::chrono::milliseconds{plan.limits.milliseconds};
-    const u64 last = plan.limits.instructions != 0 ? plan.limits.instructions : Guest::never;
+    const u64 limit = plan.limits.instructions != 0 ? plan.limits.instructions : Guest::never;
+    const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Guest::never;
+    const u64 last = std::min(limit, save);
     std::optional<SerialInput> input;
     if (plan.input != HostedPlan::Input::none) input.emplace();
     for (;;) {
@@ -71,25 +75,37 @@ RunResult run_to_end(Guest& guest, const HostedPlan& plan) {
         flush(plan);
         if (input) exchange(guest, plan, *input, guest.idle() - idle);
         if (result) return *result;
+        if (marked || guest.now() >= save) return std::nullopt;
         if (guest.now() >= last) return guest.finish(Ending::instruction_limit);
         if (plan.limits.milliseconds != 0 && Clock::now() >= deadline)
             return guest.finish(Ending::time_limit);
     }
 }
 
-void report(Guest& guest, const RunResult& result, const HostedPlan& plan, Terminal terminal) {
+void report(Guest& guest, const RunResult& result, Terminal terminal) {
     for (const std::string& line : ending_lines(result))
         terminal.err << "postern: " << line << '\n';
     for (unsigned n = 0; n < guest.processor_count(); ++n)
         for (const VmcsField field : guest.port(n).missing_fields())
             terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
                                         postern::name_of(field));
-    const cpu::System& system = guest.machine().system();
+}
+
+void show_stats(Guest& guest, const HostedPlan& plan, Terminal terminal) {
     if (plan.stats_file)
-        write_stats(*plan.stats_file, guest.counters(), result.instructions, system);
+        write_stats(*plan.stats_file, guest);
     else if (plan.stats)
-        terminal.err << lines_of(counter_lines(guest.counters(), result.instructions))
-                     << lines_of(sgx_lines(system));
+        terminal.err << lines_of(counter_lines(guest.counters(), guest.now()))
+                     << fmt::format("state {}\n", state_digest(guest.subject()))
+                     << lines_of(sgx_lines(guest.machine().system()));
+}
+
+int save(Guest& guest, const HostedPlan& plan, Terminal terminal) {
+    if (auto saved = save_snapshot(guest.subject(), plan.save); !saved)
+        return refuse(terminal, saved.error());
+    terminal.err << fmt::format("postern: saved to {} after {} instructions\n", plan.save,
+                                guest.now());
+    return 0;
 }
 
 }  // namespace
@@ -98,13 +114,27 @@ int run_hosted(HostedPlan& plan, Terminal terminal) {
     Reporter reporter{terminal.err};
     StreamSink debug{terminal.err};
     plan.guest.model = &plan.model;
-    auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, reporter, {}});
+    Guest* running = nullptr;
+    bool marked = false;
+    const bool save_at_mark = !plan.save.empty() && plan.save_at == 0;
+    const auto on_mark = [&](u32) {
+        if (!save_at_mark || marked) return;
+        marked = true;
+        running->interrupt();
+    };
+    auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, reporter, on_mark});
     if (!guest) return refuse(terminal, guest.error());
-    apply(plan.sgx, (*guest)->machine().system());
-    const RunResult result = run_to_end(**guest, plan);
+    running = guest->get();
+    if (!plan.load.empty())
+        if (auto loaded = load_snapshot(running->subject(), plan.load); !loaded)
+            return refuse(terminal, loaded.error());
+    apply(plan.sgx, running->machine().system());
+    const auto result = run_to_end(*running, plan, marked);
     flush(plan);
-    report(**guest, result, plan, terminal);
-    return host::exit_status(result);
+    const int status = result ? host::exit_status(*result) : save(*running, plan, terminal);
+    if (result) report(*running, *result, terminal);
+    if (result || status == 0) show_stats(*running, plan, terminal);
+    return status;
 }
 
 }  // namespace postern::app

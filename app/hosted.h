@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "app/options.h"
 #include "app/sgx_options.h"
@@ -21,6 +22,9 @@ struct HostedPlan {
     std::unique_ptr<platform::Sink> console;  // null: there is none
     std::unique_ptr<platform::Disk> drive;
     bool stats = false;
+    std::string save;  // a snapshot's file; empty: none is made
+    u64 save_at = 0;   // 0: at the first write to the mark port
+    std::string load;
     std::unique_ptr<platform::Sink> stats_file;  // null: standard error
     // Whose other end standard input is.
     enum class Input : u8 { none, serial, console } input = Input::none;

@@ -154,14 +154,9 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, platform::Boot
         }
 
 /// What a hosted guest cannot have yet.
-Expected<void> check_hosted(const RunOptions& options, unsigned processors) {
-    constexpr const char* missing = "not implemented yet without --bare";
-    if (!options.save.empty() || !options.load.empty())
-        return error(missing, "--save and --load", "--bare");
-    if (!options.gdb.empty() || !options.log.empty() || !options.symbols.empty())
-        return error(missing, "--gdb, --log and --symbols", "--bare");
-    if (processors != 1) return error(missing, "--cpus above 1", "1");
-    return {};
+Expected<void> check_hosted(const RunOptions& options) {
+    if (options.gdb.empty() && options.log.empty() && options.symbols.empty()) return {};
+    return error("not implemented yet without --bare", "--gdb, --log and --symbols", "--bare");
 }
 
 Expected<Protections> parse_without(const std::string& words) {
@@ -177,7 +172,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(boot, parse_boot(options.boot));
     EXPECT(processors, parse_processors(options.cpus));
     if (!options.bare) {
-        EXPECT(allowed, check_hosted(options, *processors));
+        EXPECT(allowed, check_hosted(options));
     }
     EXPECT(fault, parse_enclave_fault(options.enclave_fault));
     EXPECT(protections, parse_without(options.without));
@@ -231,6 +226,24 @@ Expected<std::unique_ptr<platform::Disk>> open_drive(const std::string& file) {
     return platform::Disk::open(file);
 }
 
+struct Saving {
+    std::string file;
+    u64 at = 0;  // 0: at the first write to the mark port
+};
+
+Expected<Saving> plan_saving(const RunOptions& options) {
+    Saving made{options.save, 0};
+    if (options.save.empty() && !options.save_at.empty())
+        return error("there is no file to save to", "--save-at", "--save FILE with it");
+    if (options.save.empty() || options.save_at == "mark") return made;
+    EXPECT(count, parse_count(options.save_at, "--save-at", u64{1} << 60));
+    if (*count == 0)
+        return error("it is not said when to save", "--save",
+                     "--save-at COUNT or --save-at mark with it");
+    made.at = *count;
+    return made;
+}
+
 Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Terminal terminal) {
     HostedPlan made;
     made.model = common.model;
@@ -258,6 +271,10 @@ Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Term
     made.guest.console = made.console.get();
     if (options.serial == "stdio") made.input = HostedPlan::Input::serial;
     if (options.console == "stdio") made.input = HostedPlan::Input::console;
+    EXPECT(saving, plan_saving(options));
+    made.save = saving->file;
+    made.save_at = saving->at;
+    made.load = options.load;
     return made;
 }
 
@@ -292,17 +309,10 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
     if (options.serial == "stdio") made.input = BarePlan::Input::serial;
     if (options.console == "stdio") made.input = BarePlan::Input::console;
     made.computer.test_devices = options.test_devices;
-    made.save = options.save;
+    EXPECT(saving, plan_saving(options));
+    made.save = saving->file;
+    made.save_at = saving->at;
     made.load = options.load;
-    if (options.save.empty() && !options.save_at.empty())
-        return error("there is no file to save to", "--save-at", "--save FILE with it");
-    if (!options.save.empty() && options.save_at != "mark") {
-        EXPECT(count, parse_count(options.save_at, "--save-at", u64{1} << 60));
-        if (*count == 0)
-            return error("it is not said when to save", "--save",
-                         "--save-at COUNT or --save-at mark with it");
-        made.save_at = *count;
-    }
     return made;
 }
 

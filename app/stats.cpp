@@ -45,6 +45,13 @@ Json interruptions_of(const cpu::System& system) {
     return {{"given", interruptions.given}, {"instructions", interruptions.retired}};
 }
 
+Json devices_of(const platform::Bus& bus) {
+    Json devices = Json::object();
+    for (const platform::DeviceCount& c : bus.counts())
+        devices[std::string{c.device}] = {{"reads", c.reads}, {"writes", c.writes}};
+    return devices;
+}
+
 void write(platform::Sink& to, const Json& value) {
     for (const char c : value.dump(2)) to.put(static_cast<u8>(c));
     to.put('\n');
@@ -54,22 +61,20 @@ void write(platform::Sink& to, const Json& value) {
 }  // namespace
 
 void write_stats(platform::Sink& to, platform::Computer& computer) {
-    Json devices = Json::object();
-    for (const platform::DeviceCount& c : computer.machine().bus().counts())
-        devices[std::string{c.device}] = {{"reads", c.reads}, {"writes", c.writes}};
     const Json all{{"way", "bare"},
                    {"processors", computer.processor_count()},
                    {"time", computer.now()},
                    {"idle", computer.idle()},
                    {"state", state_digest(subject_of(computer))},
-                   {"devices", devices},
+                   {"devices", devices_of(computer.machine().bus())},
                    {"conflicts", conflicts_of(computer.machine().system())},
                    {"interruptions", interruptions_of(computer.machine().system())}};
     write(to, all);
 }
 
-void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions,
-                 const cpu::System& system) {
+void write_stats(platform::Sink& to, host::Guest& guest) {
+    const hv::Counters counters = guest.counters();
+    const cpu::System& system = guest.machine().system();
     Json exits = Json::object();
     for (size_t reason = 0; reason < reason_limit; ++reason)
         if (const Json row = exits_of(counters, reason); !row.empty())
@@ -82,7 +87,11 @@ void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructi
     for (const NamedCounter& row : counter_names())
         plain[std::string{row.name}] = counters.*row.counter;
     const Json all{{"way", "hosted"},
-                   {"instructions", instructions},
+                   {"processors", guest.processor_count()},
+                   {"instructions", guest.now()},
+                   {"idle", guest.idle()},
+                   {"state", state_digest(guest.subject())},
+                   {"devices", devices_of(guest.bus())},
                    {"counters", plain},
                    {"exits", exits},
                    {"anomalies", anomalies},

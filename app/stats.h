@@ -2,14 +2,13 @@
 // --stats FILE: a run's counters as JSON. docs/debugging.md lists the members.
 #pragma once
 
-#include "hv/watch.h"
+#include "host/guest.h"
 #include "platform/computer.h"
 #include "platform/device/sink.h"
 
 namespace postern::app {
 
 void write_stats(platform::Sink& to, platform::Computer& computer);
-void write_stats(platform::Sink& to, const hv::Counters& counters, u64 instructions,
-                 const cpu::System& system);
+void write_stats(platform::Sink& to, host::Guest& guest);
 
 }  // namespace postern::app

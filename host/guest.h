@@ -25,6 +25,7 @@
 #include "platform/device/virtio_console.h"
 #include "platform/machine.h"
 #include "platform/pc_devices.h"
+#include "platform/snapshot/snapshot.h"
 #include "platform/turns.h"
 
 namespace postern::host {
@@ -33,7 +34,7 @@ struct GuestConfig {
     platform::Layout layout;
     const cpu::Model* model = nullptr;
     unsigned processors = 1;
-    platform::Kernel kernel;
+    platform::Kernel kernel;  // an empty file: none, a snapshot follows
     platform::BootWay boot = platform::BootWay::automatic;
     // Null: there is none. Must outlive the guest.
     const platform::Disk* drive = nullptr;
@@ -45,7 +46,7 @@ struct GuestConfig {
     hv::MmioMarking mmio_marking = hv::MmioMarking::misconfiguration;
     hv::HiddenFeatures hidden = hv::Config{}.hidden;
     cpu::Choices choices;
-    std::optional<u64> sgx_seed;  // nothing: the usual one
+    std::optional<u64> sgx_seed;  // nothing: the usual one, or that of the snapshot that follows
     u32 preemption_timer = 0;
     u64 livelock_ticks = hv::Config{}.livelock_ticks;
     bool lying_processor = false;
@@ -91,6 +92,12 @@ class Guest final : public platform::Clock {
 public:
     static constexpr u64 never = ~u64{0};
 
+    struct State {
+        platform::TurnState turns;
+        u64 halted = 0;  // a bit for each processor
+    };
+    static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
+
     static platform::Expected<std::unique_ptr<Guest>> create(GuestConfig config,
                                                              GuestSurroundings surroundings);
     Guest(const Guest&) = delete;
@@ -126,6 +133,13 @@ public:
     [[nodiscard]] platform::Bus& bus() { return bus_; }
     /// Of all virtual processors together.
     [[nodiscard]] hv::Counters counters() const;
+
+    /// All that a snapshot saves: the machine beneath, the PC and the hypervisor's state. Between
+    /// two calls of run_until().
+    [[nodiscard]] platform::SnapshotSubject subject();
+    [[nodiscard]] State state() const;
+    void restore(const State& state);
+    [[nodiscard]] bool plausible(const State& state) const;
 
 private:
     struct Processor {

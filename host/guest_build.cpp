@@ -42,7 +42,11 @@ u64 epc_gap(const cpu::Model& model) {
 
 hv::StartState start_state(const platform::StartState& from) {
     hv::StartState state;
+    state.mode = from.mode == platform::StartMode::long_64 ? hv::StartMode::long_64
+                                                           : hv::StartMode::protected_32;
     state.rip = from.rip;
+    state.gpr[rax] = from.rax;
+    state.gpr[rbx] = from.rbx;
     state.gpr[rsi] = from.rsi;
     state.cr3 = from.cr3;
     state.gdtr_base = from.gdt_base;
@@ -158,22 +162,19 @@ platform::Expected<platform::StartState> Guest::load(u64 reserve) {
 }
 
 platform::Expected<void> Guest::build_processors(const platform::StartState& start) {
-    if (start.mode != platform::StartMode::long_64)
+    for (unsigned n = 0; n < processors_.size(); ++n) {
+        hv::Vcpu& vcpu = *processors_[n].vcpu;
+        if (n == 0 ? vcpu.start(start_state(start)) : vcpu.start_waiting()) continue;
+        const hv::StopReport& report = vcpu.stop_report();
         return platform::error(
-            "this way to boot starts in 32-bit mode, which is not implemented "
-            "yet without --bare",
-            "--boot", "elf or linux, or --bare");
-    hv::Vcpu& first = *processors_.front().vcpu;
-    if (first.start(start_state(start))) return {};
-    const hv::StopReport& report = first.stop_report();
-    return platform::error(fmt::format("the hypervisor cannot start a guest ({})",
-                                       report.what != nullptr ? report.what : "no reason given"),
-                           "--cpu", "a model with what it needs");
+            fmt::format("the hypervisor cannot start a guest ({})",
+                        report.what != nullptr ? report.what : "no reason given"),
+            "--cpu", "a model with what it needs");
+    }
+    return {};
 }
 
 platform::Expected<void> Guest::build() {
-    if (config_.processors != 1)
-        return platform::error("not implemented yet without --bare", "--cpus above 1", "1");
     const u64 reserve = reserve_for(config_.layout);
     const Layout below = platform::layout_of(reserve + config_.layout.ram_size(),
                                              config_.layout.epc_size, epc_gap(*config_.model));
@@ -194,6 +195,7 @@ platform::Expected<void> Guest::build() {
         platform::set_memory_types(machine_->processor(n));
     }
     if (auto built = build_devices(); !built) return built;
+    if (config_.kernel.file.empty()) return build_hypervisor(below, reserve);
     const auto start = load(reserve);
     if (!start) return std::unexpected{start.error()};
     if (auto built = build_hypervisor(below, reserve); !built) return built;

@@ -267,6 +267,7 @@ struct Vcpu::State {
     Counters counters;
     ExitRecord record;
     Event pending;
+    u32 reserved = 0;
     LastEnclaveExit last_enclave_exit;
     VirtualMsrs msrs;
     SgxVcpu sgx;
@@ -282,7 +283,9 @@ struct Vcpu::State {
     u8 running = 0;
     u8 injected_on_entry = 0;
     u8 entry_field_set = 0;
+    std::array<u8, 6> unused{};
 };
 static_assert(std::is_trivially_copyable_v<Vcpu::State> && std::is_standard_layout_v<Vcpu::State>);
+static_assert(std::has_unique_object_representations_v<Vcpu::State>);
 
 }  // namespace postern::hv

@@ -52,6 +52,7 @@ public:
         Sgx::State sgx;
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
     void save(State& to) const;
     /// Instead of create(), with the memory map of the guest that was saved. False: the state is
     /// not of a pool like this one, and nothing is changed.

@@ -14,7 +14,7 @@ constexpr u64 root_of(u64 cr3) { return cr3 & bit_mask(51, 12); }
 
 /// Before one whose SECS page another has now, every one that lives.
 bool goes_first(const EnclaveTable::Entry& a, const EnclaveTable::Entry& b) {
-    return a.lives != b.lives ? b.lives : a.enclave.number < b.enclave.number;
+    return a.lives != b.lives ? b.lives != 0 : a.enclave.number < b.enclave.number;
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ void EnclaveCounters::add(const EnclaveCounters& other) {
 }
 
 void EnclaveTable::created(Gpa secs, Gva base, u64 size, u64 cr3) {
-    if (Entry* const before = living(secs.raw()); before != nullptr) before->lives = false;
+    if (Entry* const before = living(secs.raw()); before != nullptr) before->lives = 0;
     Entry& entry = used() < limit ? state_.entries[used()] : oldest();
     state_.retired.add(entry.counters);  // zeros, of one that is free
     entry = {};
@@ -45,7 +45,7 @@ void EnclaveTable::created(Gpa secs, Gva base, u64 size, u64 cr3) {
     entry.enclave.base = base.raw();
     entry.enclave.size = size;
     entry.cr3 = cr3;
-    entry.lives = true;
+    entry.lives = 1;
     watcher_.enclave(entry.enclave);
 }
 
@@ -62,7 +62,7 @@ const EnclaveTable::Entry* EnclaveTable::find(u64 tcs, u64 cr3) const {
     const Entry* exact = nullptr;
     const Entry* isolated = nullptr;
     for (const Entry& entry : entries()) {
-        if (!entry.lives || tcs - entry.enclave.base >= entry.enclave.size) continue;
+        if (entry.lives == 0 || tcs - entry.enclave.base >= entry.enclave.size) continue;
         const u64 difference = root_of(entry.cr3) ^ root_of(cr3);
         if (difference != 0 && difference != isolation_bit) continue;
         const Entry*& best = difference == 0 ? exact : isolated;
@@ -78,7 +78,7 @@ void EnclaveTable::count(const ExitRecord& record) {
 
 EnclaveTable::Entry* EnclaveTable::living(u64 secs) {
     for (size_t i = 0; i < used(); ++i)
-        if (state_.entries[i].lives && state_.entries[i].enclave.secs == secs)
+        if (state_.entries[i].lives != 0 && state_.entries[i].enclave.secs == secs)
             return &state_.entries[i];
     return nullptr;
 }

@@ -29,8 +29,8 @@ public:
 
     struct Entry {
         EnclaveIdentity enclave;
-        u64 cr3 = 0;         // of the address space that created it
-        bool lives = false;  // false: its SECS page was given to another enclave since
+        u64 cr3 = 0;    // of the address space that created it
+        u64 lives = 0;  // 0: its SECS page was given to another enclave since; else 1
         EnclaveCounters counters;
     };
 
@@ -41,6 +41,7 @@ public:
         EnclaveCounters unknown;  // of enclaves whose ECREATE was not seen
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     /// `watcher` is told of each enclave as it is created and once more when it is initialized.
     explicit EnclaveTable(Watcher& watcher) : watcher_{watcher} {}

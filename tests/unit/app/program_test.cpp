@@ -75,8 +75,6 @@ TEST(CommandLine, OfExecHasEnvsStatuses) {
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
     expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
     expect_refused({"run", "--gdb", "1234"}, "not implemented yet without --bare: --gdb, --log");
-    expect_refused({"run", "--cpus", "2"}, "not implemented yet without --bare: --cpus above 1: 1");
-    expect_refused({"run", "--load", "x"}, "not implemented yet without --bare: --save and --load");
 }
 
 TEST(Run, BadValuesNameTheirOption) {
