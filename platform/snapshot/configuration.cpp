@@ -74,6 +74,10 @@ Configuration configuration_of(const cpu::System& system) {
 }
 
 Error difference(const Configuration& there, const Configuration& here, const std::string& name) {
+    if (there.hosted != here.hosted)
+        return {
+            there.hosted != 0 ? "a snapshot of a hosted machine" : "a snapshot of a bare machine",
+            name, there.hosted != 0 ? "no --bare" : "--bare"};
     const u64 memory = there.low_size + there.high_size;
     if (memory != here.low_size + here.high_size)
         return other(name, "--memory", size_text(memory),
@@ -90,10 +94,6 @@ Error difference(const Configuration& there, const Configuration& here, const st
         there.model != here.model || there.linear_bits != here.linear_bits ||
         there.physical_bits != here.physical_bits)
         return other_processor(there, here, name);
-    if (there.hosted != here.hosted)
-        return {
-            there.hosted != 0 ? "a snapshot of a hosted machine" : "a snapshot of a bare machine",
-            name, there.hosted != 0 ? "no --bare" : "--bare"};
     if (there.choices != here.choices)
         return {"a snapshot of a machine with other choices", name,
                 "the same --choice options that it was saved with"};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests that boot Debian's kernels on our processor share: the command, what it prints,
 and the log they take as a sign of a right machine."""
+import os
 import re
 import subprocess
 import sys
@@ -21,10 +22,11 @@ class Run:
     status: int
     serial: str
     errors: str
+    seconds: float = 0  # of processor time
 
     @property
     def instructions(self):
-        return int(self._of_stats(r"^(\d+) instructions"))
+        return int(self._of_stats(r"^ *(\d+) +instructions"))
 
     @property
     def digest(self):
@@ -44,8 +46,9 @@ class Run:
 class Debian:
     """A kernel and the initial file system that tools/kernels.sh and tools/initramfs.py made."""
 
-    def __init__(self, postern, kernels, initramfs, flavour, timeout=TIMEOUT):
+    def __init__(self, postern, kernels, initramfs, flavour, timeout=TIMEOUT, bare=True):
         self.postern = postern
+        self.way = ["--bare"] if bare else []
         self.timeout = timeout
         self.kernel = Path(kernels, flavour, "vmlinuz")
         self.initramfs = Path(initramfs)
@@ -61,8 +64,9 @@ class Debian:
 
     def run(self, *options, program=None, typed=None):
         """`typed`: what is waited for on standard output, and what is typed then."""
-        command = [program or self.postern, "run", "--bare", "--stats", *map(str, options)]
+        command = [program or self.postern, "run", *self.way, "--stats", *map(str, options)]
         given = subprocess.PIPE if typed else subprocess.DEVNULL
+        before = os.times()
         with subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE) as machine:
             early = b""
@@ -73,7 +77,11 @@ class Debian:
                 output, errors = machine.communicate(timeout=self.timeout)
             finally:
                 machine.kill()
-        return Run(machine.returncode, (early + output).decode(errors="replace"), errors.decode())
+        after = os.times()
+        seconds = (after.children_user + after.children_system - before.children_user -
+                   before.children_system)
+        return Run(machine.returncode, (early + output).decode(errors="replace"), errors.decode(),
+                   seconds)
 
 
 def wait_for(prompt, stream):
