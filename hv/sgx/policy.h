@@ -13,7 +13,7 @@
 namespace postern::hv {
 
 /// What a refused ECREATE or EINIT was refused for.
-enum class SgxField : u8 {
+enum class SgxField : u64 {  // as wide as what lies beside it: a snapshot has no padding
     none,
     // The policy: the SECS that ECREATE was given.
     provision_key,

@@ -18,6 +18,7 @@ SLOWER_AT_MOST = 1.5
 
 # Lines that only one of the two logs has, and why. Times and what follows from them may differ.
 DIFFERENCES = (
+    ("CPUID tells of a hypervisor", r"microcode: "),
     ("hosted there is no MWAIT", r"process: using mwait in idle threads"),
     ("hosted IA32_TEST_CTRL is not tried", r"x86/split lock detection: "),
     ("a time", r"sched_clock: Marking stable"),
