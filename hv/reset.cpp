@@ -19,6 +19,14 @@ u32 Vcpu::signature() {
     return port_.cpuid(static_cast<u32>(CpuidLeaf::version_and_features), 0).eax;
 }
 
+void Vcpu::take_start_state(const StartState& start) { write_guest_state(state_of(start)); }
+
+void Vcpu::take_init_state(u64 cr0_before) {
+    write_guest_state(state_after_init(signature(), cr0_before));
+}
+
+void Vcpu::take_reset_state() { write_guest_state(state_after_reset(signature())); }
+
 /// What no processor keeps over INIT: events, blocking, what an exit has left to do.
 void Vcpu::forget_events() {
     pending_ = {};
@@ -33,9 +41,8 @@ void Vcpu::forget_events() {
 
 /// SDM 3A, "Processor State After Reset". What it does then is the local APIC's to say.
 void Vcpu::reset_by_init() {
-    const GuestState state = state_after_init(signature(), seen_cr0());
     forget_events();
-    write_guest_state(state);
+    take_init_state(seen_cr0());
     port_.invvpid(vpid());
 }
 
@@ -67,7 +74,7 @@ bool Vcpu::reset() {
                                        MiscEnable::pebs_unavailable}
                             .to_raw();
     write_tsc_offset();
-    write_guest_state(state_after_reset(signature()));
+    take_reset_state();
     port_.invvpid(vpid());
     return true;
 }

@@ -133,11 +133,15 @@ private:
     [[nodiscard]] PrimaryControls primary_wanted() const;
     [[nodiscard]] SecondaryControls secondary_wanted();
     void write_host_state();
-    bool start_in(const GuestState& state);
+    bool build();
     void write_guest_state(const GuestState& state);
     void write_segment(unsigned index, const Segment& segment);
 
-    // reset.cpp: by the local APIC, between exits
+    // reset.cpp. No caller has a GuestState on its stack: it is large.
+    void take_start_state(const StartState& start);
+    void take_init_state(u64 cr0_before);
+    void take_reset_state();
+    // By the local APIC, between exits.
     void reset_by_init();
     void start_up(u8 vector);
     void forget_events();

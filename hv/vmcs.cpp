@@ -71,18 +71,20 @@ constexpr std::array zero_fields{VmcsField::tsc_offset,
 }  // namespace
 
 bool Vcpu::start(const StartState& state) {
-    if (!start_in(state_of(state))) return false;
+    if (!build()) return false;
+    take_start_state(state);
     apic_.set_activity(ActivityState::active);
     return true;
 }
 
 bool Vcpu::start_waiting() {
-    if (!start_in(state_after_init(signature(), cr0_reset))) return false;
+    if (!build()) return false;
+    take_init_state(cr0_reset);
     apic_.set_activity(ActivityState::wait_for_sipi);
     return true;
 }
 
-bool Vcpu::start_in(const GuestState& state) {
+bool Vcpu::build() {
     if (stop_.reason != StopReason::none) return false;
     if (!vm_.create() || !load_vmcs() || !write_controls() || !start_apic()) {
         if (stop_.reason == StopReason::none) stop(StopReason::out_of_table_pages);
@@ -96,7 +98,6 @@ bool Vcpu::start_in(const GuestState& state) {
                   cr4_masked.to_raw() | port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0)));
     port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
     port_.vmwrite(VmcsField::vmcs_link_pointer, ~u64{0});
-    write_guest_state(state);
     take_over_msrs();
     return start_sgx();
 }
