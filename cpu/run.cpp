@@ -16,6 +16,7 @@
 #include "cpu/reset.h"
 #include "cpu/sgx/interruption.h"
 #include "cpu/simd/host_unit.h"
+#include "cpu/vmx/exit_counts.h"
 
 namespace postern::cpu {
 namespace {
@@ -227,6 +228,7 @@ void reset(Cpu& c, System& system, u32 number) {
 void destroy(Cpu& c) {
     delete c.blocks;
     c.blocks = nullptr;
+    forget_exit_counts(c);
 }
 
 }  // namespace postern::cpu

@@ -4,6 +4,7 @@
 #include "arch/vmx/interruption_information.h"
 #include "cpu/flags.h"
 #include "cpu/vmx/check.h"
+#include "cpu/vmx/exit_counts.h"
 #include "cpu/vmx/guest_pdptes.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
@@ -160,7 +161,9 @@ void start_controls(Cpu& c) {
 /// qualification are all that is recorded; host state is loaded; the guest's stays as it is.
 void fail_entry(Cpu& c, BasicReason reason, u64 qualification) {
     Vmcs& v = c.vmx.vmcs;
-    v.set<F::exit_reason>(ExitReason{reason}.with_entry_failure().to_vmcs());
+    const ExitReason failed = ExitReason{reason}.with_entry_failure();
+    exit_counts(c).count(failed);
+    v.set<F::exit_reason>(failed.to_vmcs());
     v.set<F::exit_qualification>(qualification);
     flush_vpid(c, 0);
     enter_root(c);

@@ -4,6 +4,7 @@
 #include "arch/vmx/interruption_information.h"
 #include "cpu/event/event.h"
 #include "cpu/flags.h"
+#include "cpu/vmx/exit_counts.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
@@ -80,9 +81,10 @@ void record_information(Cpu& c, const Exit& e, const EventInProgress& original) 
     const u64 kept = e.enclave ? ~page_offset : ~u64{0};
     auto event = InterruptionInformation::from_raw(e.interruption_information);
     if (e.enclave) event = as_from_enclave(event);
-    const ExitReason reason{e.reason};
-    const bool incident = is_incident_to_enclave(c, e);
-    v.set<F::exit_reason>((incident ? reason.in_enclave() : reason).to_vmcs());
+    const ExitReason plain{e.reason};
+    const ExitReason reason = is_incident_to_enclave(c, e) ? plain.in_enclave() : plain;
+    exit_counts(c).count(reason);
+    v.set<F::exit_reason>(reason.to_vmcs());
     v.set<F::exit_qualification>(recorded_qualification(e, event));
     v.set<F::guest_linear_address>(e.guest_linear & kept);
     v.set<F::guest_physical_address>(e.guest_physical & kept);
