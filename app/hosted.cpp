@@ -9,10 +9,12 @@
 
 #include <fmt/format.h>
 
+#include "app/hosted_stats.h"
 #include "app/report.h"
 #include "app/serial_input.h"
 #include "app/stats.h"
 #include "app/text.h"
+#include "app/trace_writer.h"
 
 namespace postern::app {
 
@@ -96,6 +98,7 @@ void show_stats(Guest& guest, const HostedPlan& plan, Terminal terminal) {
         write_stats(*plan.stats_file, guest);
     else if (plan.stats)
         terminal.err << lines_of(counter_lines(guest.counters(), guest.now()))
+                     << lines_of(enclave_lines(guest.vm().enclaves()))
                      << fmt::format("state {}\n", state_digest(guest.subject()))
                      << lines_of(sgx_lines(guest.machine().system()));
 }
@@ -108,10 +111,25 @@ int save(Guest& guest, const HostedPlan& plan, Terminal terminal) {
     return 0;
 }
 
+/// Null: none is asked for.
+platform::Expected<std::unique_ptr<TraceWriter>> open_trace(const HostedPlan& plan,
+                                                            hv::Watcher& next) {
+    if (plan.trace.empty()) return nullptr;
+    return TraceWriter::open(plan.trace,
+                             {.model = std::string{plan.model.name},
+                              .command_line = plan.command_line,
+                              .processors = plan.guest.processors},
+                             next);
+}
+
 }  // namespace
 
 int run_hosted(HostedPlan& plan, Terminal terminal) {
     Reporter reporter{terminal.err};
+    const auto trace = open_trace(plan, reporter);
+    if (!trace) return refuse(terminal, trace.error());
+    hv::Watcher* watcher = &reporter;
+    if (*trace) watcher = trace->get();
     StreamSink debug{terminal.err};
     plan.guest.model = &plan.model;
     Guest* running = nullptr;
@@ -122,7 +140,7 @@ int run_hosted(HostedPlan& plan, Terminal terminal) {
         marked = true;
         running->interrupt();
     };
-    auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, reporter, on_mark});
+    auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, *watcher, on_mark});
     if (!guest) return refuse(terminal, guest.error());
     running = guest->get();
     if (!plan.load.empty())
@@ -131,6 +149,9 @@ int run_hosted(HostedPlan& plan, Terminal terminal) {
     apply(plan.sgx, running->machine().system());
     const auto result = run_to_end(*running, plan, marked);
     flush(plan);
+    if (*trace)
+        if (const auto done = (*trace)->finish(); !done)
+            terminal.err << line_of(done.error()) << '\n';
     const int status = result ? host::exit_status(*result) : save(*running, plan, terminal);
     if (result) report(*running, *result, terminal);
     if (result || status == 0) show_stats(*running, plan, terminal);

@@ -21,6 +21,8 @@ struct HostedPlan {
     std::unique_ptr<platform::Sink> serial;
     std::unique_ptr<platform::Sink> console;  // null: there is none
     std::unique_ptr<platform::Disk> drive;
+    std::string trace;         // a file; empty: none
+    std::string command_line;  // for the trace
     bool stats = false;
     std::string save;  // a snapshot's file; empty: none is made
     u64 save_at = 0;   // 0: at the first write to the mark port

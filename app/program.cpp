@@ -13,6 +13,7 @@
 #include "app/demo/demo.h"
 #include "app/exec/exec.h"
 #include "app/exec/refusal.h"
+#include "app/exits/exits.h"
 #include "app/matrix.h"
 #include "app/run.h"
 #include "app/sgx_options.h"
@@ -29,13 +30,12 @@ struct PlannedOption {
 };
 
 constexpr std::array planned_options{
-    PlannedOption{"--trace", true},
     PlannedOption{"--sgx-provision", false},
 };
 
-constexpr std::array<std::string_view, 5> commands{"run", "exec", "demo", "decode", "matrix"};
-constexpr const char* commands_listed = "run, exec, demo, decode or matrix";
-constexpr std::array planned_commands{"exits"};
+constexpr std::array<std::string_view, 6> commands{"run",   "exec",   "demo",
+                                                   "exits", "decode", "matrix"};
+constexpr const char* commands_listed = "run, exec, demo, exits, decode or matrix";
 
 /// The command line, as CLI11 fills it in.
 struct CommandLine {
@@ -45,6 +45,7 @@ struct CommandLine {
     RunOptions run_options;
     ExecOptions exec_options;
     DemoOptions demo_options;
+    ExitsOptions exits_options;
     std::string field, value;
     std::list<std::string> planned_values;
 
@@ -53,6 +54,7 @@ struct CommandLine {
     CLI::App* exec = nullptr;
     CLI::Option* exec_stats = nullptr;
     CLI::App* demo = nullptr;
+    CLI::App* exits = nullptr;
     CLI::App* decoder = nullptr;
     CLI::App* matrix = nullptr;
     bool markdown = false;
@@ -63,6 +65,7 @@ struct CommandLine {
         add_run();
         add_exec();
         add_demo();
+        add_exits();
         decoder = app.add_subcommand("decode", "A raw word of the architecture in words");
         decoder->add_option("FIELD", field, "exit-reason, interruptibility, ...")->required();
         decoder->add_option("VALUE", value, "A number")->required();
@@ -111,6 +114,7 @@ private:
         stats = run->add_option("--stats", o.stats_file,
                                 "Counters at the end; with a file's name, there and as JSON")
                     ->expected(0, 1);
+        run->add_option("--trace", o.trace, "Record every VM exit, for postern exits");
         run->add_option("--gdb", o.gdb, "[HOST:]PORT: wait there for GDB (with --bare)");
         run->add_option("--log", o.log, "branches, devices, instructions=FROM:TO (with --bare)");
         run->add_option("--symbols", o.symbols, "ELF file that names addresses (with --bare)");
@@ -167,6 +171,24 @@ private:
         demo->add_option("--initrd", demo_options.initrd,
                          "Debian's first files: tools/demo_files.sh makes build/demo.cpio");
     }
+
+    void add_exits() {
+        ExitsOptions& o = exits_options;
+        exits = app.add_subcommand("exits", "Who exited, why, from which enclave, what was done");
+        exits->add_option("TRACE", o.trace, "What postern run --trace wrote")->required();
+        exits->add_flag("--list", o.list, "Each exit, not the tables");
+        exits->add_flag("--json", o.json, "The tables as JSON; with --list an object a line");
+        exits->add_flag("--csv", o.csv, "Each exit, as comma-separated values");
+        exits->add_flag("--kvm", o.kvm, "Each exit, as the kernel's kvm_exit event");
+        exits->add_option("--enclave", o.enclave,
+                          "Only of #N, of a SECS (0x...) or of an MRENCLAVE (first digits)");
+        exits->add_option("--reason", o.reasons, "Only these: names or numbers, with commas")
+            ->allow_extra_args(false);
+        exits->add_option("--from", o.from, "Only from this tick on");
+        exits->add_option("--to", o.to, "Only up to this tick");
+        exits->add_option("--buckets", o.buckets, "Rows of the table over time")
+            ->capture_default_str();
+    }
 };
 
 platform::Error error_of(const CLI::ParseError& wrong) {
@@ -175,7 +197,8 @@ platform::Error error_of(const CLI::ParseError& wrong) {
     return {what, "command line", "see postern --help and postern COMMAND --help"};
 }
 
-int dispatch(const CommandLine& line, const std::string& directory, Terminal terminal) {
+int dispatch(const CommandLine& line, const std::vector<std::string>& arguments,
+             const std::string& directory, Terminal terminal) {
     if (line.decoder->parsed()) {
         const auto lines = decode_command(line.field, line.value);
         if (!lines) return refuse(terminal, lines.error());
@@ -185,6 +208,7 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
     if (line.matrix->parsed())
         return matrix_command(line.markdown ? MatrixFormat::markdown : MatrixFormat::text,
                               terminal);
+    if (line.exits->parsed()) return exits_command(line.exits_options, terminal);
     if (line.exec->parsed()) {
         ExecOptions options = line.exec_options;
         options.stats = line.exec_stats->count() != 0;
@@ -196,6 +220,8 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
             return refuse(terminal, {"not implemented yet", option.name, "leave it out"});
     RunOptions options = line.run_options;
     options.stats = line.stats->count() != 0;
+    options.command_line = "postern";
+    for (const std::string& word : arguments) options.command_line += " " + word;
     return run_command(options, terminal);
 }
 
@@ -203,9 +229,6 @@ int dispatch(const CommandLine& line, const std::string& directory, Terminal ter
 
 int run_program(const std::vector<std::string>& arguments, const std::string& directory,
                 Terminal terminal) {
-    for (const char* const command : planned_commands)
-        if (!arguments.empty() && arguments[0] == command)
-            return refuse(terminal, {"not implemented yet", command, commands_listed});
     CommandLine line;
     std::vector<std::string> words = arguments;
     const bool is_exec = !words.empty() && words[0] == "exec";
@@ -225,7 +248,7 @@ int run_program(const std::vector<std::string>& arguments, const std::string& di
         const int status = refuse(terminal, error_of(wrong));
         return is_exec ? exec::status_failed : status;
     }
-    return dispatch(line, directory, terminal);
+    return dispatch(line, arguments, directory, terminal);
 }
 
 }  // namespace postern::app

@@ -247,6 +247,8 @@ Expected<Saving> plan_saving(const RunOptions& options) {
 Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Terminal terminal) {
     HostedPlan made;
     made.model = common.model;
+    made.trace = options.trace;
+    made.command_line = options.command_line;
     made.guest.layout = common.layout;
     made.guest.processors = common.processors;
     made.guest.kernel = std::move(common.kernel);
@@ -322,6 +324,9 @@ int run_command(const RunOptions& options, Terminal terminal) {
     auto common = plan_common(options, terminal);
     if (!common) return refuse(terminal, common.error());
     if (options.bare) {
+        if (!options.trace.empty())
+            return refuse(terminal, {"nothing exits to Postern here", "--trace with --bare",
+                                     "--trace without --bare"});
         auto bare = plan_bare(options, *common, terminal);
         return bare ? run_bare(*bare, terminal) : refuse(terminal, bare.error());
     }

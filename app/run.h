@@ -39,7 +39,9 @@ struct RunOptions {
     std::string load;
     bool bare = false;
     bool test_devices = false;
-    std::string stats_file;  // empty: to standard error
+    std::string trace;
+    std::string command_line;  // all of it, for the trace
+    std::string stats_file;    // empty: to standard error
     bool stats = false;
 };
 

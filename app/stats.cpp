@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/conflict_option.h"
+#include "app/hosted_stats.h"
 #include "app/report.h"
 #include "cpu/sgx/epc.h"
 
@@ -86,17 +87,17 @@ void write_stats(platform::Sink& to, host::Guest& guest) {
     Json plain = Json::object();
     for (const NamedCounter& row : counter_names())
         plain[std::string{row.name}] = counters.*row.counter;
-    const Json all{{"way", "hosted"},
-                   {"processors", guest.processor_count()},
-                   {"instructions", guest.now()},
-                   {"idle", guest.idle()},
-                   {"state", state_digest(guest.subject())},
-                   {"devices", devices_of(guest.bus())},
-                   {"counters", plain},
-                   {"exits", exits},
-                   {"anomalies", anomalies},
-                   {"conflicts", conflicts_of(system)},
-                   {"interruptions", interruptions_of(system)}};
+    Json all{{"way", "hosted"},
+             {"instructions", guest.now()},
+             {"idle", guest.idle()},
+             {"state", state_digest(guest.subject())},
+             {"devices", devices_of(guest.bus())},
+             {"counters", plain},
+             {"exits", exits},
+             {"anomalies", anomalies},
+             {"conflicts", conflicts_of(system)},
+             {"interruptions", interruptions_of(system)}};
+    add_hosted_stats(all, counts_of(guest));
     write(to, all);
 }
 

@@ -73,7 +73,8 @@ TEST(CommandLine, OfExecHasEnvsStatuses) {
 }
 
 TEST(CommandLine, WhatIsPlannedIsRefusedByName) {
-    expect_refused({"exits", "trace"}, "not implemented yet: exits: ");
+    expect_refused({"exits", "/nonexistent/trace"}, "cannot read: No such file or directory: ");
+    expect_refused({"exits"}, "TRACE is required");
     expect_refused({"run", "--gdb", "1234"}, "not implemented yet without --bare: --gdb, --log");
 }
 
