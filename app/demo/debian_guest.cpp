@@ -64,12 +64,14 @@ void set_policies(host::Guest& guest, const Setting& setting) {
     guest.port().vmwrite(VmcsField::vmx_preemption_timer_value, setting.timer);
 }
 
-hv::Counters difference(const hv::Counters& after, const hv::Counters& before) {
-    using Words = std::array<u64, sizeof(hv::Counters) / sizeof(u64)>;
+/// Of counters, which are u64 each.
+template <class Counts>
+Counts difference(const Counts& after, const Counts& before) {
+    using Words = std::array<u64, sizeof(Counts) / sizeof(u64)>;
     auto words = std::bit_cast<Words>(after);
     const auto start = std::bit_cast<Words>(before);
     std::ranges::transform(words, start, words.begin(), std::minus{});
-    return std::bit_cast<hv::Counters>(words);
+    return std::bit_cast<Counts>(words);
 }
 
 // --- The pipe from a child: the counters, then the lines.
@@ -97,6 +99,7 @@ std::string read_all(int from) {
 
 void write_report(int to, const ScenarioReport& report) {
     write_all(to, &report.counters, sizeof report.counters);
+    write_all(to, &report.enclave, sizeof report.enclave);
     for (std::string line : report.wrong) {
         std::ranges::replace(line, '\n', ' ');
         line += '\n';
@@ -106,12 +109,13 @@ void write_report(int to, const ScenarioReport& report) {
 
 platform::Expected<ScenarioReport> report_of(const std::string& bytes) {
     ScenarioReport report;
-    if (bytes.size() < sizeof report.counters)
+    constexpr size_t head = sizeof report.counters + sizeof report.enclave;
+    if (bytes.size() < head)
         return platform::error("a run of the demo has come to no end", "its process",
                                "one that reports");
     std::memcpy(&report.counters, bytes.data(), sizeof report.counters);
-    for (const std::string_view line :
-         split(std::string_view{bytes}.substr(sizeof report.counters), '\n'))
+    std::memcpy(&report.enclave, bytes.data() + sizeof report.counters, sizeof report.enclave);
+    for (const std::string_view line : split(std::string_view{bytes}.substr(head), '\n'))
         if (!line.empty()) report.wrong.emplace_back(line);
     return report;
 }
@@ -166,6 +170,13 @@ host::RunResult DebianGuest::finish() {
     return guest_->run({guest_->now() + u64{100} * piece, run_milliseconds});
 }
 
+const hv::EnclaveTable::Entry* DebianGuest::enclave() const {
+    const auto entries = guest_->vm().enclaves().entries();
+    const auto newest = std::ranges::max_element(
+        entries, {}, [](const auto& entry) { return entry.enclave.number; });
+    return newest == entries.end() ? nullptr : &*newest;
+}
+
 Observation DebianGuest::observe_here(const ScenarioRun& which, Trial trial) {
     host::Guest& guest = *guest_;
     Observation seen;
@@ -194,10 +205,14 @@ ScenarioReport DebianGuest::run_here(const Scenario& scenario, const ScenarioRun
     const u32 number = number_of(guest_name_of(scenario, which));
     const u32 side = which.setting.mode == "outside" ? 2 : 1;
     const hv::Counters before = guest_->counters();
+    const hv::EnclaveCounters enclave_before =
+        enclave() != nullptr ? enclave()->counters : hv::EnclaveCounters{};
     guest_->devices().mark_port.answer(guests::order_of(number, side));
     Account account;
     judge(scenario, which, observe_here(which, trial_of(scenario, which)), account);
-    return {std::move(account.wrong), difference(guest_->counters(), before)};
+    ScenarioReport report{std::move(account.wrong), difference(guest_->counters(), before), {}};
+    if (enclave() != nullptr) report.enclave = difference(enclave()->counters, enclave_before);
+    return report;
 }
 
 platform::Expected<ScenarioReport> DebianGuest::run(const Scenario& scenario,

@@ -17,7 +17,9 @@ namespace postern::app {
 /// What a child tells of its run.
 struct ScenarioReport {
     std::vector<std::string> wrong;
-    hv::Counters counters;  // of this run alone
+    // Of this run alone; the second of the process's enclave.
+    hv::Counters counters;
+    hv::EnclaveCounters enclave;
 };
 
 class DebianGuest {
@@ -37,6 +39,8 @@ public:
     [[nodiscard]] host::RunResult finish();
 
     [[nodiscard]] host::Guest& guest() { return *guest_; }
+    /// The process's: the newest. Null: there is none.
+    [[nodiscard]] const hv::EnclaveTable::Entry* enclave() const;
 
 private:
     /// Gives each whole line away.
