@@ -3,7 +3,7 @@
 """Debian's unmodified kernel on our processor, to our /init and a clean power-off, without a word
 of complaint in its whole log.
 
-    debian_boot.py POSTERN KERNELS INITRAMFS FLAVOUR PROCESSORS WAY [kaslr]"""
+    debian_boot.py POSTERN KERNELS INITRAMFS FLAVOUR PROCESSORS WAY [kaslr] [hosted]"""
 import re
 import sys
 
@@ -22,7 +22,8 @@ def main():
     *places, flavour, processors, way = sys.argv[1:7]
     moved = "kaslr" in sys.argv[7:]
     append = "postern.run=grep,-m1,-w,_text,/proc/kallsyms" + ("" if moved else " nokaslr")
-    run = Debian(*places, flavour).boot(append, "--cpus", processors, "--boot", way)
+    bare = "hosted" not in sys.argv[7:]
+    run = Debian(*places, flavour, bare=bare).boot(append, "--cpus", processors, "--boot", way)
     wrong = complaints(run.serial)
     if run.status != 0:
         wrong.append(f"status {run.status}")

@@ -4,7 +4,7 @@
 what the guest writes comes out byte for byte, interrupts are messages, and the log, which goes to
 the serial line, has no complaint.
 
-    debian_console.py POSTERN KERNELS FLAVOUR PROCESSORS"""
+    debian_console.py POSTERN KERNELS FLAVOUR PROCESSORS [hosted]"""
 import hashlib
 import sys
 import tempfile
@@ -32,11 +32,12 @@ def expected():
 
 
 def main():
-    postern, kernels, flavour, processors = sys.argv[1:]
+    postern, kernels, flavour, processors = sys.argv[1:5]
+    bare = "hosted" not in sys.argv[5:]
     with tempfile.TemporaryDirectory() as work:
         initramfs = with_modules(work, kernels, flavour, "virtio_console", script=SCRIPT)
         log = Path(work, "log")
-        run = Debian(postern, kernels, initramfs, flavour).boot(
+        run = Debian(postern, kernels, initramfs, flavour, bare=bare).boot(
             "postern.run=check", "--cpus", processors, "--serial", log, "--console", "stdio",
             typed=(b"ready\n", TYPED))
         serial = log.read_text(errors="replace")

@@ -3,7 +3,7 @@
 """Debian's kernel with its own driver of virtio disks: what it reads is what the image holds, what
 it writes is there afterwards, at its place and nowhere else, and the log has no complaint.
 
-    debian_disk.py POSTERN KERNELS FLAVOUR PROCESSORS"""
+    debian_disk.py POSTERN KERNELS FLAVOUR PROCESSORS [hosted]"""
 import hashlib
 import random
 import sys
@@ -43,13 +43,14 @@ def digest(content):
 
 
 def main():
-    postern, kernels, flavour, processors = sys.argv[1:]
+    postern, kernels, flavour, processors = sys.argv[1:5]
+    bare = "hosted" not in sys.argv[5:]
     with tempfile.TemporaryDirectory() as work:
         initramfs = with_modules(work, kernels, flavour, "virtio_blk", script=SCRIPT)
         before = random.Random(20190729).randbytes(SIZE)
         disk = Path(work, "disk")
         disk.write_bytes(before)
-        run = Debian(postern, kernels, initramfs, flavour).boot(
+        run = Debian(postern, kernels, initramfs, flavour, bare=bare).boot(
             "postern.run=check", "--cpus", processors, "--drive", disk)
         after = disk.read_bytes()
     wrong = complaints(run.serial)
