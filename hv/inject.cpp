@@ -155,10 +155,10 @@ void Vcpu::ask_for_windows() {
     wanted.set(PrimaryControl::nmi_window_exiting, apic_.state().nmi_pending != 0);
     wanted.set(PrimaryControl::interrupt_window_exiting, asks_for_entry());
     if (wanted.to_raw() == 0 && windows_.to_raw() == 0) return;
-    constexpr VmcsField field = VmcsField::primary_processor_based_controls;
-    const auto old = PrimaryControls::from_raw(read32(field));
+    const auto old = PrimaryControls::from_raw(read32(VmcsField::primary_processor_based_controls));
     const PrimaryControls controls = old.without(windows_) | wanted;
-    if (controls != old) port_.vmwrite(field, controls.to_raw());
+    if (controls != old)
+        port_.vmwrite(VmcsField::primary_processor_based_controls, controls.to_raw());
     windows_ = wanted;
 }
 

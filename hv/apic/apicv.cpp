@@ -82,11 +82,11 @@ bool Vcpu::start_apic() {
 /// The controls and the MSR bitmap follow IA32_APIC_BASE. False: the pool is exhausted.
 bool Vcpu::agree_about_apic_mode() {
     if (apicv_.whole == 0) return true;
-    constexpr VmcsField field = VmcsField::secondary_processor_based_controls;
-    auto controls = SecondaryControls::from_raw(read32(field));
+    auto controls =
+        SecondaryControls::from_raw(read32(VmcsField::secondary_processor_based_controls));
     controls.set(SecondaryControl::virtualize_apic_accesses, apic_.is_in_its_place());
     controls.set(SecondaryControl::virtualize_x2apic_mode, apic_.x2apic());
-    port_.vmwrite(field, controls.to_raw());
+    port_.vmwrite(VmcsField::secondary_processor_based_controls, controls.to_raw());
     u8* const bitmap = port_.page(Hpa{port_.vmread(VmcsField::msr_bitmap)});
     for (u32 msr = x2apic_msr_first; msr <= x2apic_msr_last; ++msr) {
         const u32 index = msr - x2apic_msr_first;
@@ -113,10 +113,13 @@ bool Vm::agree_about_apic_page() {
 }
 
 void Vcpu::write_eoi_exits(const Vectors& level_triggered) {
-    constexpr VmcsField fields[] = {VmcsField::eoi_exit_bitmap_0, VmcsField::eoi_exit_bitmap_1,
-                                    VmcsField::eoi_exit_bitmap_2, VmcsField::eoi_exit_bitmap_3};
-    for (size_t n = 0; n < 4; ++n)
-        port_.vmwrite(fields[n], level_triggered[2 * n] | u64{level_triggered[2 * n + 1]} << 32);
+    const auto word = [&](size_t n) {
+        return level_triggered[2 * n] | u64{level_triggered[2 * n + 1]} << 32;
+    };
+    port_.vmwrite(VmcsField::eoi_exit_bitmap_0, word(0));
+    port_.vmwrite(VmcsField::eoi_exit_bitmap_1, word(1));
+    port_.vmwrite(VmcsField::eoi_exit_bitmap_2, word(2));
+    port_.vmwrite(VmcsField::eoi_exit_bitmap_3, word(3));
     apicv_.eoi_exits = level_triggered;
 }
 

@@ -19,6 +19,9 @@ constexpr u64 all_ones(unsigned size) { return size >= 8 ? ~u64{0} : (u64{1} << 
 bool VirtualApic::create(Hpa page, unsigned number) {
     registers_ = reinterpret_cast<u32*>(port_.page(page));
     if (registers_ == nullptr) return false;
+    const u32 external_level = state_.external_level;  // the wire is not ours
+    state_ = {};
+    state_.external_level = external_level;
     state_.page = page.raw();
     state_.number = number;
     ApicBaseWord base{ApicBase::global_enable};
