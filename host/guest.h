@@ -40,6 +40,7 @@ struct GuestConfig {
     const platform::Disk* drive = nullptr;
     platform::Sink* console = nullptr;
     bool test_devices = false;
+    bool apicv = true;  // use what the processor has of APIC virtualization
     cpu::Engine engine;
     hv::Protections protections = hv::all_protections;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;

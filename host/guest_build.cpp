@@ -77,6 +77,7 @@ hv::Config Guest::hypervisor_config(u64 reserve) const {
     config.enclave_fault = config_.enclave_fault;
     config.epc = {Gpa{config_.layout.epc_base}, config_.layout.epc_size};
     config.vcpus = config_.processors;
+    config.apicv = config_.apicv;
     config.preemption_timer = config_.preemption_timer;
     config.livelock_ticks = config_.livelock_ticks;
     config.mmio_marking = config_.mmio_marking;

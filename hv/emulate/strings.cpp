@@ -16,13 +16,18 @@ using Kind = DecodedAccess::Kind;
 /// What no longer meets a device is the processor's to go on with.
 Result<Emulator::Progress> Emulator::repeat() {
     const bool repeats = access_.repeat != Repeat::none;
+    // What an iteration has brought about is not kept waiting by those after it.
+    const auto interrupted = [this] {
+        vcpu_.apic_.catch_up();
+        return flags_.has(Rflag::if_) && vcpu_.interrupt_waits();
+    };
     for (unsigned n = 0; n < iterations_at_most; ++n) {
         if (repeats && string_register(rcx) == 0) return Progress::finished;
         const bool on_device = TRY(iterate(n == 0));
         if (!repeats) return Progress::finished;
         advance(rcx, ~u64{0});
         if (string_register(rcx) == 0 || is_ended_by_flags()) return Progress::finished;
-        if (!on_device || flags_.has(Rflag::tf)) break;
+        if (!on_device || flags_.has(Rflag::tf) || interrupted()) break;
     }
     return Progress::unfinished;
 }
