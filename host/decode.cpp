@@ -190,6 +190,9 @@ void set_move(DecodedAccess& access, const Instruction& in, const MoveRow& row) 
         access.kind = kind;
     } else if (set_register(access, in.operands[stores ? 1 : 0])) {
         access.kind = kind;
+        // Intel's MOVSXD of 16 bits reads no more than these; Zydis speaks of AMD's.
+        if (row.mnemonic == ZYDIS_MNEMONIC_MOVSXD)
+            access.memory_size = std::min(access.memory_size, access.register_size);
     } else if (kind == Kind::store_register &&
                in.operands[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE) {
         access.kind = Kind::store_immediate;

@@ -26,8 +26,9 @@ void Vcpu::end_interrupt_shadow() {
 
 /// SDM 3B, "Single-Step Exception Condition".
 void Vcpu::trap_if_stepping(Rflags flags) {
+    if (!flags.has(Rflag::tf)) return;
     const auto debugctl = DebugctlWord::from_raw(port_.vmread(VmcsField::guest_ia32_debugctl));
-    if (!flags.has(Rflag::tf) || debugctl.has(Debugctl::btf)) return;
+    if (debugctl.has(Debugctl::btf)) return;
     const u64 pending = port_.vmread(VmcsField::guest_pending_debug_exceptions);
     port_.vmwrite(VmcsField::guest_pending_debug_exceptions,
                   PendingDebugExceptions::from_raw(pending).with(PendingDebug::bs).to_raw());

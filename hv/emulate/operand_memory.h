@@ -49,9 +49,14 @@ struct Operand {
         return pieces[0].address.page() == page ||
                (pieces[1].size != 0 && pieces[1].address.page() == page);
     }
+    /// What the processor cannot access by itself: it would exit again.
     [[nodiscard]] bool touches_device() const {
-        return pieces[0].behind == Behind::device ||
-               (pieces[1].size != 0 && pieces[1].behind == Behind::device);
+        return is_device(pieces[0]) || (pieces[1].size != 0 && is_device(pieces[1]));
+    }
+
+private:
+    [[nodiscard]] static bool is_device(const Piece& piece) {
+        return piece.behind == Behind::device || piece.behind == Behind::rom;
     }
 };
 

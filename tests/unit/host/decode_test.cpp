@@ -50,6 +50,7 @@ TEST(Decode, Extensions) {
     expect(decode({0x48, 0x0f, 0xb7, 0x07}), {Kind::load_zero_extended, 4, 2, 8, rax});
     expect(decode({0x48, 0x0f, 0xbe, 0x07}), {Kind::load_sign_extended, 4, 1, 8, rax});  // movsx
     expect(decode({0x48, 0x63, 0x07}), {Kind::load_sign_extended, 3, 4, 8, rax});        // movsxd
+    expect(decode({0x66, 0x63, 0x07}), {Kind::load_sign_extended, 3, 2, 2, rax});
 }
 
 TEST(Decode, Stores) {

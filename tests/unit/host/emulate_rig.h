@@ -31,7 +31,9 @@ inline constexpr u64 handlers_at = 0x1'1000;
 inline constexpr u64 stack_top = 0x1'3000;
 inline constexpr u64 tss_at = 0x1'4000;
 inline constexpr u64 idt_at = 0x1'5000;
-inline constexpr u64 tables_at = 0x1000;  // to 0x7000
+inline constexpr u64 idt32_at = 0x1'6000;
+inline constexpr u64 tables_at = 0x1000;    // to 0x7000
+inline constexpr u64 tables32_at = 0x7000;  // to 0xa000
 inline constexpr u64 first_linear = 0x40'0000;
 inline constexpr u64 end_linear = 0x40'8000;
 inline constexpr u64 data_at = 0x20'0000;  // guest-physical, of the RAM pages
@@ -82,12 +84,17 @@ private:
     }
 };
 
-/// What a run begins with.
+enum class Mode : u8 { bits64, pae, bits32 };
+
+/// What a run begins with. Outside 64-bit mode DS and ES have bases and limits of their own.
 struct Start {
     std::vector<u8> code;
     std::array<u64, gpr_count> gpr{};
     u64 rflags = rflags_fixed_one;
     bool user = false;
+    Mode mode = Mode::bits64;
+    u64 ds_base = 0, es_base = 0;
+    u32 ds_limit = ~u32{0}, es_limit = ~u32{0};
 };
 
 /// What it ends with; the instruction's own effects and, after a fault or trap, the handler's.
@@ -183,6 +190,7 @@ public:
 
 private:
     void put64(u64 gpa, u64 value) { write(gpa, &value, sizeof value); }
+    void put32(u64 gpa, u64 value) { write(gpa, &value, sizeof(u32)); }
 
     void build_tables() {
         put64(tables_at, 0x2007);
@@ -199,6 +207,10 @@ private:
                                        (window_at + 0x2000) | 3,
                                        (window_at + 0x3000) | 5};
         for (u64 i = 0; i < pages.size(); ++i) put64(0x5000 + 8 * i, pages[i]);
+        put32(tables32_at, 0x8007);
+        put32(tables32_at + 4, 0x9007);
+        for (u64 i = 0; i < 1024; ++i) put32(0x8000 + 4 * i, i << 12 | 7);
+        for (u64 i = 0; i < pages.size(); ++i) put32(0x9000 + 4 * i, pages[i]);
     }
 
     /// Each handler writes to the end port: RIP then tells the vector.
@@ -210,14 +222,15 @@ private:
             put64(idt_at + 16 * i,
                   (handler & 0xffff) | 0x08'0000 | u64{0x8e00} << 32 | handler >> 16 << 48);
             put64(idt_at + 16 * i + 8, 0);
+            put64(idt32_at + 8 * i,
+                  (handler & 0xffff) | 0x18'0000 | u64{0x8e00} << 32 | handler >> 16 << 48);
         }
         put64(tss_at + 4, stack_top);
-        port->vmwrite(VmcsField::guest_idtr_base, idt_at);
-        port->vmwrite(VmcsField::guest_idtr_limit, 0x1ff);
         port->vmwrite(VmcsField::guest_tr_base, tss_at);
         port->vmwrite(VmcsField::guest_tr_limit, 0x67);
-        // The code segment that handlers run in.
+        // The code segments that handlers run in: 64-bit and 32-bit.
         put64(0x6000 + 8, 0x00af'9b00'0000'ffff);
+        put64(0x6000 + 0x18, 0x00cf'9b00'0000'ffff);
         port->vmwrite(VmcsField::guest_gdtr_base, 0x6000);
         port->vmwrite(VmcsField::guest_gdtr_limit, 0x3f);
     }
@@ -238,6 +251,8 @@ private:
             port->vmwrite(segment_field(VmcsField::guest_es_base, i), 0);
             port->vmwrite(segment_field(VmcsField::guest_es_limit, i), 0xffff'ffff);
         }
+        if (start.mode != Mode::bits64) prepare_segments(start);
+        prepare_mode(start.mode);
         port->vmwrite(VmcsField::guest_rip, code_at);
         port->vmwrite(VmcsField::guest_rflags, start.rflags | (start.user ? 0x3000 : 0));
         port->vmwrite(VmcsField::guest_rsp, start.gpr[rsp]);
@@ -246,6 +261,40 @@ private:
         port->write_dr(6, 0xffff'0ff0);
         vcpu->registers().gpr = start.gpr;
         vcpu->registers().cr2 = 0;
+    }
+
+    void prepare_segments(const Start& start) {
+        port->vmwrite(VmcsField::guest_cs_access_rights, 0xc09b);
+        port->vmwrite(VmcsField::guest_ds_base, start.ds_base);
+        port->vmwrite(VmcsField::guest_es_base, start.es_base);
+        port->vmwrite(VmcsField::guest_ds_limit, start.ds_limit);
+        port->vmwrite(VmcsField::guest_es_limit, start.es_limit);
+        for (const VmcsField rights :
+             {VmcsField::guest_ds_access_rights, VmcsField::guest_es_access_rights}) {
+            const bool ds_here = rights == VmcsField::guest_ds_access_rights;
+            const u32 limit = ds_here ? start.ds_limit : start.es_limit;
+            // A limit whose low bits are not ones has byte granularity.
+            const bool pages = (limit & 0xfff) == 0xfff;
+            port->vmwrite(rights, pages ? 0xc093 : 0x4093);
+        }
+    }
+
+    void prepare_mode(Mode mode) {
+        const bool long_mode = mode == Mode::bits64;
+        const auto lma = EferWord{Efer::lme, Efer::lma};
+        const u64 efer = port->vmread(VmcsField::guest_ia32_efer) & ~lma.to_raw();
+        port->vmwrite(VmcsField::guest_ia32_efer, long_mode ? efer | lma.to_raw() : efer);
+        const auto entry =
+            EntryControls::from_raw(static_cast<u32>(port->vmread(VmcsField::vm_entry_controls)));
+        port->vmwrite(VmcsField::vm_entry_controls,
+                      entry.with(EntryControl::ia32e_mode_guest, long_mode).to_raw());
+        const auto cr4 = Cr4Word::from_raw(port->vmread(VmcsField::guest_cr4));
+        port->vmwrite(VmcsField::guest_cr4, cr4.with(Cr4::pae, mode != Mode::bits32).to_raw());
+        port->vmwrite(VmcsField::guest_cr3, mode == Mode::bits32 ? tables32_at : tables_at);
+        port->vmwrite(VmcsField::guest_pdpte0, 0x3001);
+        port->vmwrite(VmcsField::guest_idtr_base, long_mode ? idt_at : idt32_at);
+        port->vmwrite(VmcsField::guest_idtr_limit, long_mode ? 0x1ff : 0xff);
+        port->invvpid(static_cast<u16>(port->vmread(VmcsField::virtual_processor_identifier)));
     }
 
     Window window_;

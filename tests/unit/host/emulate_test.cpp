@@ -141,6 +141,19 @@ void append(std::vector<u8>& code, u64 value, unsigned bytes) {
     for (unsigned i = 0; i < bytes; ++i) code.push_back(static_cast<u8>(value >> 8 * i));
 }
 
+/// 32-bit code with segments that do not begin at 0, and sometimes end where the operand is.
+void enter_legacy_mode(Random& random, Start& start) {
+    start.mode = random.once_in(2) ? Mode::pae : Mode::bits32;
+    start.user = false;
+    start.ds_base = page_size * random.below(0x500);
+    start.es_base = page_size * random.below(0x500);
+    for (u64& value : start.gpr) value &= 0xffff'ffff;
+}
+u32 random_limit(Random& random, u64 offset) {
+    if (offset < 16 || offset > 0xf'0000 || random.once_in(2)) return ~u32{0};
+    return static_cast<u32>(offset - 8 + random.below(16));
+}
+
 /// ModRM, SIB and displacement of an operand at `target`, with the registers that make it so.
 struct Address {
     u8 rex = 0;
@@ -160,15 +173,18 @@ Address random_address(Random& random, Start& start, u64 target, u8 reg_field) {
     }
     const bool indexed = random.once_in(2);
     unsigned base = 0;
-    do base = static_cast<unsigned>(random.below(16));
-    while (base == rsp || base == rcx || base == rax);
+    const bool legacy = start.mode != Mode::bits64;
+    const u64 registers = legacy ? 8 : 16;
+    do base = static_cast<unsigned>(random.below(registers));
+    while (base == rsp || base == rcx || base == rax || (legacy && base == rbp));
     unsigned index = base;
-    while (index == base || index == rsp) index = static_cast<unsigned>(random.below(16));
+    while (index == base || index == rsp) index = static_cast<unsigned>(random.below(registers));
     const auto scale = static_cast<unsigned>(random.below(4));
     const bool wide = random.once_in(2);
     const u64 displacement = wide ? static_cast<u64>(static_cast<i32>(random.next()))
                                   : static_cast<u64>(static_cast<i8>(random.next()));
     start.gpr[base] = target - displacement - (indexed ? start.gpr[index] << scale : 0);
+    if (legacy) start.gpr[base] &= 0xffff'ffff;
     modrm(wide ? 2 : 1, indexed ? 4 : base);
     if (indexed || (base & 7) == 4) {
         if (!indexed) {  // R12 as a base needs a SIB byte
@@ -186,21 +202,28 @@ Address random_address(Random& random, Start& start, u64 target, u8 reg_field) {
 void random_instruction(Random& random, const Form& form, Start& start) {
     u64 target = random_target(random);
     const bool operand16 = random.once_in(4);
-    const bool rex_w = random.once_in(3);
+    const bool legacy = start.mode != Mode::bits64;
+    const bool rex_w = !legacy && random.once_in(3);
+    if (legacy) {
+        target -= start.ds_base;
+        target &= 0xffff'ffff;
+        start.ds_limit = random_limit(random, target);
+    }
     if (form.opcode == std::vector<u8>{0x0f, 0xc7}) target &= ~u64{7};
     unsigned reg = static_cast<unsigned>(form.digit);
     if (form.digit < 0) do
-            reg = static_cast<unsigned>(random.below(16));
+            reg = static_cast<unsigned>(random.below(legacy ? 8 : 16));
         while (reg == rsp);
     // The number of a bit: not so far away that all of them fault.
     if (form.undefined == bit_undefined && form.digit < 0)
-        start.gpr[reg] = static_cast<u64>(static_cast<i64>(random.next()) >> 49);
+        start.gpr[reg] =
+            static_cast<u64>(static_cast<i64>(random.next()) >> 49) & (legacy ? ~u32{0} : ~u64{0});
     const Address address = random_address(random, start, target, static_cast<u8>(reg));
     u8 rex = static_cast<u8>(address.rex | (reg >> 3) << 2 | (rex_w ? 8 : 0));
     std::vector<u8>& code = start.code;
     if (form.lockable && random.once_in(3)) code.push_back(0xf0);
     if (operand16) code.push_back(0x66);
-    if (rex != 0 || random.once_in(4)) code.push_back(0x40 | rex);
+    if (!legacy && (rex != 0 || random.once_in(4))) code.push_back(0x40 | rex);
     code.insert(code.end(), form.opcode.begin(), form.opcode.end());
     code.insert(code.end(), address.bytes.begin(), address.bytes.end());
     if (form.immediate == Immediate::byte) append(code, random.next(), 1);
@@ -250,7 +273,7 @@ protected:
         compare_memory(what);
         if (right.rip < handlers_at) return;
         ++faults;
-        compare_frames(kept, what);
+        if (start.mode == Mode::bits64) compare_frames(kept, what);
     }
 
     void compare_memory(const std::string& what) {
@@ -293,6 +316,40 @@ TEST_F(Emulation, InstructionsWithAMemoryOperandDoWhatTheProcessorDoes) {
     EXPECT_GT(emulated.devices.touches, forms.size() * rounds / 2);
     EXPECT_GT(faults, forms.size() * rounds / 10);
     EXPECT_EQ(emulated.vcpu->counters().emulated_io, native.vcpu->counters().emulated_io);
+}
+
+TEST_F(Emulation, SegmentsAndOlderPagingDoWhatTheProcessorDoes) {
+    constexpr int rounds = 20;
+    Random random;
+    fill_memory(random);
+    const std::vector<Form> forms = all_forms();
+    for (int round = 0; round < rounds; ++round)
+        for (const Form& form : forms) {
+            if (form.opcode == std::vector<u8>{0x63}) continue;  // ARPL here
+            Start start = random_start(random);
+            enter_legacy_mode(random, start);
+            random_instruction(random, form, start);
+            compare(start, form.undefined,
+                    fmt::format("{}: {} (seed {:#x}, round {})", form.name, hex(start.code), seed,
+                                round));
+            if (HasFailure()) return;
+        }
+    for (int round = 0; round < 1500; ++round) {
+        Start start = random_start(random);
+        enter_legacy_mode(random, start);
+        start.gpr[rsi] = (random_target(random) - start.ds_base) & 0xffff'ffff;
+        start.gpr[rdi] = (random_target(random) - start.es_base) & 0xffff'ffff;
+        start.gpr[rcx] = random.below(40);
+        start.ds_limit = random_limit(random, start.gpr[rsi]);
+        start.es_limit = random_limit(random, start.gpr[rdi]);
+        if (random.once_in(2)) start.code.push_back(0xf3);
+        start.code.push_back(static_cast<u8>(random.once_in(2) ? 0xa4 : 0xa5));
+        compare(start, none_undefined,
+                fmt::format("{} (seed {:#x}, round {})", hex(start.code), seed, round));
+        if (HasFailure()) return;
+    }
+    EXPECT_GT(emulated.devices.touches, 1000u);
+    EXPECT_GT(faults, 500u);
 }
 
 TEST_F(Emulation, StringInstructionsDoWhatTheProcessorDoes) {
