@@ -208,6 +208,17 @@ TEST_F(Emulate, BlockingByStiEndsWithTheFirstIteration) {
     EXPECT_EQ(machine.processor.at(VmcsField::guest_interruptibility_state), 0u);
 }
 
+TEST(EmulateWithoutTheGuard, TheInstructionAtTheAepIsTakenForTheEnclaves) {
+    Machine machine{without(Protection::guard)};
+    machine.processor.access = store();
+    machine.processor.access.memory = {.address_size = 8, .displacement = ram_page};
+    machine.enclave_exits(BasicReason::ept_violation,
+                          {.gpa = doorbell, .qualification = read_violation});
+    ASSERT_EQ(machine.devices.touches.size(), 1u);
+    EXPECT_EQ(machine.devices.touches[0].address, doorbell.raw());
+    EXPECT_TRUE(machine.devices.touches[0].write);
+}
+
 /// 32-bit code with flat segments, without paging.
 void enter_protected_mode(Machine& machine) {
     machine.processor.at(VmcsField::guest_ia32_efer) = 0;
