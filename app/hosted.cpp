@@ -146,6 +146,7 @@ int run_hosted(HostedPlan& plan, Terminal terminal) {
     if (!plan.load.empty())
         if (auto loaded = load_snapshot(running->subject(), plan.load); !loaded)
             return refuse(terminal, loaded.error());
+    if (*trace) (*trace)->begin(running->vm().enclaves());
     apply(plan.sgx, running->machine().system());
     const auto result = run_to_end(*running, plan, marked);
     flush(plan);

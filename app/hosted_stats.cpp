@@ -139,6 +139,7 @@ void add_hosted_stats(Json& all, const HostedCounts& counts) {
     all["enclaves_unknown"] = of_enclave(counts.enclaves->unknown());
     all["vcpus"] = vcpus;
     all["processors"] = processors;
+    all["disagreements"] = disagreements(counts);
 }
 
 std::vector<std::string> enclave_lines(const hv::EnclaveTable& enclaves) {

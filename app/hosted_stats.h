@@ -26,7 +26,8 @@ HostedCounts counts_of(host::Guest& guest);
 /// numbers. Empty: they agree. With every protection on, and of a guest that no snapshot brought.
 std::vector<std::string> disagreements(const HostedCounts& counts);
 
-/// "enclaves", "vcpus" and "processors" of --stats FILE; docs/debugging.md lists the members.
+/// "enclaves", "vcpus", "processors", "disagreements" of --stats FILE; docs/debugging.md lists the
+/// members.
 void add_hosted_stats(nlohmann::ordered_json& all, const HostedCounts& counts);
 
 /// --stats: an enclave a line.

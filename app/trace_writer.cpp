@@ -41,6 +41,11 @@ TraceWriter::~TraceWriter() {
     ::close(file_);
 }
 
+void TraceWriter::begin(const hv::EnclaveTable& enclaves) {
+    for (const hv::EnclaveTable::Entry& entry : enclaves.entries())
+        if (entry.lives) add(trace::Record{entry.enclave});
+}
+
 void TraceWriter::exit(const hv::ExitRecord& record) {
     add(trace::Record{record});
     next_.exit(record);

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "app/trace_format.h"
+#include "hv/enclave/enclaves.h"
 
 namespace postern::app {
 
@@ -29,6 +30,8 @@ public:
     TraceWriter(const TraceWriter&) = delete;
     TraceWriter& operator=(const TraceWriter&) = delete;
 
+    /// The enclaves that a snapshot brought.
+    void begin(const hv::EnclaveTable& enclaves);
     void exit(const hv::ExitRecord& record) override;
     void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override;
     void stopped(const hv::StopReport& report) override;

@@ -44,6 +44,7 @@ def whole_run(postern: str, guest: Path, work: Path) -> int:
     expect(table["complete"], "the trace has no end")
     expect(table["exits"] == counted["exits"], "the trace and --stats differ")
     expect(table["count"] == counted["counters"]["exits"], "the trace has another number of exits")
+    expect(counted["disagreements"] == [], f"{counted['disagreements']}")
     (processor,) = counted["processors"]
     of_trace: dict[str, dict[str, int]] = {}
     for reason, kinds in table["exits"].items():
