@@ -180,6 +180,26 @@ TEST(Trace, IsReadAsItWasWritten) {
     std::filesystem::remove(path);
 }
 
+TEST(Trace, BeginsWithTheEnclavesThatThereAre) {
+    const std::string path = temporary("begun");
+    Heard heard;
+    const auto table = std::make_unique<hv::EnclaveTable>(heard);
+    table->created(Gpa{0x5000}, Gva{0x10'0000}, 0x10'0000, 0x1000);
+    table->created(Gpa{0x6000}, Gva{0x20'0000}, 0x10'0000, 0x1000);
+    table->created(Gpa{0x5000}, Gva{0x30'0000}, 0x10'0000, 0x1000);  // in the first one's place
+    {
+        auto writer = TraceWriter::open(path, about, heard);
+        ASSERT_TRUE(writer.has_value());
+        (*writer)->begin(*table);
+    }
+    const Read all = read(path);
+    ASSERT_EQ(all.records.size(), 2u);
+    EXPECT_EQ(all.records[0].enclave.number, 2u);
+    EXPECT_EQ(all.records[1].enclave.number, 3u);
+    EXPECT_EQ(all.records[1].enclave.secs, 0x5000u);
+    std::filesystem::remove(path);
+}
+
 TEST(Trace, AFullBlockIsInTheFileAtOnce) {
     const std::string path = temporary("block");
     Heard heard;
