@@ -53,13 +53,24 @@ u64 apic_access_page(Guest& guest) {
     return guest.port().vmread(VmcsField::apic_access_address);
 }
 
-/// The page that a processor keeps its guest's APIC in; ~0: none.
-u64 virtual_apic_page(Guest& guest, unsigned n) {
-    SoftwarePort& port = guest.port(n);
-    const u64 controls = port.vmread(VmcsField::primary_processor_based_controls);
-    const auto primary = PrimaryControls::from_raw(static_cast<u32>(controls));
-    if (!primary.has(PrimaryControl::use_tpr_shadow)) return ~u64{0};
-    return port.vmread(VmcsField::virtual_apic_address);
+/// Virtual APIC pages, and copies of what the guest gave leaves of ENCLS.
+bool is_kept_for_the_guest(Guest& guest, u64 page) {
+    for (unsigned n = 0; n < guest.processor_count(); ++n) {
+        hv::Vcpu::State state;
+        guest.vcpu(n).save(state);
+        if (page == guest.vcpu(n).apic().state().page) return true;
+        if (std::ranges::find(state.sgx.pages, page) != state.sgx.pages.end()) return true;
+    }
+    return false;
+}
+
+/// The page table of parked processors maps itself once a leaf of ENCLS has been run, and nothing
+/// else between two runs.
+bool maps_only_itself(const u8* table, u64 page) {
+    u64 last = 0;
+    std::memcpy(&last, table + page_size - sizeof last, sizeof last);
+    return page_address(PageEntry::from_raw(last), 1) == page &&
+           std::all_of(table, table + page_size - sizeof last, [](u8 byte) { return byte == 0; });
 }
 
 /// The bits of the x2APIC's MSRs follow the guest's IA32_APIC_BASE; no others change.
@@ -144,13 +155,10 @@ bool ReserveWatch::is_table(u64 page) const {
     return std::ranges::find(tables, page) != tables.end();
 }
 
-/// Pages that the processor and the hypervisor keep for the guest, and what may change there.
-bool ReserveWatch::follows_the_guest(u64 page, const u8* before) const {
-    for (unsigned n = 0; n < guest_->processor_count(); ++n) {
-        if (page == virtual_apic_page(*guest_, n)) return true;
+bool ReserveWatch::is_changed_bitmap(u64 page, const u8* before) const {
+    for (unsigned n = 0; n < guest_->processor_count(); ++n)
         if (page == guest_->port(n).vmread(VmcsField::msr_bitmap))
             return differ_in_x2apic_only(before, bytes_of(*guest_, page));
-    }
     return false;
 }
 
@@ -167,7 +175,9 @@ Breach ReserveWatch::look() const {
                               : std::memcmp(known->second.data(), bytes, page_size) == 0;
         const bool handed_out = page >= pool.base.raw() && page < taken;
         if (same || (handed_out && (is_table(page) || is_given_back(*guest_, page)))) continue;
-        if (known != pages_.end() && follows_the_guest(page, known->second.data())) continue;
+        if (handed_out && is_kept_for_the_guest(*guest_, page)) continue;
+        if (known != pages_.end() && is_changed_bitmap(page, known->second.data())) continue;
+        if (page == guest_->vm().config().host.cr3 && maps_only_itself(bytes, page)) continue;
         return {"the hypervisor's pages are the hypervisor's", page};
     }
     return {};

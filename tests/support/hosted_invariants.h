@@ -24,14 +24,14 @@ class ReserveWatch {
 public:
     explicit ReserveWatch(Guest& guest);
 
-    /// Of the pages that were in use, only tables of EPT, virtual APICs and the x2APIC's part of
-    /// MSR bitmaps have changed; those that have not been taken from the pool since are zero. A
-    /// guest writes to none of them.
+    /// Only tables of EPT, virtual APICs, copies of operands of ENCLS and the x2APIC's part of MSR
+    /// bitmaps have changed, and the host's page table maps nothing but itself. A guest writes to
+    /// none of them.
     [[nodiscard]] Breach look() const;
 
 private:
     [[nodiscard]] bool is_table(u64 page) const;
-    [[nodiscard]] bool follows_the_guest(u64 page, const u8* before) const;
+    [[nodiscard]] bool is_changed_bitmap(u64 page, const u8* before) const;
 
     Guest* guest_;
     u64 end_;                               // of the reserve

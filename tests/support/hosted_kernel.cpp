@@ -326,7 +326,10 @@ void Image::write_operands() {
         put(operand_at(n), info);
         put(operand_at(n) + 64, secinfo);
     }
-    put(secs_source, enclave_secs());
+    Secs secs = enclave_secs();
+    secs.attributes.flags =
+        SgxAttributeFlags::from_raw(secs.attributes.flags.to_raw() | program_.more_attributes);
+    put(secs_source, secs);
     put(tcs_source, enclave_tcs());
     put(sigstruct, signature);
     for (size_t i = 0; i < program_.enclave_code.size(); ++i)

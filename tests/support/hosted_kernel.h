@@ -58,6 +58,7 @@ struct Program {
     bool repairs = true;             // by the kernel, after each fault
     /// The n-th leaf that builds the enclave gets an RBX with these bits flipped.
     u64 spoilt_leaf = 0, spoilt_bits = 0;
+    u64 more_attributes = 0;  // that ECREATE asks for, and SIGSTRUCT does not
 };
 
 /// An ELF file for host::Guest, whose layout is layout().

@@ -173,6 +173,64 @@ TEST(SuspectsHosted, K13_WhatTheEnclaveExitedByIsCounted) {
     EXPECT_EQ(counters.skip_anomalies, 0u);
 }
 
+/// A program that does nothing, behind a kernel that builds an enclave in this way.
+struct BuildingRun {
+    explicit BuildingRun(Program program) {
+        program.slots = {Slot{.code = {0x90}}};
+        GuestConfig config;
+        config.layout = layout();
+        config.model = &cpu::default_model();
+        config.kernel.name = "test";
+        config.kernel.file = make_kernel(program);
+        auto made = Guest::create(std::move(config), {nowhere, nowhere, records, [](u32) {}});
+        if (!made) {
+            ADD_FAILURE() << made.error().what;
+            return;
+        }
+        guest = std::move(*made);
+        EXPECT_EQ(guest->run({1'000'000, 0}).ending, Ending::exit_port);
+        for (const hv::ExitRecord& record : records.exits)
+            if ((record.raw_reason & 0xffff) == 60) of_encls.push_back(record);
+    }
+
+    platform::NullSink nowhere;
+    Records records;
+    std::unique_ptr<Guest> guest;
+    std::vector<hv::ExitRecord> of_encls;
+};
+
+TEST(SuspectsHosted, K17_APageFaultOfATrappedLeafIsThatOfItsOperand) {
+    constexpr u64 unmapped_bits = 0x4000'0000;  // PAGEINFO of ECREATE, where nothing is mapped
+    const BuildingRun run{{.slots = {}, .spoilt_bits = unmapped_bits}};
+    ASSERT_FALSE(run.of_encls.empty());
+    constexpr auto fault = InterruptionInformation::hardware_exception(Vector::page_fault);
+    EXPECT_EQ(run.of_encls.front().injected, fault.to_raw());
+    EXPECT_EQ(run.of_encls.front().injected_error_code, 0u) << "a read, not present";
+    EXPECT_EQ(run.guest->machine().processor().cr2, operand_at(0) | unmapped_bits);
+}
+
+TEST(SuspectsHosted, K18_TheOwnerLearnsWhatOfEcreateWasRefused) {
+    const u64 key = SgxAttributeFlags{SgxAttribute::provisionkey}.to_raw();
+    const BuildingRun run{{.slots = {}, .more_attributes = key}};
+    ASSERT_FALSE(run.of_encls.empty());
+    constexpr auto gp = InterruptionInformation::hardware_exception(Vector::general_protection);
+    EXPECT_EQ(run.of_encls.front().injected, gp.to_raw()) << "all that the guest learns";
+    const hv::SgxRefusal& refusal = run.guest->vm().sgx().last_refusal();
+    EXPECT_EQ(refusal.number, 1u);
+    EXPECT_EQ(refusal.leaf, EnclsLeaf::ecreate);
+    EXPECT_EQ(refusal.verdict.field, hv::SgxField::provision_key);
+    EXPECT_EQ(refusal.verdict.asked & key, key);
+    EXPECT_EQ(refusal.verdict.allowed & key, 0u);
+}
+
+TEST(SuspectsHosted, K20_EcreateAndEinitOfAGuestExitAndTheRestDoesNot) {
+    const BuildingRun run{{.slots = {}}};
+    EXPECT_EQ(run.guest->port().vmread(VmcsField::encls_exiting_bitmap) & 0xffff, 0b101u);
+    ASSERT_EQ(run.of_encls.size(), 2u) << "of eight leaves";
+    EXPECT_EQ(run.of_encls[0].rax, static_cast<u64>(EnclsLeaf::ecreate));
+    EXPECT_EQ(run.of_encls[1].rax, static_cast<u64>(EnclsLeaf::einit));
+}
+
 TEST(SuspectsHosted, K10_TheSameLoadOutsideReachesTheRegisterThatItNames) {
     GuestConfig config;
     Slot slot{.code = touch(platform::doorbell_base + 0x48, {0x8b, 0x10})};

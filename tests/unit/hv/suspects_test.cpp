@@ -31,6 +31,21 @@ void expect_untouched(Machine& machine) {
     EXPECT_FALSE(machine.processor.rip_was_written());
 }
 
+// K2: a store to memory that the hypervisor had taken away for a while.
+
+TEST(Suspects, K2_T4_AStoreToMemoryThatWasTakenBackRunsAgainWithoutAFault) {
+    constexpr u64 write = 2;
+    Machine machine;
+    machine.enclave_exits(BasicReason::ept_violation, {.gpa = Gpa{0x5000}, .qualification = write});
+    ASSERT_TRUE(machine.vcpu.forget(Gpa{0x5000}));
+    EXPECT_EQ(machine.enclave_exits(BasicReason::ept_violation,
+                                    {.gpa = Gpa{0x5000}, .qualification = write}),
+              Next::resume);
+    EXPECT_EQ(machine.record().action, Action::mapped);
+    EXPECT_FALSE(machine.injected().has_value());
+    expect_untouched(machine);
+}
+
 // K3: the flag together with IDT-vectoring information.
 
 TEST(Suspects, K3_ADeliveryIsNoInstructionAndItsEventIsInjectedOnceMoreAndNoUd) {
@@ -149,7 +164,7 @@ TEST(Suspects, K8_NoHandlerOfAnEnclavesExitSetsBlockingByMovSs) {
     }
 }
 
-TEST(Suspects, K8_BothFromOutsideAreRefusedAndEachAloneIsNot) {
+TEST(Suspects, K8_T22_BothFromOutsideAreRefusedAndEachAloneIsNot) {
     Machine machine;
     machine.enclave_exits(BasicReason::external_interrupt);
     const auto state = [](u32 raw) { return InterruptibilityState::from_raw(raw); };

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a VM exit costs in hv/, compiled as for bare metal (bench/CMakeLists.txt) and linked with
+// host/. For each way to exit: round trips a second on the software processor, and the host's
+// instructions in hv/ for one of them, from capture to entry. The processor's work, fields of the
+// VMCS included, is not counted, nor are the devices' and this file's. Instructions are counted by
+// stepping a child through a fixed number of exits, so that the number is the same on every run;
+// a REP instruction counts its iterations.
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <string>
+
+#include "cpu/model.h"
+#include "host/guest.h"
+#include "support/hosted_kernel.h"
+
+// The bounds of hv/'s code: by the linker.
+extern "C" const char __start_hv_text[], __stop_hv_text[];
+
+namespace {
+
+using namespace postern;
+using namespace postern::test::hosted;
+
+[[noreturn]] void die(const std::string& why) {
+    std::fprintf(stderr, "bench/hv: %s\n", why.c_str());
+    std::exit(1);
+}
+
+// Between the two nothing is counted: what the row itself asks of the hypervisor.
+[[gnu::noinline]] void counting_pauses() { asm volatile("" ::: "memory"); }
+[[gnu::noinline]] void counting_goes_on() { asm volatile("nop" ::: "memory"); }
+
+/// After each exit the row prepares the next.
+class Row : public hv::Watcher {
+public:
+    using Prepare = void (*)(host::Guest&);
+
+    Row(const char* name, BasicReason reason, hv::ExitKind kind, Prepare prepare)
+        : name_{name}, reason_{reason}, kind_{kind}, prepare_{prepare} {}
+
+    void exit(const hv::ExitRecord&) override {
+        if (prepare_ == nullptr || !guest) return;
+        counting_pauses();
+        prepare_(*guest);
+        counting_goes_on();
+    }
+    void anomaly(hv::Anomaly, const hv::ExitRecord&) override {}
+    void stopped(const hv::StopReport&) override {}
+
+    void build(const Program& program) {
+        host::GuestConfig config;
+        config.layout = layout();
+        config.model = &cpu::default_model();
+        config.kernel.name = name_;
+        config.kernel.file = make_kernel(program);
+        auto made = host::Guest::create(std::move(config), {nowhere_, nowhere_, *this, [](u32) {}});
+        if (!made) die(made.error().what);
+        guest = std::move(*made);
+        if (prepare_ != nullptr) prepare_(*guest);
+        run(1000);  // every page is mapped, and the loop has begun
+    }
+
+    [[nodiscard]] u64 wanted() const { return guest->counters().of(reason_, kind_); }
+    [[nodiscard]] u64 all() const { return guest->counters().exits; }
+
+    /// So many exits of the row's kind, and no others.
+    void run(u64 exits) {
+        const u64 end = wanted() + exits;
+        while (wanted() < end)
+            if (guest->run_until(guest->now() + 1))
+                die(std::string{name_} + ": the guest has ended");
+    }
+
+    [[nodiscard]] const char* name() const { return name_; }
+    std::unique_ptr<host::Guest> guest;
+
+private:
+    const char* name_;
+    BasicReason reason_;
+    hv::ExitKind kind_;
+    Prepare prepare_;
+    platform::NullSink nowhere_;
+};
+
+double thread_seconds() {
+    timespec t{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// Of three runs the fastest: others use the machine.
+double round_trips_a_second(Row& row) {
+    constexpr u64 exits = 40'000;
+    double best = 0;
+    for (int repetition = 0; repetition < 3; ++repetition) {
+        const double start = thread_seconds();
+        row.run(exits);
+        const double rate = static_cast<double>(exits) / (thread_seconds() - start);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+constexpr u64 stepped_exits = 50;
+
+void child(Row& row) {
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(2);
+    std::raise(SIGSTOP);
+    row.run(stepped_exits);
+    _exit(0);
+}
+
+u64 rip_of(pid_t pid) {
+    user_regs_struct registers{};
+    if (ptrace(PTRACE_GETREGS, pid, nullptr, &registers) != 0) die("no registers of the child");
+    return registers.rip;
+}
+
+template <class T>
+u64 address(T* function) {
+    return reinterpret_cast<u64>(function);
+}
+
+/// Instructions in hv/ until the child ends.
+u64 step_to_the_end(pid_t pid) {
+    const u64 from = address(__start_hv_text), size = address(__stop_hv_text) - from;
+    u64 counted = 0;
+    bool counts = true;
+    for (;;) {
+        if (ptrace(PTRACE_SINGLESTEP, pid, nullptr, nullptr) != 0)
+            die("the child cannot be stepped");
+        int status = 0;
+        waitpid(pid, &status, 0);
+        if (WIFEXITED(status)) {
+            if (WEXITSTATUS(status) != 0) die("the child fails");
+            return counted;
+        }
+        if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) die("the child is interrupted");
+        const u64 rip = rip_of(pid);
+        if (rip == address(counting_pauses)) counts = false;
+        if (rip == address(counting_goes_on)) counts = true;
+        if (counts && rip - from < size) ++counted;
+    }
+}
+
+double instructions_for_an_exit(Row& row) {
+    const pid_t pid = fork();
+    if (pid < 0) die("no child");
+    if (pid == 0) child(row);
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (!WIFSTOPPED(status)) die("the child cannot be traced");
+    return static_cast<double>(step_to_the_end(pid)) / stepped_exits;
+}
+
+Slot slot(std::vector<u8> code) {
+    Slot made{.code = std::move(code)};
+    made.gpr[rdi] = platform::doorbell_base + 0x48;
+    made.gpr[rsp] = at::stack;
+    return made;
+}
+
+/// EENTER; what the enclave runs reads its data page for ever.
+Program enclave_program() {
+    Slot enter = slot({0x0f, 0x01, 0xd7});
+    enter.gpr[rax] = 2;
+    enter.gpr[rbx] = at::elrange;
+    enter.gpr[rcx] = at::aep;
+    std::vector<u8> code{0x48, 0xb8};  // MOV RAX, the page; MOV RDX, [RAX]; JMP
+    for (unsigned i = 0; i < 8; ++i)
+        code.push_back(static_cast<u8>((at::elrange + 4 * page_size) >> 8 * i));
+    code.insert(code.end(), {0x48, 0x8b, 0x10, 0xeb, 0xfb});
+    return {.slots = {enter}, .enclave_code = code};
+}
+
+void take_the_page_back(host::Guest& guest) {
+    constexpr u64 data_page = 5;  // of the EPC
+    guest.vcpu().forget(Gpa{at::epc + data_page * page_size});
+}
+
+void interrupt_soon(host::Guest& guest) { guest.ticks().arm(guest.now() + 20); }
+
+struct Cost {
+    double rate, instructions;
+};
+
+Cost measure(Row& row, const Program& program) {
+    row.build(program);
+    const u64 before = row.all(), wanted = row.wanted();
+    const double rate = round_trips_a_second(row);
+    if (row.all() - before != row.wanted() - wanted)
+        die(std::string{row.name()} + ": other exits come in between");
+    return {rate, instructions_for_an_exit(row)};
+}
+
+}  // namespace
+
+int main() {
+    using hv::ExitKind;
+    Row cpuid{"CPUID", BasicReason::cpuid, ExitKind::normal, nullptr};
+    Row violation{"EPT violation from an enclave", BasicReason::ept_violation, ExitKind::enclave,
+                  take_the_page_back};
+    Row mmio{"MMIO, a load", BasicReason::ept_misconfiguration, ExitKind::normal, nullptr};
+    Row interrupt{"external interrupt", BasicReason::external_interrupt, ExitKind::normal,
+                  interrupt_soon};
+    struct {
+        Row& row;
+        Program program;
+    } const rows[] = {
+        {cpuid, {.slots = {slot({0x0f, 0xa2, 0xeb, 0xfc})}}},
+        {violation, enclave_program()},
+        {mmio, {.slots = {slot({0x8b, 0x07, 0xeb, 0xfc})}}},
+        {interrupt, {.slots = {slot({0xeb, 0xfe})}}},
+    };
+    std::printf(
+        "| VM exit | round trips a second | times CPUID | instructions in hv/ | times CPUID |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n");
+    Cost first{};
+    for (const auto& [row, program] : rows) {
+        const Cost result = measure(row, program);
+        if (first.rate == 0) first = result;
+        std::printf("| %s | %.0f | %.2f | %.0f | %.2f |\n", row.name(), result.rate,
+                    result.rate / first.rate, result.instructions,
+                    result.instructions / first.instructions);
+        std::fflush(stdout);
+    }
+    return 0;
+}
