@@ -109,7 +109,7 @@ u64 bitmap(SgxMachine& machine) { return machine.processor.at(VmcsField::encls_e
 
 TEST(EnclsExit, ALeafThatTheGuestDoesNotHaveIsGp) {
     SgxMachine machine;
-    for (const u64 leaf : {0x10, 0x11, 0x18, 0x3f}) {
+    for (const u64 leaf : {u64{0x10}, u64{0x11}, u64{0x18}, u64{0x3f}}) {
         machine.encls(leaf);
         machine.expect_gp();
     }
@@ -172,6 +172,7 @@ TEST(FeatureControl, IsWritableOnlyWhileUnlocked) {
     machine.normal_exit(BasicReason::wrmsr, {.length = 2, .rax = 1, .rcx = 0x3a});
     machine.expect_gp();
     machine.vm.sgx().set_feature_control(0);
+    machine.registers().gpr[rdx] = 0;
     machine.normal_exit(BasicReason::wrmsr, {.length = 2, .rax = 0x10'0001, .rcx = 0x3a});
     machine.expect_gp();
     machine.normal_exit(BasicReason::wrmsr, {.length = 2, .rax = 0x4'0001, .rcx = 0x3a});
@@ -283,10 +284,6 @@ struct BadOperand {
 };
 
 TEST(Ecreate, EachOperandThatIsNoneIsGp) {
-    const auto info = [](u64 linaddr, u64 source, u64 secinfo, u64 secs) {
-        return Pageinfo{linaddr, source, secinfo, secs};
-    };
-    static_cast<void>(info);
     constexpr u64 wild = u64{1} << 50;
     const BadOperand rows[]{
         {"PAGEINFO misaligned",
