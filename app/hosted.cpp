@@ -91,6 +91,8 @@ void report(Guest& guest, const RunResult& result, Terminal terminal) {
         for (const VmcsField field : guest.port(n).missing_fields())
             terminal.err << fmt::format("postern: bug: the processor has no VMCS field {}\n",
                                         postern::name_of(field));
+    for (const std::string& line : refusal_lines(guest.vm().sgx().last_refusal()))
+        terminal.err << "postern: " << line << '\n';
 }
 
 void show_stats(Guest& guest, const HostedPlan& plan, Terminal terminal) {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The commands and their options. What is planned but not there is refused by name.
+// The commands and their options.
 #include "app/program.h"
 
 #include <algorithm>
 #include <array>
-#include <list>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
@@ -24,15 +23,6 @@ namespace postern::app {
 
 namespace {
 
-struct PlannedOption {
-    const char* name;
-    bool takes_value;
-};
-
-constexpr std::array planned_options{
-    PlannedOption{"--sgx-provision", false},
-};
-
 constexpr std::array<std::string_view, 6> commands{"run",   "exec",   "demo",
                                                    "exits", "decode", "matrix"};
 constexpr const char* commands_listed = "run, exec, demo, exits, decode or matrix";
@@ -47,7 +37,6 @@ struct CommandLine {
     DemoOptions demo_options;
     ExitsOptions exits_options;
     std::string field, value;
-    std::list<std::string> planned_values;
 
     CLI::App* run = nullptr;
     CLI::Option* stats = nullptr;
@@ -84,6 +73,7 @@ private:
         run->add_option("--memory", o.memory, "RAM, such as 64M")->capture_default_str();
         run->add_option("--epc", o.epc, "Enclave page cache; 0: no SGX")->capture_default_str();
         add_sgx_options(*run, o.sgx);
+        add_sgx_guest_options(*run, o.sgx);
         run->add_option("--cpus", o.cpus, "Processors")->capture_default_str();
         run->add_option("--cpu", o.cpu, "MODEL[,+feature,-feature,phys-bits=N]")
             ->capture_default_str();
@@ -118,12 +108,6 @@ private:
         run->add_option("--gdb", o.gdb, "[HOST:]PORT: wait there for GDB (with --bare)");
         run->add_option("--log", o.log, "branches, devices, instructions=FROM:TO (with --bare)");
         run->add_option("--symbols", o.symbols, "ELF file that names addresses (with --bare)");
-        for (const PlannedOption& option : planned_options) {
-            CLI::Option* const added =
-                option.takes_value ? run->add_option(option.name, planned_values.emplace_back())
-                                   : run->add_flag(option.name);
-            added->group("");
-        }
     }
 
     /// The program and its arguments are not for CLI11: they stay as they are.
@@ -215,9 +199,6 @@ int dispatch(const CommandLine& line, const std::vector<std::string>& arguments,
         return exec_command(options, directory, terminal);
     }
     if (line.demo->parsed()) return demo_command(line.demo_options, directory, terminal);
-    for (const PlannedOption& option : planned_options)
-        if (line.run->count(option.name) != 0)
-            return refuse(terminal, {"not implemented yet", option.name, "leave it out"});
     RunOptions options = line.run_options;
     options.stats = line.stats->count() != 0;
     options.command_line = "postern";

@@ -179,6 +179,9 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     EXPECT(model, parse_model(options.cpu));
     EXPECT(layout, parse_layout(options.memory, options.epc));
     EXPECT(sgx, plan_sgx(options.sgx, *layout));
+    if (options.bare && sgx->provision)
+        return error("no hypervisor keeps the key from anybody", "--sgx-provision with --bare",
+                     "--bare alone");
     EXPECT(choices, parse_choices(options.choices));
     EXPECT(engine, parse_engine(options.engine));
     EXPECT(instructions,
@@ -258,6 +261,7 @@ Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Term
     made.guest.choices = common.choices;
     made.guest.engine = common.engine;
     made.guest.sgx_seed = common.sgx.seed;
+    made.guest.provision_key = common.sgx.provision;
     made.guest.test_devices = options.test_devices;
     made.sgx = std::move(common.sgx);
     made.limits = common.limits;

@@ -69,6 +69,11 @@ void add_sgx_options(CLI::App& command, SgxOptions& options) {
                        "as an SMI does");
 }
 
+void add_sgx_guest_options(CLI::App& command, SgxOptions& options) {
+    command.add_flag("--sgx-provision", options.provision,
+                     "The guest's enclaves may ask for the provisioning key");
+}
+
 Expected<SgxPlan> plan_sgx(const SgxOptions& options, const platform::Layout& layout) {
     SgxPlan plan;
     if (!options.seed.empty()) {
@@ -77,6 +82,10 @@ Expected<SgxPlan> plan_sgx(const SgxOptions& options, const platform::Layout& la
             return error(fmt::format("\"{}\" is not a number", options.seed), "--sgx-seed",
                          fmt::format("a number from 0 to {}", ~u64{0}));
     }
+    plan.provision = options.provision;
+    if (plan.provision)
+        if (auto possible = require_sgx(layout, "--sgx-provision"); !possible)
+            return std::unexpected{possible.error()};
     auto conflicts = parse_conflicts(options.conflicts);
     if (!conflicts) return std::unexpected{conflicts.error()};
     plan.conflicts = std::move(*conflicts);
@@ -97,6 +106,52 @@ void apply(const SgxPlan& plan, cpu::System& system) {
     if (plan.interruptions)
         cpu::sgx::set_interruptions(system.epc->interruptions, plan.interruptions->when,
                                     plan.interruptions->number);
+}
+
+namespace {
+
+struct FieldText {
+    std::string_view what;
+    std::string_view relation;  // of what is allowed to what was asked
+    std::string_view advice;
+};
+
+constexpr std::string_view by_processor = "it is one the processor refuses, too";
+constexpr std::array field_texts{
+    FieldText{"nothing", "", ""},
+    FieldText{"the provisioning key", "allowed", "--sgx-provision grants it"},
+    FieldText{"the launch token's key", "allowed", ""},
+    FieldText{"ATTRIBUTES", "allowed", "CPUID.(12H,1):EBX:EAX says what the guest has"},
+    FieldText{"MISCSELECT", "allowed", "CPUID.(12H,0):EBX says what the guest has"},
+    FieldText{"XFRM", "needed", "x87 and SSE are every enclave's"},
+    FieldText{"XFRM", "allowed", "CPUID.(12H,1):EDX:ECX says what the guest has"},
+    FieldText{"XFRM", "allowed", "the guest cannot set the rest in XCR0"},
+    FieldText{"SIZE", "below", "CPUID.(12H,0):EDX says how large an enclave can be"},
+    FieldText{"CONFIGID or CONFIGSVN", "allowed", "they need ATTRIBUTES.KSS"},
+    FieldText{"a CET field", "allowed", "enclaves of a guest have no CET"},
+    FieldText{"an operand's address", "multiple of", "or it is not canonical, or outside DS"},
+    FieldText{"PAGEINFO", "allowed", by_processor},
+    FieldText{"SECINFO", "allowed", by_processor},
+    FieldText{"the whole", "", "the leaf itself faulted, with this vector"},
+};
+static_assert(field_texts.size() == static_cast<size_t>(hv::SgxField::processor) + 1);
+
+}  // namespace
+
+std::vector<std::string> refusal_lines(const hv::SgxRefusal& refusal) {
+    std::vector<std::string> lines;
+    const auto index = static_cast<size_t>(refusal.verdict.field);
+    if (refusal.number == 0 || index >= field_texts.size()) return lines;
+    const FieldText& text = field_texts[index];
+    lines.push_back(fmt::format("refused {} times; the last was ENCLS[{}] at RIP {:#x}, CR3 {:#x}",
+                                refusal.number, postern::name_of(refusal.leaf), refusal.rip,
+                                refusal.cr3));
+    lines.push_back(fmt::format(
+        "  for {}: asked {:#x}{}{}", text.what, refusal.verdict.asked,
+        text.relation.empty() ? std::string{}
+                              : fmt::format(", {} {:#x}", text.relation, refusal.verdict.allowed),
+        text.advice.empty() ? std::string{} : fmt::format(" ({})", text.advice)));
+    return lines;
 }
 
 std::vector<std::string> sgx_lines(const cpu::System& system) {

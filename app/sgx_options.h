@@ -9,6 +9,7 @@
 #include "cpu/sgx/conflict.h"
 #include "cpu/sgx/interruption.h"
 #include "cpu/system.h"
+#include "hv/sgx/policy.h"
 #include "platform/error.h"
 #include "platform/layout.h"
 
@@ -23,9 +24,12 @@ struct SgxOptions {
     std::string seed;
     std::vector<std::string> conflicts;
     std::string interruptions;
+    bool provision = false;
 };
 
 void add_sgx_options(CLI::App& command, SgxOptions& options);
+/// What only a guest of the hypervisor has.
+void add_sgx_guest_options(CLI::App& command, SgxOptions& options);
 
 struct InterruptionRequest {
     cpu::sgx::Interruptions::When when;
@@ -39,6 +43,8 @@ struct SgxPlan {
     std::optional<u64> seed;
     std::vector<cpu::sgx::ConflictRequest> conflicts;
     std::optional<InterruptionRequest> interruptions;
+    /// The guest's enclaves may ask for the provisioning key.
+    bool provision = false;
 };
 
 platform::Expected<SgxPlan> plan_sgx(const SgxOptions& options, const platform::Layout& layout);
@@ -46,6 +52,10 @@ platform::Expected<SgxPlan> plan_sgx(const SgxOptions& options, const platform::
 /// All but the seed, once the machine's state is there. What the plan does not mention stays as a
 /// snapshot brought it; what it says as the snapshot does goes on.
 void apply(const SgxPlan& plan, cpu::System& system);
+
+/// The last ECREATE or EINIT that a guest was refused: which field, what was asked and allowed.
+/// Empty: none was.
+std::vector<std::string> refusal_lines(const hv::SgxRefusal& refusal);
 
 /// --stats: what was done about it; nothing where nothing was asked for.
 std::vector<std::string> sgx_lines(const cpu::System& system);

@@ -48,6 +48,8 @@ struct GuestConfig {
     hv::HiddenFeatures hidden = hv::Config{}.hidden;
     cpu::Choices choices;
     std::optional<u64> sgx_seed;  // nothing: the usual one, or that of the snapshot that follows
+    bool provision_key = false;   // the guest's enclaves may ask for it
+    hv::SgxMasks sgx;             // what is left of the processor's SGX
     u32 preemption_timer = 0;
     u64 livelock_ticks = hv::Config{}.livelock_ticks;
     bool lying_processor = false;

@@ -76,6 +76,8 @@ hv::Config Guest::hypervisor_config(u64 reserve) const {
     config.protections = config_.protections;
     config.enclave_fault = config_.enclave_fault;
     config.epc = {Gpa{config_.layout.epc_base}, config_.layout.epc_size};
+    config.provision_key = config_.provision_key;
+    config.sgx = config_.sgx;
     config.vcpus = config_.processors;
     config.apicv = config_.apicv;
     config.preemption_timer = config_.preemption_timer;

@@ -87,6 +87,10 @@ TEST(Run, BadValuesNameTheirOption) {
     expect_refused({"run", "--bare", "--load", "none"}, "no such file: none: ");
     expect_refused({"run", "--bare", "--load", "none", "--save-at", "5"},
                    "there is no file to save to: --save-at: ");
+    expect_refused({"run", "--epc", "0", "--sgx-provision"},
+                   "there is no SGX with --epc 0: --sgx-provision: ");
+    expect_refused({"run", "--bare", "--sgx-provision"},
+                   "no hypervisor keeps the key from anybody: --sgx-provision with --bare: ");
     expect_refused({"run", "--memory", "lots"}, "\"lots\" is not a size: --memory: ");
     expect_refused({"run", "--memory", "1M"}, "1048576 bytes of memory: --memory: ");
     expect_refused({"run", "--memory", "999999G"}, "1073740750258176 bytes of memory: --memory: ");
