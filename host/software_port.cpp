@@ -228,6 +228,10 @@ void SoftwarePort::map_windows(const hv::EnclsOperands& operands) {
 /// General registers are nobody's between a VM exit and the next entry, RFLAGS is the exit's.
 hv::EnclsResult SoftwarePort::encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) {
     cpu::Cpu& c = *cpu_;
+    if (c.vmx.non_root) {
+        fail("ENCLS by the hypervisor while its processor is in the guest");
+        return {.faulted = true, .vector = static_cast<u8>(Vector::invalid_opcode)};
+    }
     map_windows(operands);
     c.gpr[rax] = static_cast<u64>(leaf);
     c.gpr[rbx] = operands.rbx;
