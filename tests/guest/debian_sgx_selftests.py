@@ -68,8 +68,9 @@ def wrong_results(found, serial):
             yield f"not printed: {line}"
 
 
-def main():
-    postern, kernels, selftests, flavour, processors, *options = sys.argv[1:]
+def run_selftests(arguments, **more):
+    """What the machine did and what the tests said. `more`: for Debian()."""
+    postern, kernels, selftests, flavour, processors, *options = arguments
     programs = [(Path(selftests, "bin", name), f"sgx/{name}")
                 for name in ("test_sgx", "test_encl.elf")]
     if not all(path.is_file() for path, _ in programs):
@@ -77,24 +78,35 @@ def main():
         sys.exit(SKIPPED)
     with tempfile.TemporaryDirectory() as work:
         made = with_modules(work, kernels, flavour, script=SCRIPT, files=programs)
-        run = Debian(postern, kernels, made, flavour, TIMEOUT).boot(
+        run = Debian(postern, kernels, made, flavour, TIMEOUT, **more).boot(
             "nokaslr postern.run=check", "--cpus", processors, *options)
     found = list(results(run.serial))
     print_table(found)
     wrong = complaints(run.serial) + list(wrong_results(found, run.serial))
     if SECTION not in run.serial:
         wrong.append(f"not in the log: {SECTION}")
-    if options and not DONE.search(run.errors):
-        wrong.append(f"{' '.join(options)} did nothing")
     if run.status != 0:
         wrong.append(f"status {run.status}")
+    return run, wrong
+
+
+def end(run, wrong):
     if wrong:
         print(run.serial[-20000:], run.errors)
         sys.exit("FAILED:\n" + "\n".join(wrong))
+
+
+def main():
+    options = sys.argv[6:]
+    run, wrong = run_selftests(sys.argv[1:])
+    if options and not DONE.search(run.errors):
+        wrong.append(f"{' '.join(options)} did nothing")
+    end(run, wrong)
     for line in run.errors.splitlines():
         if DONE.match(line):
             print(line.strip())
     print(f"ok, {run.instructions} instructions and idle nanoseconds")
 
 
-main()
+if __name__ == "__main__":
+    main()
