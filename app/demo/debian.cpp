@@ -14,6 +14,7 @@
 #include "app/demo/debian_rows.h"
 #include "app/demo/selftests.h"
 #include "app/demo/table.h"
+#include "app/hosted_stats.h"
 #include "app/report.h"
 #include "app/text.h"
 #include "platform/boot/file.h"
@@ -146,6 +147,11 @@ public:
                                 reason_text(static_cast<u32>(reason)));
         }
         out_ << fmt::format("{:>12} in all\n", sum.exits);
+        const auto wrong = disagreements(counts_of(debian.guest()));
+        for (const std::string& line : wrong) print(out_, "WRONG", line);
+        wrong_ += static_cast<unsigned>(wrong.size());
+        if (wrong.empty())
+            out_ << "\nThe processor itself counts the same, by reason and by bit 27.\n";
         enclaves(debian);
     }
 

@@ -10,9 +10,11 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <iterator>
 
 #include <fmt/format.h>
 
+#include "app/hosted_stats.h"
 #include "app/options.h"
 #include "arch/vmx/controls.h"
 #include "guests/linux_scenarios/orders.h"
@@ -212,6 +214,9 @@ ScenarioReport DebianGuest::run_here(const Scenario& scenario, const ScenarioRun
     judge(scenario, which, observe_here(which, trial_of(scenario, which)), account);
     ScenarioReport report{std::move(account.wrong), difference(guest_->counters(), before), {}};
     if (enclave() != nullptr) report.enclave = difference(enclave()->counters, enclave_before);
+    // Without a protection the hypervisor does not know what it counts.
+    if (which.setting.protections == hv::all_protections)
+        std::ranges::move(disagreements(counts_of(*guest_)), std::back_inserter(report.wrong));
     return report;
 }
 
