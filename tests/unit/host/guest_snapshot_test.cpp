@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hypervisor and guest are saved together, and what is loaded goes on as if nothing had been.
+#include <gtest/gtest.h>
+
+#include "cpu/model.h"
+#include "host/guest.h"
+#include "unit/platform/elf_image.h"
+
+namespace postern::host {
+namespace {
+
+class Recorded final : public hv::Watcher {
+public:
+    void exit(const hv::ExitRecord& record) override { exits.push_back(record); }
+    void anomaly(hv::Anomaly, const hv::ExitRecord&) override {}
+    void stopped(const hv::StopReport&) override {}
+
+    std::vector<hv::ExitRecord> exits;
+};
+
+/// A guest of two processors with what it writes to.
+struct Whole {
+    explicit Whole(const std::vector<u8>& code) {
+        GuestConfig config;
+        config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
+        config.model = &cpu::default_model();
+        config.processors = 2;
+        config.kernel.name = "test";
+        if (!code.empty()) config.kernel.file = file_of(code);
+        auto made = Guest::create(std::move(config), {serial, debug, recorded, {}});
+        EXPECT_TRUE(made.has_value());
+        guest = std::move(*made);
+    }
+    static std::vector<u8> file_of(const std::vector<u8>& code) {
+        test::ElfFile file;
+        file.entry(0x10'0000);
+        file.add({1, 0x1000, 0x10'0000, code.size(), 0x2000});
+        for (size_t i = 0; i < code.size(); ++i) file.put(0x1000 + i, code[i], 1);
+        return file.bytes;
+    }
+    std::string digest() { return state_digest(guest->subject()); }
+
+    platform::StringSink serial, debug;
+    Recorded recorded;
+    std::unique_ptr<Guest> guest;
+};
+
+// mov edi, 0fe000000h; l: mov eax, [rdi]; in al, 40h; out 80h, al; inc ecx; jmp l
+const std::vector<u8> busy{0xbf, 0,    0,    0,    0xfe, 0x8b, 0x07, 0xe4,
+                           0x40, 0xe6, 0x80, 0xff, 0xc1, 0xeb, 0xf6};
+
+TEST(GuestSnapshot, ALoadedGuestGoesOnAsTheSavedOne) {
+    for (const u64 where : {1u, 1'000u, 1'001u, 4'567u}) {
+        Whole saved{busy};
+        EXPECT_FALSE(saved.guest->run_until(where));
+        const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+        saved.recorded.exits.clear();
+        EXPECT_FALSE(saved.guest->run_until(9'000));
+
+        Whole loaded{{}};
+        ASSERT_TRUE(load_snapshot(loaded.guest->subject(), bytes, "memory").has_value());
+        EXPECT_EQ(loaded.guest->now(), where);
+        EXPECT_FALSE(loaded.guest->run_until(9'000));
+        EXPECT_EQ(loaded.digest(), saved.digest()) << where;
+        EXPECT_EQ(loaded.recorded.exits, saved.recorded.exits) << where;
+        EXPECT_FALSE(saved.recorded.exits.empty());
+    }
+}
+
+TEST(GuestSnapshot, TheHostsTimerIsSavedToo) {
+    Whole saved{{0xeb, 0xfe}};  // jmp $
+    EXPECT_FALSE(saved.guest->run_until(100));
+    saved.guest->port().set_timer(5'000);
+    const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+    Whole loaded{{}};
+    ASSERT_TRUE(load_snapshot(loaded.guest->subject(), bytes, "memory").has_value());
+    EXPECT_FALSE(loaded.guest->run_until(10'000));
+    ASSERT_FALSE(loaded.recorded.exits.empty());
+    EXPECT_EQ(loaded.recorded.exits.back().tsc, 5'000u);
+}
+
+TEST(GuestSnapshot, OneOfAGuestWithAnotherNumberOfProcessorsIsRefused) {
+    Whole saved{busy};
+    const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+    platform::StringSink serial, debug;
+    Recorded recorded;
+    GuestConfig config;
+    config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
+    config.model = &cpu::default_model();
+    auto other = Guest::create(std::move(config), {serial, debug, recorded, {}});
+    ASSERT_TRUE(other.has_value());
+    const auto loaded = load_snapshot((*other)->subject(), bytes, "memory");
+    ASSERT_FALSE(loaded.has_value());
+    EXPECT_EQ(loaded.error().right, "--cpus 2");
+}
+
+}  // namespace
+}  // namespace postern::host
