@@ -84,10 +84,10 @@ TEST_F(GuestChips, TheWireOfThe8259sGoesToTheTaker) {
     bus.out(0x21, 1, 0x30);
     bus.out(0x21, 1, 4);
     bus.out(0x21, 1, 1);
-    bus.out(0x21, 1, 0xfe);
-    pc.router.set(0, true);
+    bus.out(0x21, 1, 0xef);
+    pc.router.set(4, true);
     EXPECT_TRUE(taker.external);
-    EXPECT_EQ(pc.pic.acknowledge(), 0x30);
+    EXPECT_EQ(pc.pic.acknowledge(), 0x34);
     EXPECT_FALSE(taker.external);
 }
 
