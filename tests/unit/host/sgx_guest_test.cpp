@@ -3,6 +3,7 @@
 // the operand's address, and an EPC that is emptied while enclaves live in it.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstring>
 
 #include "arch/sgx/error.h"
@@ -42,20 +43,21 @@ public:
     }
     [[nodiscard]] std::vector<u8> end() {
         put({0xe6, 0xf4});  // out 0f4h, al
-        return bytes_;
+        return {bytes_.begin(), bytes_.begin() + size_};
     }
 
 private:
     Program& load(u8 opcode, u64 value) {
         put({0x48, opcode});
-        for (unsigned i = 0; i < 8; ++i) bytes_.push_back(static_cast<u8>(value >> 8 * i));
+        for (unsigned i = 0; i < 8; ++i) bytes_[size_++] = static_cast<u8>(value >> 8 * i);
         return *this;
     }
     Program& put(std::initializer_list<u8> bytes) {
-        bytes_.insert(bytes_.end(), bytes);
+        for (const u8 byte : bytes) bytes_[size_++] = byte;
         return *this;
     }
-    std::vector<u8> bytes_;
+    std::array<u8, 512> bytes_{};
+    size_t size_ = 0;
 };
 
 class SgxGuest : public ::testing::Test {
