@@ -106,6 +106,10 @@ void VirtualApic::catch_up() {
 
 void VirtualApic::request(u8 vector, bool level) {
     if (vector < 16) return raise_error(received_illegal_vector);
+    note_request(vector, level);
+}
+
+void VirtualApic::note_request(u8 vector, bool level) {
     apic::assign(state_.sent, vector, true);
     apic::assign(state_.sent_by_level, vector, level);
 }
@@ -114,7 +118,7 @@ void VirtualApic::request(u8 vector, bool level) {
 void VirtualApic::raise_error(u32 error) {
     state_.errors |= error;
     const auto vector = static_cast<u8>(at(reg_lvt_error));
-    if ((at(reg_lvt_error) & lvt_masked) == 0 && vector >= 16) request(vector, false);
+    if ((at(reg_lvt_error) & lvt_masked) == 0 && vector >= 16) note_request(vector, false);
 }
 
 u32 VirtualApic::processor_priority() const {

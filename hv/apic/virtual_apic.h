@@ -139,6 +139,7 @@ private:
     void put_command(u64 command);
     void send(u64 command);
     void request(u8 vector, bool level);
+    void note_request(u8 vector, bool level);
     void raise_error(u32 error);
     void local_interrupt(u32 entry);
 

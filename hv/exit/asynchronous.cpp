@@ -46,8 +46,10 @@ Next on_apic_access(NormalExit& exit) {
     if (exit.delivering())
         return exit.stop(StopReason::delivery_onto_device, "an event's delivery met a device");
     if (access.type() != ApicAccessType::linear_read &&
-        access.type() != ApicAccessType::linear_write)
+        access.type() != ApicAccessType::linear_write) {
+        if (exit.cpl() == 3) return exit.fault(Vector::invalid_opcode);
         return exit.not_implemented("this access to the local APIC");
+    }
     return exit.emulate(Gpa{apic_base_reset_address + access.offset()});
 }
 

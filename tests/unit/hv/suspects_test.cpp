@@ -219,6 +219,17 @@ TEST(Suspects, K9_NoInstructionOfAProgramStopsTheGuest) {
     }
 }
 
+TEST(Suspects, K9_AFetchFromTheLocalApicsPageStopsAKernelOnly) {
+    constexpr u64 fetch = static_cast<u64>(ApicAccessType::linear_fetch) << 12;
+    Machine program;
+    EXPECT_EQ(program.normal_exit(BasicReason::apic_access, {.qualification = fetch, .cpl = 3}),
+              Next::resume);
+    expect_exception(program.injected(), Vector::invalid_opcode);
+    Machine kernel;
+    EXPECT_EQ(kernel.normal_exit(BasicReason::apic_access, {.qualification = fetch, .cpl = 0}),
+              Next::stop);
+}
+
 // K10: addresses without an offset.
 
 template <class View>
