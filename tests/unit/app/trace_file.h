@@ -2,7 +2,6 @@
 // A trace of a few chosen records, and files for tests to write them to.
 #pragma once
 
-#include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -21,7 +20,8 @@ using trace::Record;
 
 /// Tests run in processes side by side.
 inline std::string temporary(const std::string& name) {
-    return ::testing::TempDir() + name + "-" + std::to_string(getpid());
+    return (std::filesystem::temp_directory_path() / (name + "-" + std::to_string(getpid())))
+        .string();
 }
 
 inline std::vector<u8> bytes_of_file(const std::string& path) {
