@@ -121,10 +121,10 @@ constexpr Setting after_each_instruction{.disturbance = Disturbance::every_instr
 constexpr Scenario every_instruction{
     .name = "every_instruction",
     .guest_name = "timer",
-    .in_the_enclave = "hashes, interrupted after each instruction",
+    .in_the_enclave = "hashes, each instruction interrupted",
     .raw_exit = "0x08000001, each instruction",
     .postern = "goes on at the AEP",
-    .guest_saw = "ERESUMEs, no register of the enclave",
+    .guest_saw = "ERESUMEs, nothing of its state",
     .control = "without capture: stopped",
     .shown = {.label = "inside",
               .setting = after_each_instruction,

@@ -18,7 +18,7 @@ below = {
     "hv": {"base", "arch", "hv"},
     "platform": {"base", "arch", "cpu", "platform"},
     "host": {"base", "arch", "cpu", "hv", "platform", "host"},
-    "app": set(layers),
+    "app": set(layers) | {"guests"},  # marks and orders, which the demo shares with its guests
 }
 freestanding = {"base", "arch", "hv"}
 freestanding_headers = {
