@@ -52,7 +52,7 @@ def findings_in(path: Path, top: Path) -> list[str]:
                 findings.append(f"{where}: \"{target}\" is not a path from the tree's root")
             elif first in layers and first not in below[layer]:
                 findings.append(f"{where}: {layer}/ may not include {target}")
-            elif first not in layers and parts[0] != "tests":
+            elif first not in {*layers, *below[layer]} and parts[0] != "tests":
                 findings.append(f"{where}: {layer}/ may not include {target}")
         elif match := angled.match(line):
             if parts[0] in freestanding and match[1] not in freestanding_headers:
