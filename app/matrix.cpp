@@ -60,12 +60,19 @@ std::string_view word_of(Outcome outcome) {
     return outcome_texts[static_cast<size_t>(outcome)].word;
 }
 
+constexpr u16 task_priority = 0x80;  // offset in the local APIC's page
+
 ExitInfo normal_exit(BasicReason reason) {
     ExitInfo info{.gpa = host::fake::doorbell + 0x40, .length = length};
     if (reason == BasicReason::ept_violation) info.gpa = Gpa{0x5123};
     if (reason == BasicReason::exception_or_nmi) info.interruption = exception;
     if (reason == BasicReason::control_register_access) {
         info.qualification = CrAccess::mov_to(4, rax).to_raw();
+        info.rax = 0x20;
+    }
+    if (reason == BasicReason::apic_access) {
+        info.gpa = Gpa{apic_base_reset_address + task_priority};
+        info.qualification = ApicAccess::of(ApicAccessType::linear_write, task_priority).to_raw();
         info.rax = 0x20;
     }
     if (reason == BasicReason::rdmsr) info.rcx = 0x3a;
@@ -95,7 +102,7 @@ struct Seen {
     hv::Next next;
     bool rip_moved_well;  // by the instruction's length
     bool rip_moved;
-    bool touched;  // a device, through memory or a port
+    bool touched;  // a device, through memory or a port, or the local APIC
     bool decoded;  // bytes were fetched and decoded
     bool mapped;
     bool dropped;
@@ -112,6 +119,7 @@ Seen look(Machine& machine, Situation situation, BasicReason reason) {
     const ExitInfo info = matrix_exit(reason, situation);
     const u64 controls = intercepts(machine);
     const u64 anomalies = machine.anomalies();
+    const bool was_mapped = machine.vm.ept().is_mapped(info.gpa);
     const bool normal = situation == Situation::normal;
     const ExitReason raw = normal ? ExitReason{reason} : ExitReason{reason}.in_enclave();
     Seen seen{};
@@ -120,9 +128,10 @@ Seen look(Machine& machine, Situation situation, BasicReason reason) {
     const u64 rip = machine.processor.at(VmcsField::guest_rip);
     seen.rip_moved = rip != before;
     seen.rip_moved_well = rip == before + length;
-    seen.touched = !machine.devices.touches.empty() || !machine.devices.port_touches.empty();
+    seen.touched = !machine.devices.touches.empty() || !machine.devices.port_touches.empty() ||
+                   machine.vcpu.apic().cr8() != 0;
     seen.decoded = machine.processor.decodes != 0;
-    seen.mapped = machine.vm.ept().is_mapped(info.gpa);
+    seen.mapped = !was_mapped && machine.vm.ept().is_mapped(info.gpa);
     seen.dropped = intercepts(machine) != controls;
     seen.anomaly = machine.anomalies() != anomalies;
     seen.stop_reported = machine.watcher.stops.size() == 1;
@@ -132,7 +141,7 @@ Seen look(Machine& machine, Situation situation, BasicReason reason) {
     aex.gpr[rbx] = host::fake::tcs;
     aex.gpr[rcx] = host::fake::aep;
     seen.registers_changed = !normal && machine.vcpu.registers().gpr != aex.gpr;
-    if (seen.next != hv::Next::stop) {
+    if (seen.next == hv::Next::resume) {
         seen.event = machine.injected();
         seen.waits = wants_interrupt_window(machine);
         seen.second_event = machine.injected().has_value();

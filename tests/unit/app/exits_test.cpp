@@ -9,6 +9,8 @@
 #endif
 #endif
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <sstream>
 

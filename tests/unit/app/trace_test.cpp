@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a trace's writer writes, and what its reader believes.
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <thread>
 
