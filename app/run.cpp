@@ -133,6 +133,8 @@ Expected<platform::Kernel> read_kernel(const RunOptions& options, platform::Boot
     auto file =
         platform::read_file(options.kernel, layout.ram_size(), "a bzImage or an ELF64 executable");
     if (!file) return std::unexpected{file.error()};
+    if (file->empty())
+        return error("the file is empty", options.kernel, "a bzImage or an ELF64 executable");
     kernel.file = std::move(*file);
     if (options.initrd.empty()) return kernel;
     if (is_multiboot(way, kernel.file)) {

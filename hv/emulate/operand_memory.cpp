@@ -176,7 +176,7 @@ void OperandMemory::look_behind(Piece& piece, Gpa page) {
 /// SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)". It comes after the page faults.
 Result<> OperandMemory::check_alignment(Gva linear, unsigned size) {
     const unsigned alignment = size > 8 ? 8 : size;
-    if (linear.raw() % alignment == 0 || !user_) return Done{};
+    if (alignment == 0 || linear.raw() % alignment == 0 || !user_) return Done{};
     if (!paging_.cr0.has(Cr0::am) || !flags_.has(Rflag::ac)) return Done{};
     return fault(Event::exception(Vector::alignment_check));
 }
