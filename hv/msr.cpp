@@ -325,8 +325,8 @@ bool MsrAccess::read_tsc(MsrAccess& access, u64& value) {
 
 /// A write moves IA32_TSC_ADJUST by as much. SDM 3B, "Time-Stamp Counter Adjustment".
 bool MsrAccess::write_tsc(MsrAccess& access, u64 value) {
-    const u64 adjust = access.vcpu.msrs_.tsc_adjust;
-    return write_tsc_adjust(access, adjust + (value - access.vcpu.guest_tsc()));
+    const u64 adjusted = access.vcpu.msrs_.tsc_adjust;
+    return write_tsc_adjust(access, adjusted + (value - access.vcpu.guest_tsc()));
 }
 
 bool MsrAccess::write_tsc_adjust(MsrAccess& access, u64 value) {
