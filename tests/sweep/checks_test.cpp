@@ -124,7 +124,7 @@ TEST_F(SweepChecks, AChangeOfAnythingThatShouldStayIsFound) {
 
 TEST_F(SweepChecks, NoInstructionAndTwoAreNotOne) {
     const auto& frames = recording->frames;
-    const EnclaveMemory& enclave = session->enclave();
+    const EnclaveMemory& enclave = session->enclave_memory();
     EXPECT_TRUE(progress_between(enclave, frames[0], frames[1]).one);
     EXPECT_TRUE(progress_between(enclave, frames[1], frames[2]).one);
     EXPECT_FALSE(progress_between(enclave, frames[0], frames[0]).one);

@@ -76,7 +76,7 @@ void AtEresume::inside(Session& session, const EnclaveStop& stop) {
     if (rounds_ == 0) return;
     if (!stop.is_first) {
         expect_reason(session, stop.record, timer_inside);
-        const bool one = progress_between(session.enclave(), before_, stop.saved).one;
+        const bool one = progress_between(session.enclave_memory(), before_, stop.saved).one;
         if (timer_ == 0) session.complain("a timer of 0 let ERESUME pass");
         if (timer_ == 1 && !(stop.saved == before_)) session.complain("a timer of 1: progress");
         if (timer_ == 2 && !one) session.complain("a timer of 2: not one instruction");
@@ -95,7 +95,7 @@ void NoProgress::inside(Session& session, const EnclaveStop& stop) {
         return session.set_timer(until_inside_);
     }
     if (session.enclave_exits() == count_ + 1) return session.set_timer(until_inside_ + 1);
-    moved_on_ = progress_between(session.enclave(), *first_, stop.saved).one;
+    moved_on_ = progress_between(session.enclave_memory(), *first_, stop.saved).one;
 }
 
 namespace {
@@ -110,21 +110,21 @@ bool resume_flag(const SavedFrame& saved) { return (saved.gprsgx.rflags >> 16 & 
 
 void Repetition::begin(Session& session, const SavedFrame& saved) {
     first_ = saved;
-    Gprsgx& registers = session.enclave().gprsgx();
-    registers.rip = session.enclave().find_code(0xf3, 0xa4);
+    Gprsgx& registers = session.enclave_memory().gprsgx();
+    registers.rip = session.enclave_memory().find_code(0xf3, 0xa4);
     registers.rcx = count;
     registers.rsi = source;
     registers.rdi = destination;
     if (registers.rip == 0) session.complain("the enclave has no REP MOVSB");
-    const u64 offset = session.enclave().offset_of(destination + count);
+    const u64 offset = session.enclave_memory().offset_of(destination + count);
     const u64 epc = session.guest().vm().config().epc.base.raw();
     static_cast<void>(session.guest().vcpu().forget(Gpa{epc + offset}.page()));
-    before_ = session.enclave().frame();
+    before_ = session.enclave_memory().frame();
 }
 
 void Repetition::finish(Session& session) {
     finished_ = true;
-    const EnclaveMemory& enclave = session.enclave();
+    const EnclaveMemory& enclave = session.enclave_memory();
     copied_ = true;
     for (u64 i = 0; i < count; ++i)
         copied_ = copied_ && *enclave.at(destination + i) == *enclave.at(source + i);
@@ -132,7 +132,7 @@ void Repetition::finish(Session& session) {
 }
 
 void Repetition::after_iteration(Session& session, const SavedFrame& saved) {
-    const Progress progress = progress_between(session.enclave(), before_, saved);
+    const Progress progress = progress_between(session.enclave_memory(), before_, saved);
     if (!progress.one) session.complain(progress.why_not);
     ++iterations_;
     const bool in_the_middle = saved.gprsgx.rcx != 0;
@@ -174,7 +174,7 @@ void Stepping::inside(Session& session, const EnclaveStop& stop) {
         expect_flag(session, stop.record, true);
     }
     if (single_) {
-        const Progress progress = progress_between(session.enclave(), *before_, stop.saved);
+        const Progress progress = progress_between(session.enclave_memory(), *before_, stop.saved);
         if (!progress.one) session.complain(progress.why_not);
     }
     before_ = stop.saved;
@@ -218,7 +218,7 @@ void PagesTakenBack::take_back(Session& session) {
 void PagesTakenBack::inside(Session& session, const EnclaveStop& stop) {
     if (stop.is_first) {
         session.plant_secret();
-        for (const u64 offset : session.enclave().page_offsets())
+        for (const u64 offset : session.enclave_memory().page_offsets())
             enclave_pages_.insert(session.guest().vm().config().epc.base.raw() + offset);
     }
     const hv::ExitRecord& record = stop.record;

@@ -49,7 +49,7 @@ public:
     /// An NMI after so many instructions of the guest.
     void raise_nmi_after(u64 instructions);
     [[nodiscard]] host::Guest& guest() { return *guest_; }
-    [[nodiscard]] const EnclaveMemory& enclave() const { return *enclave_; }
+    [[nodiscard]] const EnclaveMemory& enclave_memory() const { return *enclave_; }
     /// Puts a secret into the registers of the interrupted enclave that its code does not use.
     void plant_secret();
 

@@ -105,7 +105,7 @@ TEST_F(Sweep, ByTimerOneInstructionRetiresBetweenTwoExits) {
     EXPECT_GT(plan.steps(), window);
     if (stride != 1) return;
     ASSERT_TRUE(session.last_frame().has_value());
-    EXPECT_TRUE(stands_at_enclu(session.enclave(), *session.last_frame()));
+    EXPECT_TRUE(stands_at_enclu(session.enclave_memory(), *session.last_frame()));
     EXPECT_EQ(session.last_frame()->gprsgx.rax, 4u);  // EEXIT
 }
 
