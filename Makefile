@@ -37,8 +37,9 @@ format:
 
 bench:
 	@tools/setup.sh run bench
-	@tools/build.sh release postern postern_bench
+	@tools/build.sh release postern postern_bench postern_bench_hv
 	@build/release/postern_bench
+	@build/release/postern_bench_hv
 	@tools/kernels.sh
 	@bench/guest.py
 	@tools/build.sh release guests
