@@ -53,10 +53,10 @@ u64 Emulator::effective_address(u64 displacement) const {
     return offset & size_mask(memory.address_size);
 }
 
-/// The device is where the exit says. Of an exit that came from an enclave nothing fits the
-/// instruction at RIP; only a hypervisor without the guard gets here with one, and looks no closer.
+/// The device is where the exit says; the operand of the instruction at RIP must be there, too. That
+/// comparison is part of the guard: without it whatever lies at RIP is taken for what exited.
 Result<> Emulator::find(bool reads, bool writes, u64 displacement) {
-    if (capture_->reason.from_enclave()) {
+    if (!vcpu_.vm_.config().protections.has(Protection::guard)) {
         at_ = {};
         at_.pieces[0] = {.size = access_.memory_size, .address = device_};
         return Done{};
