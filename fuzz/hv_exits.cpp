@@ -282,6 +282,11 @@ private:
         if (between % 16 == 1) vcpu_.forget(Gpa{input_.address()});
         devices_.answers = between % 2 == 0;
         devices_.read_value = input_.value();
+        if (!vcpu_.wants_to_run()) {
+            const bool halts = vcpu_.run_once() == hv::Next::halt;
+            hold(halts && watcher_.records.size() == exits_, "a halted guest is not entered");
+            return true;
+        }
         const Touches before = touches();
         const hv::Next next = vcpu_.run_once();
         ++exits_;
@@ -307,11 +312,15 @@ private:
              "bit 27 gives the exit its type", raw);
     }
 
+    /// Only the blocking of NMIs comes back, if an IRET that ended it runs again.
     void interruptibility_only_cleared() {
-        const u32 before = vcpu_.last_exit().interruptibility_before;
+        constexpr u64 due_to_iret = 1u << 12, nmi = 1u << 3;
+        const hv::ExitRecord& exit = vcpu_.last_exit();
+        const bool iret = ((exit.qualification | exit.interruption) & due_to_iret) != 0;
+        const u64 before = exit.interruptibility_before | (iret ? nmi : 0);
         for (const auto& [field, value] : processor_.writes)
             if (field == VmcsField::guest_interruptibility_state)
-                hold((value & ~u64{before}) == 0, "interruptibility is only cleared", value);
+                hold((value & ~before) == 0, "interruptibility is only cleared", value);
     }
 
     Input& input_;

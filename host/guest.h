@@ -168,6 +168,7 @@ private:
     [[nodiscard]] u64 next_wake() const;
     [[nodiscard]] std::optional<RunResult> run_turn(u64 until);
     [[nodiscard]] std::optional<RunResult> stop_request();
+    void keep_time_moving(u64 now);
     void pass_time(u64 until);
 
     GuestConfig config_;
@@ -187,6 +188,7 @@ private:
     platform::TurnState turns_;
     cpu::Cpu* running_ = nullptr;
     u64 idle_ = 0;
+    u64 timeless_exits_ = 0;  // in a row; not saved
     bool interrupted_ = false;
 };
 
