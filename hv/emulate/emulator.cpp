@@ -63,8 +63,9 @@ Next Emulator::string_io(const Capture& capture) {
     access_.length = static_cast<u8>(capture_->instruction_length);
     access_.memory_size = static_cast<u8>(io.size());
     access_.repeat = io.is_rep() ? Repeat::while_equal : Repeat::none;
-    access_.memory.address_size =
-        static_cast<u8>(2u << static_cast<u8>(information.address_size()));
+    // The values above 2 are reserved.
+    const auto width = std::min<u8>(static_cast<u8>(information.address_size()), 2);
+    access_.memory.address_size = static_cast<u8>(2u << width);
     access_.memory.segment = information.segment();
     return conclude(repeat());
 }
