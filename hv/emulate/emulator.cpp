@@ -3,6 +3,8 @@
 // carried out; then RIP, the trap of single-stepping, or a fault.
 #include "hv/emulate/emulator.h"
 
+#include <algorithm>
+
 #include "arch/vmx/exit_qualification.h"
 #include "arch/vmx/instruction_information.h"
 #include "hv/vcpu.h"
