@@ -5,7 +5,7 @@
 // code in an enclave; or all of that as a program under a kernel that does no wrong. Whatever it
 // does: Postern goes on or stops the guest for a reason that is the guest's; no VM entry fails; an
 // honest processor gives no anomaly; the hypervisor's pages, EPT and the EPC are as they should be.
-// iterations: 6000
+// iterations: 2000
 // with: fuzz/hosted/soup.cpp tests/support/hosted_kernel.cpp tests/support/hosted_invariants.cpp
 // with: tests/support/epc_invariants.cpp tests/unit/cpu/sgx/enclave_machine.cpp
 #include <cstdio>
