@@ -74,6 +74,9 @@ bool is_all(const DebianDemoOptions& options) {
 }
 
 platform::Expected<platform::Kernel> read_debian(const DebianDemoOptions& options) {
+    if (options.kernel.empty() || options.initrd.empty())
+        return platform::error("Debian's kernel and its files are not named",
+                               "--kernel and --initrd", "make run, which has them");
     platform::Kernel kernel;
     kernel.name = options.kernel;
     kernel.command_line.append(command_line).append(is_all(options) ? "demo" : "linux_scenarios");
