@@ -62,6 +62,8 @@ struct Config {
     unsigned vcpus = 1;  // 1 to Vm::vcpu_limit
     /// Use what the processor offers of APIC virtualization.
     bool apicv = true;
+    /// The guest may be a hypervisor: it has VMX, as far as the processor has it.
+    bool nested = false;
     u16 vpid = 1;  // of the first virtual processor; the others' follow
     /// A VM exit every so many ticks of the VMX-preemption timer; 0: none.
     u32 preemption_timer = 0;

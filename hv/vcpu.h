@@ -14,6 +14,7 @@
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
 #include "hv/msr.h"
+#include "hv/nested/nested.h"
 #include "hv/port.h"
 #include "hv/reset.h"
 #include "hv/rip.h"
@@ -119,6 +120,8 @@ private:
     friend class EnclsTrap;
     friend class Emulator;
     friend class OperandMemory;
+    friend class Nested;
+    friend class VmxInstruction;
 
     struct Retries {
         u64 rip = 0;
@@ -260,6 +263,7 @@ private:
     bool entry_field_set_ = false;
     VirtualMsrs msrs_;
     SgxVcpu sgx_;
+    Nested nested_{*this, port_, vm_};
     VirtualApic apic_;
     ApicV apicv_;
     PrimaryControls windows_;  // asked for

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <type_traits>
 
 #include "arch/vmx/exit_reason.h"
 #include "hv/exit/handlers.h"
@@ -33,14 +32,11 @@ using Secondary = SecondaryControl;
 constexpr bool always(const Vmcs12&) { return true; }
 constexpr bool never(const Vmcs12&) { return false; }
 constexpr bool when_exceptions(const Vmcs12& l1) {
-    return l1.exception_bitmap != 0 || l1.pin.has(PinControl::nmi_exiting);
+    return l1.get<VmcsField::exception_bitmap>() != 0 || l1.has(PinControl::nmi_exiting);
 }
 template <auto control>
 constexpr bool when(const Vmcs12& l1) {
-    if constexpr (std::is_same_v<decltype(control), PrimaryControl>)
-        return l1.primary.has(control);
-    else
-        return l1.secondary.has(control);
+    return l1.has(control);
 }
 template <auto first, auto second>
 constexpr bool when_any(const Vmcs12& l1) {

@@ -38,19 +38,26 @@ TEST(WantedByL1, FollowsL1sControls) {
     const auto wanted = [](u16 number, const Vmcs12& l1) {
         return index_exit_rows(exit_rows)[number]->wanted(l1);
     };
+    const auto with = [](PrimaryControls primary, SecondaryControls secondary) {
+        Vmcs12 l1;
+        primary.set(PrimaryControl::activate_secondary_controls, secondary.to_raw() != 0);
+        l1.set<VmcsField::primary_processor_based_controls>(primary.to_raw());
+        l1.set<VmcsField::secondary_processor_based_controls>(secondary.to_raw());
+        return l1;
+    };
     const Vmcs12 nothing;
-    Vmcs12 pauses;
-    pauses.primary = {PrimaryControl::pause_exiting};
-    Vmcs12 loops;
-    loops.secondary = {SecondaryControl::pause_loop_exiting};
+    const Vmcs12 pauses = with({PrimaryControl::pause_exiting}, {});
+    const Vmcs12 loops = with({}, {SecondaryControl::pause_loop_exiting});
+    Vmcs12 inactive = loops;
+    inactive.set<VmcsField::primary_processor_based_controls>(0);
     EXPECT_FALSE(wanted(40, nothing));
     EXPECT_TRUE(wanted(40, pauses));
     EXPECT_TRUE(wanted(40, loops));
+    EXPECT_FALSE(wanted(40, inactive)) << "secondary controls that are not activated";
     EXPECT_TRUE(wanted(10, nothing)) << "CPUID exits always";
     EXPECT_FALSE(wanted(48, nothing)) << "EPT is ours";
     EXPECT_FALSE(wanted(60, nothing));
-    Vmcs12 encls;
-    encls.secondary = {SecondaryControl::enable_encls_exiting};
+    const Vmcs12 encls = with({}, {SecondaryControl::enable_encls_exiting});
     EXPECT_TRUE(wanted(60, encls));
 }
 
