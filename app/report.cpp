@@ -124,8 +124,9 @@ std::string_view name_of(hv::ExitKind kind) {
 }
 
 std::string_view name_of(hv::Action action) {
-    return pick<12>({"none", "acknowledged", "retried", "mapped", "control dropped", "redelivered",
-                     "reinjected", "faulted", "guarded", "emulated", "halted", "stopped"},
+    return pick<13>({"none", "acknowledged", "retried", "mapped", "control dropped", "redelivered",
+                     "reinjected", "faulted", "guarded", "emulated", "halted", "stopped",
+                     "passed on"},
                     action);
 }
 

@@ -22,7 +22,7 @@ void append(std::vector<u8>& bytes, const T& value) {
 
 const char* fault_of(const hv::ExitRecord& e) {
     constexpr auto kinds = static_cast<u8>(hv::exit_kind_count);
-    constexpr auto last_action = static_cast<u8>(hv::Action::stopped);
+    constexpr auto last_action = static_cast<u8>(hv::Action::reflected);
     if (static_cast<u8>(e.kind) >= kinds) return "an unknown kind of exit";
     if (static_cast<u8>(e.action) > last_action) return "an unknown action";
     if (e.cpl > 3) return "a CPL above 3";

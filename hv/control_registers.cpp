@@ -45,13 +45,15 @@ ControlRegisters Vcpu::control_registers() {
 }
 
 void Vcpu::store_cr0(Cr0Word value) {
-    port_.vmwrite(VmcsField::guest_cr0, real_cr0(value).to_raw());
+    const u64 owned = nested_.in_l2() ? nested_.real_cr0(value.to_raw()) : value.to_raw();
+    port_.vmwrite(VmcsField::guest_cr0, real_cr0(Cr0Word::from_raw(owned)).to_raw());
     port_.vmwrite(VmcsField::cr0_read_shadow, value.to_raw());
 }
 
 void Vcpu::store_cr4(u64 value) {
     const u64 fixed = port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed0));
-    port_.vmwrite(VmcsField::guest_cr4, (value & ~cr4_masked.to_raw()) | fixed);
+    const u64 owned = nested_.in_l2() ? nested_.real_cr4(value) : value;
+    port_.vmwrite(VmcsField::guest_cr4, (owned & ~cr4_masked.to_raw()) | fixed);
     port_.vmwrite(VmcsField::cr4_read_shadow, value);
 }
 

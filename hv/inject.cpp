@@ -11,8 +11,10 @@
 namespace postern::hv {
 
 Next Vcpu::inject(const Event& event) {
+    if (nested_.takes_exception(event)) return Next::resume;
     const Merged merged = merge(pending_, event);
     if (merged.triple_fault) {
+        if (nested_.in_l2()) return nested_.shut_down();
         ++counters_.triple_faults;
         return stop(StopReason::triple_fault, "a third fault while a #DF was delivered");
     }
@@ -22,6 +24,7 @@ Next Vcpu::inject(const Event& event) {
                         pending_.information.to_raw());
         postpone(pending_);
     }
+    if (!(merged.event == event) && nested_.takes_exception(merged.event)) return Next::resume;
     pending_ = merged.event;
     return Next::resume;
 }
@@ -94,6 +97,8 @@ InterruptionInformation Vcpu::entry_word(const Event& event) {
 /// a processor that reports anything else lies, and the entry would only fail.
 Next Vcpu::settle_event(Next next, const Capture& capture) {
     if (next == Next::stop || stop_.reason != StopReason::none) return Next::stop;
+    // What L1 injects has passed the checks of its entry; the exit is of no guest that runs on.
+    if (nested_.entering() || record_.action == Action::reflected) return next;
     keep_nmis_blocked(capture);
     if (!pending_.valid()) return next;
     if (!is_injectable(pending_, protected_mode()))
@@ -126,12 +131,18 @@ void Vcpu::keep_nmis_blocked(const Capture& capture) {
 Event Vcpu::next_event() {
     const VirtualApic::State& apic = apic_.state();
     const Event nmi{InterruptionInformation::nmi()};
-    if (apic.nmi_pending != 0 && can_take(nmi) && !interruptibility().has(Interruptibility::nmi)) {
+    if (apic.nmi_pending != 0 && !nested_.exits_for_nmis() && can_take(nmi) &&
+        !interruptibility().has(Interruptibility::nmi)) {
         apic_.set_nmi_pending(false);
         return nmi;
     }
     if (!asks_for_entry() || !can_take({InterruptionInformation::external(0)})) return {};
-    int vector = apic::highest(apic.waiting);
+    return {InterruptionInformation::external(take_interrupt())};
+}
+
+/// Of those that wait the one in front, acknowledged.
+u8 Vcpu::take_interrupt() {
+    int vector = apic::highest(apic_.state().waiting);
     if (vector >= 0) {
         apic_.set_waiting(static_cast<u8>(vector), false);
     } else if (apic_.external_asks()) {
@@ -140,23 +151,26 @@ Event Vcpu::next_event() {
         vector = apic_.deliverable();
         apic_.take(static_cast<u8>(vector));
     }
-    return {InterruptionInformation::external(static_cast<u8>(vector))};
+    return static_cast<u8>(vector);
 }
 
 /// An interrupt waits that the processor does not deliver by itself.
 bool Vcpu::asks_for_entry() const {
-    if (apicv_.whole == 0) return interrupt_waits();
+    if (nested_.exits_for_interrupts()) return false;
+    if (apicv_.whole == 0 || nested_.in_l2()) return interrupt_waits();
     return apic::highest(apic_.state().waiting) >= 0 || apic_.external_asks();
 }
 
 /// The guest is left when it can take what still waits.
 void Vcpu::ask_for_windows() {
     PrimaryControls wanted;
-    wanted.set(PrimaryControl::nmi_window_exiting, apic_.state().nmi_pending != 0);
+    wanted.set(PrimaryControl::nmi_window_exiting,
+               apic_.state().nmi_pending != 0 && !nested_.exits_for_nmis());
     wanted.set(PrimaryControl::interrupt_window_exiting, asks_for_entry());
     if (wanted.to_raw() == 0 && windows_.to_raw() == 0) return;
     const auto old = PrimaryControls::from_raw(read32(VmcsField::primary_processor_based_controls));
-    const PrimaryControls controls = old.without(windows_) | wanted;
+    const PrimaryControls others = nested_.in_l2() ? nested_.primary02() : old.without(windows_);
+    const PrimaryControls controls = others | wanted;
     if (controls != old)
         port_.vmwrite(VmcsField::primary_processor_based_controls, controls.to_raw());
     windows_ = wanted;
@@ -167,7 +181,7 @@ void Vcpu::before_entry() {
     apic_.catch_up();
     if (!pending_.valid()) pending_ = next_event();
     ask_for_windows();
-    hand_over_apic();
+    if (!nested_.in_l2()) hand_over_apic();
     arm_timer();
     write_entry_event(pending_);
 }
@@ -197,8 +211,9 @@ void Vcpu::write_entry_event(const Event& event) {
         entry_field_set_ = false;
         return;
     }
-    agree_about_single_step();
-    const InterruptionInformation information = entry_word(event);
+    if (!nested_.entering()) agree_about_single_step();
+    const InterruptionInformation information =
+        nested_.entering() ? event.information : entry_word(event);
     port_.vmwrite(VmcsField::vm_entry_interruption_information, information.to_raw());
     if (information.error_code_valid())
         port_.vmwrite(VmcsField::vm_entry_exception_error_code, event.error_code);

@@ -22,6 +22,8 @@ struct Event {
                type == InterruptionType::software_exception ||
                type == InterruptionType::privileged_software_exception;
     }
+    friend constexpr bool operator==(const Event&, const Event&) = default;
+
     static constexpr Event exception(Vector vector, u32 error_code = 0) {
         return {InterruptionInformation::hardware_exception(vector), error_code, 0};
     }

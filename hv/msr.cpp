@@ -312,10 +312,16 @@ bool MsrAccess::set(MsrAccess& access, u64 value) {
     return true;
 }
 
-u64 Vcpu::guest_tsc() { return port_.tsc() + msrs_.tsc_base + msrs_.tsc_adjust; }
+u64 Vcpu::guest_tsc() {
+    const u64 of_l1 = port_.tsc() + msrs_.tsc_base + msrs_.tsc_adjust;
+    return nested_.in_l2() ? nested_.tsc_of_l2(of_l1) : of_l1;
+}
 
 void Vcpu::write_tsc_offset() {
-    port_.vmwrite(VmcsField::tsc_offset, msrs_.tsc_base + msrs_.tsc_adjust);
+    const u64 offset = msrs_.tsc_base + msrs_.tsc_adjust;
+    apic_.set_tsc_offset(offset);
+    port_.vmwrite(VmcsField::tsc_offset,
+                  nested_.in_l2() ? nested_.tsc_offset_of_l2(offset) : offset);
 }
 
 bool MsrAccess::read_tsc(MsrAccess& access, u64& value) {

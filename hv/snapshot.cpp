@@ -29,6 +29,8 @@ void Vcpu::save(State& to) const {
     to.last_enclave_exit = last_enclave_exit_;
     to.msrs = msrs_;
     to.sgx = sgx_;
+    to.nested = nested_.state();
+    to.shadow_ept = nested_.ept().state();
     to.apic = apic_.state();
     to.apicv = apicv_;
     to.windows = windows_;

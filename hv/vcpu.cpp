@@ -23,7 +23,8 @@ Next Vcpu::run_once() {
     const EntryOutcome outcome = port_.enter(registers_, kind);
     running_ = outcome == EntryOutcome::running;
     if (running_) return Next::paused;
-    const Capture exit = capture(port_, outcome, vm_.config().protections);
+    cr2_at_exit_ = registers_.cr2;
+    Capture exit = capture(port_, outcome, vm_.config().protections);
     current_ = exit.kind;
     begin_record(exit);
     const Next next = settle_event(handle(exit), exit);
@@ -37,15 +38,18 @@ Next Vcpu::report_stop() {
     return Next::stop;
 }
 
-Next Vcpu::handle(const Capture& capture) {
+Next Vcpu::handle(Capture& capture) {
     if (capture.kind == ExitKind::failed) return failed_entry(capture);
     launched_ = true;
+    nested_.has_entered();
     pending_ = {};
     const u32 found = contradictions(capture, registers_, injected_on_entry_);
     for (unsigned i = 0; i < anomaly_count; ++i)
         if ((found >> i & 1) != 0) report(static_cast<Anomaly>(i));
     if (capture.reason.bus_lock()) ++counters_.bus_locks;
     if (capture.kind == ExitKind::delivery) ++counters_.delivery_incidents;
+    if (nested_.in_l2())
+        if (const Nested::Sorted sorted = nested_.sort(capture); sorted.done) return sorted.next;
     if (capture.kind == ExitKind::normal && capture.delivering()) requeue(capture);
     watch_for_livelock(capture);
     return dispatch(capture);
@@ -56,6 +60,7 @@ Next Vcpu::handle(const Capture& capture) {
 Next Vcpu::failed_entry(const Capture& capture) {
     if (capture.outcome == EntryOutcome::exited) {
         ++counters_.entry_failures;
+        if (nested_.entering()) return nested_.entry_failed(capture);
         return stop(StopReason::entry_failed, nullptr, capture.qualification);
     }
     ++counters_.vmfails;

@@ -49,6 +49,8 @@ public:
 
     [[nodiscard]] unsigned number() const { return number_; }
     [[nodiscard]] u16 vpid() const { return static_cast<u16>(vm_.config().vpid + number_); }
+    /// Of the guest that its guest runs.
+    [[nodiscard]] u16 vpid02() const { return static_cast<u16>(vpid() + Vm::vcpu_limit); }
     /// What RDTSC gives the guest: Port::tsc() and VmcsField::tsc_offset.
     [[nodiscard]] u64 guest_tsc();
     /// False: halted, or never started, and nothing that would wake it is waiting.
@@ -68,6 +70,7 @@ public:
     bool queue_interrupt(u8 vector);
 
     [[nodiscard]] const VirtualApic& apic() const { return apic_; }
+    [[nodiscard]] const Nested& nested() const { return nested_; }
     /// Since start().
     [[nodiscard]] bool has_apic() const { return apic_.state().page != 0; }
     /// A message from others. False: it is not taken.
@@ -175,7 +178,7 @@ private:
     bool write_encls_bitmap();
 
     // vcpu.cpp: the step
-    Next handle(const Capture& capture);
+    Next handle(Capture& capture);
     Next dispatch(const Capture& capture);
     Next failed_entry(const Capture& capture);
     void begin_record(const Capture& capture);
@@ -215,6 +218,7 @@ private:
     void postpone(const Event& event);
     [[nodiscard]] Event next_event();
     [[nodiscard]] bool asks_for_entry() const;
+    [[nodiscard]] u8 take_interrupt();
     void ask_for_windows();
     void before_entry();
     void keep_nmis_blocked(const Capture& capture);
@@ -257,6 +261,7 @@ private:
     unsigned physical_bits_ = 0;  // 0: not asked yet
     Emulator emulator_{*this};
     ExitKind current_ = ExitKind::normal;
+    u64 cr2_at_exit_ = 0;
     bool launched_ = false;
     bool running_ = false;  // the last enter() came back without an exit
     bool injected_on_entry_ = false;
@@ -279,6 +284,8 @@ struct Vcpu::State {
     LastEnclaveExit last_enclave_exit;
     VirtualMsrs msrs;
     SgxVcpu sgx;
+    Nested::State nested;
+    ShadowEpt::State shadow_ept;
     VirtualApic::State apic;
     ApicV apicv;
     PrimaryControls windows;

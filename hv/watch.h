@@ -29,6 +29,7 @@ enum class Action : u8 {
     emulated,         // carried out by the hypervisor, RIP moved on
     halted,
     stopped,
+    reflected,  // passed on to the hypervisor in the guest, which runs on in its place
 };
 
 /// What should not be, on a processor that keeps to the manual. Counted and reported.

@@ -39,15 +39,17 @@ bool Vcpu::wants_to_run() {
         default: return true;
     }
     apic_.catch_up();
-    const bool nmi = state.nmi_pending != 0 && !interruptibility().has(Interruptibility::nmi);
-    if (nmi || state.init_pending != 0) return true;
+    const bool nmi = state.nmi_pending != 0 &&
+                     (nested_.exits_for_nmis() || !interruptibility().has(Interruptibility::nmi));
+    if (nmi || state.init_pending != 0 || nested_.timer_due() <= port_.tsc()) return true;
     const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
-    return flags.has(Rflag::if_) && interrupt_waits();
+    return (flags.has(Rflag::if_) || nested_.exits_for_interrupts()) && interrupt_waits();
 }
 
 /// False: it is not to be run.
 bool Vcpu::wake_up() {
     if (!wants_to_run()) return false;
+    nested_.leave_for_events();
     if (apic_.state().init_pending != 0) {
         pending_ = {};
         apic_.take_init();
@@ -57,6 +59,7 @@ bool Vcpu::wake_up() {
         if (apic_.state().start_up_pending == 0) return false;
         start_up(apic_.take_start_up());
     }
+    if (apic_.state().activity == ActivityState::hlt) nested_.woken(port_.tsc());
     apic_.set_activity(ActivityState::active);
     return stop_.reason == StopReason::none;
 }
@@ -64,13 +67,15 @@ bool Vcpu::wake_up() {
 /// After HLT. If something to do has come already there is no halt.
 Next Vcpu::fall_asleep() {
     apic_.set_activity(ActivityState::hlt);
+    if (nested_.in_l2()) nested_.halted(port_.tsc());
     if (wants_to_run()) return Next::resume;
     arm_timer();
     return Next::halt;
 }
 
 void Vcpu::arm_timer() {
-    const u64 due = apic_.due();
+    const u64 of_apic = apic_.due(), of_l2 = nested_.timer_due();
+    const u64 due = of_apic < of_l2 ? of_apic : of_l2;
     if (due == armed_) return;
     armed_ = due;
     port_.set_timer(due);

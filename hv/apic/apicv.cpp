@@ -160,6 +160,10 @@ bool Vcpu::device_write(Gpa address, unsigned size, u64 value) {
 }
 
 bool Vcpu::write_apic_base(u64 value) {
+    if (nested_.in_l2()) {
+        stop(StopReason::not_implemented, "a nested guest that writes IA32_APIC_BASE of its host");
+        return true;
+    }
     constexpr u32 features = 1, address_sizes = 0x8000'0008, x2apic = 21;
     const u32 bits = port_.cpuid(address_sizes, 0).eax & 0xff;
     const bool has_x2apic = (port_.cpuid(features, 0).ecx >> x2apic & 1) != 0;

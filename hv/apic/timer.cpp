@@ -11,12 +11,9 @@ using namespace apic;
 
 }  // namespace
 
-/// What the guest's TSC is ahead of the processor's.
-u64 VirtualApic::tsc_offset() const { return port_.vmread(VmcsField::tsc_offset); }
-
 u64 VirtualApic::due() const {
     if (state_.tsc_deadline == 0) return state_.timer_due;
-    const u64 offset = tsc_offset();
+    const u64 offset = state_.tsc_offset;
     const u64 due = state_.tsc_deadline - offset;
     // A deadline that the guest's TSC had passed before the processor's began to count.
     return state_.tsc_deadline < offset && offset >> 63 == 0 ? 0 : due;

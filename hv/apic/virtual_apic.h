@@ -26,6 +26,7 @@ public:
         u64 base = 0;           // IA32_APIC_BASE
         u64 timer_due = never;  // one-shot and periodic: in ticks of the processor's TSC
         u64 tsc_deadline = 0;   // as written, in ticks of the guest's TSC; 0: disarmed
+        u64 tsc_offset = 0;     // what the guest's TSC is ahead of the processor's
         apic::Vectors sent{};   // by others; not yet in the page
         apic::Vectors sent_by_level{};
         apic::Vectors waiting{};  // interrupts that are acknowledged, but not delivered
@@ -116,6 +117,8 @@ public:
     void set_activity(ActivityState activity) { state_.activity = activity; }
     void set_nmi_pending(bool pending) { state_.nmi_pending = pending ? 1 : 0; }
     void set_waiting(u8 vector, bool waits) { apic::assign(state_.waiting, vector, waits); }
+    void set_tsc_offset(u64 offset) { state_.tsc_offset = offset; }
+    void drop_init() { state_.init_pending = 0; }
     void take_init();
     u8 take_start_up();
 
@@ -147,7 +150,6 @@ private:
     void arm_deadline(u64 deadline);
     void fire_timer(u64 now);
     [[nodiscard]] u32 current_count() const;
-    [[nodiscard]] u64 tsc_offset() const;
     [[nodiscard]] u64 tick_length() const { return apic::timer_tick_length(at(apic::reg_divide)); }
     [[nodiscard]] apic::TimerMode timer_mode() const {
         return apic::timer_mode_of(state_.lvt_timer);

@@ -14,8 +14,8 @@ namespace postern::hv {
 using OnNormal = Next (*)(NormalExit&);
 using OnEnclave = Next (*)(EnclaveExit&);
 using OnDelivery = Next (*)(EnclaveDelivery&);
-/// Whether the L1 hypervisor wants this exit of its guest. The answer is by L1's controls
-/// alone; bitmaps in L1's memory are for nesting to read, when it comes.
+/// Whether the L1 hypervisor wants this exit of its guest, as far as its controls alone can say;
+/// bitmaps in L1's memory, masks and its EPT are asked in hv/nested/wants.cpp.
 using WantedByL1 = bool (*)(const Vmcs12&);
 
 struct ExitRow {
@@ -31,9 +31,6 @@ using Secondary = SecondaryControl;
 
 constexpr bool always(const Vmcs12&) { return true; }
 constexpr bool never(const Vmcs12&) { return false; }
-constexpr bool when_exceptions(const Vmcs12& l1) {
-    return l1.get<VmcsField::exception_bitmap>() != 0 || l1.has(PinControl::nmi_exiting);
-}
 template <auto control>
 constexpr bool when(const Vmcs12& l1) {
     return l1.has(control);
@@ -47,7 +44,7 @@ constexpr bool when_any(const Vmcs12& l1) {
 /// Interactions with SGX" and "Illegal Instructions".
 inline constexpr std::array exit_rows{
     ExitRow{BasicReason::exception_or_nmi, on_exception, on_enclave_exception,
-            on_delivery_exception, when_exceptions},
+            on_delivery_exception, always},
     ExitRow{BasicReason::external_interrupt, on_acknowledged, on_enclave_acknowledged,
             never_in_delivery, never},
     ExitRow{BasicReason::triple_fault, on_triple_fault, on_enclave_triple_fault,
@@ -145,7 +142,8 @@ inline constexpr std::array exit_rows{
     ExitRow{BasicReason::rdtscp, on_hidden_or_forced, on_enclave_hidden_or_forced,
             never_in_delivery, when<Primary::rdtsc_exiting>},
     ExitRow{BasicReason::vmx_preemption_timer_expired, on_preemption_timer,
-            on_enclave_preemption_timer, never_in_delivery, never},
+            on_enclave_preemption_timer, never_in_delivery,
+            when<PinControl::activate_vmx_preemption_timer>},
     ExitRow{BasicReason::invvpid, on_undefined_instruction, on_enclave_undefined, never_in_delivery,
             always},
     ExitRow{BasicReason::wbinvd_or_wbnoinvd, on_cache_flush, never_from_enclave_gp,
@@ -174,9 +172,9 @@ inline constexpr std::array exit_rows{
     ExitRow{BasicReason::spp_related_event, on_unimplemented, on_enclave_acknowledged,
             on_delivery_acknowledged, always},
     ExitRow{BasicReason::umwait, on_hidden_or_forced, on_enclave_hidden_or_forced,
-            never_in_delivery, when<Secondary::enable_user_wait_and_pause>},
+            never_in_delivery, when<Primary::rdtsc_exiting>},
     ExitRow{BasicReason::tpause, on_hidden_or_forced, on_enclave_hidden_or_forced,
-            never_in_delivery, when<Secondary::enable_user_wait_and_pause>},
+            never_in_delivery, when<Primary::rdtsc_exiting>},
     ExitRow{BasicReason::loadiwkey, on_undefined_instruction, never_from_enclave_gp,
             never_in_delivery, always},
     ExitRow{BasicReason::enclv, on_undefined_instruction, never_from_enclave_ud, never_in_delivery,

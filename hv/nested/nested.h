@@ -21,6 +21,20 @@ namespace postern::hv {
 
 class Vcpu;
 
+/// A VM exit as L1 is to see it.
+struct L1Exit {
+    ExitReason reason = ExitReason::from_vmcs(0);
+    u64 qualification = 0;
+    u64 guest_linear = 0;
+    u64 guest_physical = 0;
+    InterruptionInformation interruption;
+    InterruptionInformation idt_vectoring;
+    u32 interruption_error_code = 0;
+    u32 idt_vectoring_error_code = 0;
+    u32 instruction_length = 0;
+    u32 instruction_information = 0;
+};
+
 class Nested {
 public:
     static constexpr u64 none = ~u64{0};
@@ -33,13 +47,16 @@ public:
         u64 vmcs02 = 0;
         u64 msr_bitmap01 = 0;
         u64 msr_bitmap02 = 0;
-        u32 primary02 = 0;  // of L2, without the windows that we ask for
-        u16 vpid12 = 0;     // of the entry before; 0: none
+        u64 timer_due = none;  // of L2 in HLT, in ticks of the processor's TSC
+        u32 primary02 = 0;     // of L2, without the windows that we ask for
+        PrimaryControls windows01;
+        u16 vpid12 = 0;  // of the entry before; 0: none
         u8 in_l2 = 0;
         u8 entering = 0;  // VMLAUNCH or VMRESUME of L1 is done, its guest has not run yet
         u8 launched01 = 0;
         u8 launched02 = 0;
-        std::array<u8, 6> unused{};
+        u8 built = 0;  // VMCS02 has what never changes
+        u8 unused = 0;
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
     static_assert(std::has_unique_object_representations_v<State>);
@@ -50,6 +67,8 @@ public:
 
     /// By Vcpu::build. False: the pool has no pages.
     [[nodiscard]] bool create();
+    /// RESET: out of L2 and out of VMX operation.
+    void reset();
 
     /// What L1 is offered; not present() before the virtual processor is built.
     [[nodiscard]] const NestedCapabilities& capabilities() const { return capabilities_; }
@@ -59,19 +78,124 @@ public:
     [[nodiscard]] Vmcs12& vmcs12() { return state_.vmcs12; }
     [[nodiscard]] const Vmcs12& vmcs12() const { return state_.vmcs12; }
     [[nodiscard]] ShadowEpt& ept() { return ept_; }
+    [[nodiscard]] const ShadowEpt& ept() const { return ept_; }
 
-    /// VMLAUNCH and VMRESUME of L1, privilege and mode checked. `none`: on with whichever guest is
-    /// now current (L2, or L1 after an entry that failed with an exit). Otherwise VMfailValid.
+    /// VMLAUNCH and VMRESUME of L1, privilege, mode and launch state checked. `none`: on with
+    /// whichever guest is now current (L2, or L1 after an entry that failed with an exit). Otherwise
+    /// VMfail with that number.
     struct Entered {
         VmInstructionError error = VmInstructionError::none;
         Next next = Next::resume;
     };
-    [[nodiscard]] Entered enter(bool launch);
+    [[nodiscard]] Entered enter();
+
+    /// What the entry before has left to be done is done: L2 has run.
+    void has_entered() { state_.entering = 0; }
+    [[nodiscard]] bool entering() const { return state_.entering != 0; }
+
+    /// An exit of L2: passed on to L1, and `passed_on` is set; or what is left of it for us, with
+    /// the addresses that are L1's.
+    struct Sorted {
+        bool done = false;  // nothing is left
+        Next next = Next::resume;
+    };
+    [[nodiscard]] Sorted sort(Capture& exit);
+    /// An entry of L2 that failed late, by the processor's checks of guest state.
+    Next entry_failed(const Capture& exit);
+    /// An exception that is to be injected into L2: L1 may want it. False: it does not.
+    [[nodiscard]] bool takes_exception(const Event& event);
+    /// A third fault while L2's #DF was delivered.
+    Next shut_down();
+    /// Before L2 runs on, or wakes up: interrupts, NMIs and INIT are L1's exits.
+    void leave_for_events();
+    [[nodiscard]] bool exits_for_interrupts() const {
+        return in_l2() && state_.vmcs12.has(PinControl::external_interrupt_exiting);
+    }
+    [[nodiscard]] bool exits_for_nmis() const {
+        return in_l2() && state_.vmcs12.has(PinControl::nmi_exiting);
+    }
+
+    // L2 in HLT: its VMX-preemption timer counts on.
+    void halted(u64 now);
+    void woken(u64 now);
+    [[nodiscard]] u64 timer_due() const { return state_.timer_due; }
+
+    // What differs in L2 from what hv/ would write for L1.
+    [[nodiscard]] u64 tsc_of_l2(u64 tsc_of_l1) const;
+    [[nodiscard]] u64 tsc_offset_of_l2(u64 offset_of_l1) const;
+    [[nodiscard]] u64 encls_bitmap(u64 ours) const;
+    [[nodiscard]] PrimaryControls primary02() const {
+        return PrimaryControls::from_raw(state_.primary02);
+    }
+    /// Bits of a control register that L2 does not own: L1's values in place of those in `value`.
+    [[nodiscard]] u64 real_cr0(u64 value) const;
+    [[nodiscard]] u64 real_cr4(u64 value) const;
 
     [[nodiscard]] const State& state() const { return state_; }
+    /// False: it is none that state() gives, and nothing is changed.
+    [[nodiscard]] bool restore(const State& state);
 
 private:
     friend class VmxInstruction;
+
+    /// What L1 has while it runs, read from VMCS01 before VMCS02 becomes current.
+    struct Outer {
+        PinControls pin;
+        PrimaryControls primary;
+        SecondaryControls secondary;
+        ExitControls exit;
+        EntryControls entry;
+        u64 efer = 0, pat = 0, dr7 = 0, debugctl = 0;
+    };
+    [[nodiscard]] Outer outer() const;
+
+    // checks.cpp
+    [[nodiscard]] VmInstructionError refused() const;
+    /// The qualification of the failed entry, or `none`.
+    [[nodiscard]] u64 bad_guest_state() const;
+    [[nodiscard]] EptRules ept_rules() const;
+
+    // wants.cpp
+    [[nodiscard]] bool wants(const Capture& exit) const;
+    [[nodiscard]] bool wants_exception(unsigned vector, u32 error_code) const;
+    [[nodiscard]] bool wants_control_register(u64 qualification) const;
+    [[nodiscard]] bool wants_io(u64 qualification) const;
+    [[nodiscard]] bool wants_msr(u32 msr, bool write) const;
+
+    // vmcs02.cpp
+    [[nodiscard]] bool select(u64 region);
+    [[nodiscard]] bool build();
+    [[nodiscard]] Next write_controls(const Outer& outer);
+    void write_processor_controls(const Outer& outer);
+    [[nodiscard]] Next write_apic_pages();
+    [[nodiscard]] Next write_translation();
+    void write_msr_bitmap() const;
+    void write_guest_state(const Outer& outer);
+    [[nodiscard]] bool write_pdptes();
+
+    // entry.cpp
+    [[nodiscard]] Entered fail_entry(BasicReason reason, u64 qualification);
+    [[nodiscard]] Next switch_to_l2(const Outer& outer);
+    [[nodiscard]] u32 load_msrs(u64 list, u32 count);
+    [[nodiscard]] bool store_msrs(u64 list, u32 count);
+
+    // leave.cpp
+    Next leave(const L1Exit& exit);
+    void record(const L1Exit& exit);
+    void save_guest_state();
+    void switch_to_l1();
+    [[nodiscard]] Next load_host_state();
+    void load_host_registers();
+    void load_host_segments();
+    [[nodiscard]] Next abort(const char* what);
+    [[nodiscard]] L1Exit synthesized(BasicReason reason);
+    [[nodiscard]] L1Exit reflected(const Capture& exit) const;
+    Sorted sort_ept(Capture& exit);
+
+    template <VmcsField field>
+    [[nodiscard]] VmcsValue<field> l1() const {
+        return state_.vmcs12.get<field>();
+    }
 
     Vcpu& vcpu_;
     NestedCapabilities capabilities_;

@@ -32,7 +32,7 @@ bool Vcpu::write_encls_bitmap() {
     const auto controls =
         SecondaryControls::from_raw(read32(VmcsField::secondary_processor_based_controls));
     if (!controls.has(SecondaryControl::enable_encls_exiting)) return false;
-    const u64 bitmap = vm_.sgx().encls_bitmap();
+    const u64 bitmap = nested_.encls_bitmap(vm_.sgx().encls_bitmap());
     if (port_.vmread(VmcsField::encls_exiting_bitmap) == bitmap) return false;
     port_.vmwrite(VmcsField::encls_exiting_bitmap, bitmap);
     return true;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// VM entries of L1. SDM 3C, "VM Entries".
+#include "hv/nested/nested.h"
+#include "hv/vcpu.h"
+
+namespace postern::hv {
+namespace {
+
+using F = VmcsField;
+
+}  // namespace
+
+Nested::Entered Nested::enter() {
+    if (const VmInstructionError error = refused(); error != VmInstructionError::none)
+        return {.error = error};
+    if (const u64 qualification = bad_guest_state(); qualification != none)
+        return fail_entry(BasicReason::entry_failure_guest_state, qualification);
+    const Outer outer = this->outer();
+    if (const Next next = switch_to_l2(outer); next != Next::resume) return {.next = next};
+    if (!write_pdptes())
+        return fail_entry(BasicReason::entry_failure_guest_state,
+                          static_cast<u64>(EntryFailureQualification::pdpte));
+    const u32 bad = load_msrs(l1<F::vm_entry_msr_load_address>(), l1<F::vm_entry_msr_load_count>());
+    if (bad != 0) return fail_entry(BasicReason::entry_failure_msr_loading, bad);
+    state_.vmcs12.launched = 1;
+    return {};
+}
+
+/// From VMCS01 to VMCS02, with L2's state in it and the event that L1 injects.
+Next Nested::switch_to_l2(const Outer& outer) {
+    Vcpu& v = vcpu_;
+    state_.windows01 = v.windows_;
+    state_.launched01 = v.launched_;
+    const bool selected = state_.built != 0 ? select(state_.vmcs02) : build();
+    if (!selected) return v.stop(StopReason::vmfail, "VMCLEAR or VMPTRLD of a nested VMCS");
+    v.launched_ = state_.launched02 != 0;
+    v.windows_ = {};
+    state_.in_l2 = 1;
+    if (const Next next = write_controls(outer); next != Next::resume) return next;
+    write_guest_state(outer);
+    v.set_rip(RipCause::nesting_switch, l1<F::guest_rip>());
+    v.write_tsc_offset();
+    v.write_encls_bitmap();
+    v.apic_.set_activity(static_cast<ActivityState>(l1<F::guest_activity_state>()));
+    v.pending_ = {InterruptionInformation::from_raw(l1<F::vm_entry_interruption_information>()),
+                  l1<F::vm_entry_exception_error_code>(), l1<F::vm_entry_instruction_length>()};
+    if (v.pending_.valid()) v.apic_.set_activity(ActivityState::active);
+    if (v.apic_.state().activity == ActivityState::hlt) halted(v.port_.tsc());
+    v.entry_field_set_ = true;
+    state_.entering = 1;
+    return Next::resume;
+}
+
+/// An entry that failed late is an exit: of what L2 would have had nothing is saved. SDM 3C,
+/// "VM-Entry Failures During or After Loading Guest State".
+Nested::Entered Nested::fail_entry(BasicReason reason, u64 qualification) {
+    L1Exit exit;
+    exit.reason = ExitReason{reason}.with_entry_failure();
+    exit.qualification = qualification;
+    return {.next = leave(exit)};
+}
+
+Next Nested::entry_failed(const Capture& exit) {
+    L1Exit failed;
+    failed.reason = exit.reason;
+    failed.qualification = exit.qualification;
+    return leave(failed);
+}
+
+}  // namespace postern::hv

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// While L2 runs: which of its exits are L1's, and the events that take L2 out for L1.
+#include "hv/nested/nested.h"
+#include "hv/vcpu.h"
+
+namespace postern::hv {
+namespace {
+
+using F = VmcsField;
+
+Ept12Access access_of(const Capture& exit) {
+    if (exit.reason.basic() != BasicReason::ept_violation) return {.read = true};
+    const auto access = EptViolation::from_raw(exit.qualification);
+    return {.read = access.read(), .write = access.write(), .execute = access.fetch()};
+}
+
+bool is_ept_exit(const Capture& exit) {
+    const BasicReason reason = exit.reason.basic();
+    return reason == BasicReason::ept_violation || reason == BasicReason::ept_misconfiguration;
+}
+
+}  // namespace
+
+Nested::Sorted Nested::sort(Capture& exit) {
+    if (is_ept_exit(exit) && state_.vmcs12.has(SecondaryControl::enable_ept))
+        return sort_ept(exit);
+    if (!wants(exit)) return {};
+    return {true, leave(reflected(exit))};
+}
+
+/// What L1's EPT says of the address. A page that both L1 and we have is mapped; a device of ours
+/// is left to whoever carries out accesses of L1, at L1's address.
+Nested::Sorted Nested::sort_ept(Capture& exit) {
+    const u64 eptp = l1<F::ept_pointer>();
+    const ShadowEpt::Handled handled =
+        ept_.handle(eptp, Gpa{exit.guest_physical}, access_of(exit), ept_rules());
+    switch (handled.answer) {
+        case ShadowEpt::Answer::mapped:
+            ++vcpu_.counters_.ept_maps;
+            if (exit.kind != ExitKind::normal) ++vcpu_.counters_.ept_maps_from_enclave;
+            if (exit.delivering()) vcpu_.requeue(exit);
+            vcpu_.act(Action::mapped);
+            return {true, Next::resume};
+        case ShadowEpt::Answer::device:
+            exit.guest_physical = handled.address.raw();
+            return {};
+        case ShadowEpt::Answer::out_of_pages:
+            return {true, vcpu_.stop(StopReason::out_of_table_pages)};
+        case ShadowEpt::Answer::violation:
+        case ShadowEpt::Answer::misconfiguration: break;
+    }
+    L1Exit to = reflected(exit);
+    const bool violation = handled.answer == ShadowEpt::Answer::violation;
+    const BasicReason reason =
+        violation ? BasicReason::ept_violation : BasicReason::ept_misconfiguration;
+    to.reason = ExitReason{reason};
+    if (exit.reason.from_enclave()) to.reason = to.reason.in_enclave();
+    const auto qualification = EptViolation::from_raw(exit.qualification);
+    to.qualification =
+        violation ? qualification.with_permissions(handled.permissions.to_raw() & ept_rwx).to_raw()
+                  : 0;
+    return {true, leave(to)};
+}
+
+bool Nested::takes_exception(const Event& event) {
+    if (!in_l2() || !event.is_exception()) return false;
+    const unsigned vector = event.information.vector();
+    if (!wants_exception(vector, event.error_code)) return false;
+    L1Exit to = synthesized(BasicReason::exception_or_nmi);
+    to.interruption = event.information;
+    to.interruption_error_code = event.error_code;
+    if (static_cast<Vector>(vector) == Vector::page_fault) {
+        to.qualification = vcpu_.registers_.cr2;
+        vcpu_.registers_.cr2 = vcpu_.cr2_at_exit_;
+    }
+    static_cast<void>(leave(to));
+    return true;
+}
+
+Next Nested::shut_down() { return leave(synthesized(BasicReason::triple_fault)); }
+
+/// The entry of L2 comes first, if L1 has just asked for it: then the event takes it out at its
+/// first boundary.
+void Nested::leave_for_events() {
+    if (!in_l2()) return;
+    Vcpu& v = vcpu_;
+    v.apic_.catch_up();
+    const VirtualApic::State& apic = v.apic_.state();
+    const bool init = apic.init_pending != 0;
+    const bool nmi_blocked = !state_.vmcs12.has(PinControl::virtual_nmis) &&
+                             v.interruptibility().has(Interruptibility::nmi);
+    const bool nmi = apic.nmi_pending != 0 && exits_for_nmis() && !nmi_blocked;
+    const bool interrupt = exits_for_interrupts() && v.interrupt_waits();
+    const bool timer = state_.timer_due != none && state_.timer_due <= v.port_.tsc();
+    if (!init && !nmi && !interrupt && !timer) return;
+    if (entering() && apic.activity == ActivityState::active) return v.port_.kick(v.number_);
+    L1Exit to = synthesized(init        ? BasicReason::init_signal
+                            : nmi       ? BasicReason::exception_or_nmi
+                            : interrupt ? BasicReason::external_interrupt
+                                        : BasicReason::vmx_preemption_timer_expired);
+    if (init) {
+        v.apic_.drop_init();
+    } else if (nmi) {
+        v.apic_.set_nmi_pending(false);
+        to.interruption = InterruptionInformation::nmi();
+    } else if (interrupt && state_.vmcs12.has(ExitControl::acknowledge_interrupt_on_exit)) {
+        to.interruption = InterruptionInformation::external(v.take_interrupt());
+    }
+    static_cast<void>(leave(to));
+}
+
+/// The VMX-preemption timer counts while its guest is halted. SDM 3C, "VMX-Preemption Timer".
+void Nested::halted(u64 now) {
+    if (!state_.vmcs12.has(PinControl::activate_vmx_preemption_timer)) return;
+    const u64 left = vcpu_.port_.vmread(F::vmx_preemption_timer_value);
+    state_.timer_due = now + (left << capabilities_.misc().timer_shift());
+}
+
+void Nested::woken(u64 now) {
+    if (state_.timer_due == none) return;
+    const u64 left = state_.timer_due > now ? state_.timer_due - now : 0;
+    vcpu_.port_.vmwrite(F::vmx_preemption_timer_value, left >> capabilities_.misc().timer_shift());
+    state_.timer_due = none;
+}
+
+}  // namespace postern::hv
