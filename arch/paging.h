@@ -83,6 +83,12 @@ constexpr bool has_reserved_bits(PageEntry entry, unsigned level, const PagingRu
     return (entry.to_raw() & page_reserved_mask(entry, level, rules)) != 0;
 }
 
+/// Bits that must be 0 in a present page-directory-pointer-table entry of PAE paging. SDM 3A, "PAE
+/// Paging".
+constexpr u64 pdpte_reserved_mask(unsigned physical_bits) {
+    return bit_mask(63, physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
+}
+
 /// All bits from `linear_bits` - 1 up are equal. SDM 1, "Canonical Addressing". 48 or 57.
 constexpr bool is_canonical(u64 address, unsigned linear_bits = 48) {
     const unsigned shift = 64 - linear_bits;

@@ -12,6 +12,9 @@
 
 namespace postern {
 
+/// The words of controls that have a capability MSR of must-be-1 and may-be-1 bits.
+enum class ControlWord : u8 { pin, primary, secondary, exit, entry };
+
 /// IA32_VMX_BASIC. SDM 3D, appendix "Basic VMX Information".
 class VmxBasic : public RawView<VmxBasic, u64> {
 public:

@@ -4,6 +4,7 @@
 
 #include "arch/msr.h"
 #include "arch/paging.h"
+#include "arch/vmx/capability.h"
 #include "arch/vmx/raw_view.h"
 
 namespace postern {
@@ -122,5 +123,33 @@ public:
                         u64{accessed_and_dirty} << 6);
     }
 };
+
+// What VM entry and INVEPT ask of an EPT pointer. SDM 3C, "VM-Execution Control Fields".
+
+constexpr bool has_valid_type(Eptp eptp, EptVpidCapabilities offered) {
+    return (eptp.memory_type() == MemoryType::wb &&
+            offered.has(EptVpidCapability::memory_type_wb)) ||
+           (eptp.memory_type() == MemoryType::uc && offered.has(EptVpidCapability::memory_type_uc));
+}
+constexpr bool has_valid_levels(Eptp eptp, EptVpidCapabilities offered) {
+    return (eptp.levels() == 4 && offered.has(EptVpidCapability::page_walk_4)) ||
+           (eptp.levels() == 5 && offered.has(EptVpidCapability::page_walk_5));
+}
+constexpr bool has_valid_shadow_stacks(Eptp eptp, EptVpidCapabilities offered) {
+    return !eptp.supervisor_shadow_stack_control() ||
+           offered.has(EptVpidCapability::supervisor_shadow_stack);
+}
+/// The bit of accessed and dirty flags is reserved where there are none.
+constexpr bool has_only_defined_bits(Eptp eptp, EptVpidCapabilities offered,
+                                     unsigned max_physical_bits) {
+    return !eptp.has_reserved_bits(max_physical_bits) &&
+           (!eptp.accessed_and_dirty() || offered.has(EptVpidCapability::accessed_and_dirty));
+}
+constexpr bool is_valid_ept_pointer(Eptp eptp, EptVpidCapabilities offered,
+                                    unsigned max_physical_bits) {
+    return has_valid_type(eptp, offered) && has_valid_levels(eptp, offered) &&
+           has_valid_shadow_stacks(eptp, offered) &&
+           has_only_defined_bits(eptp, offered, max_physical_bits);
+}
 
 }  // namespace postern

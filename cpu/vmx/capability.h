@@ -14,8 +14,6 @@
 
 namespace postern::cpu::vmx {
 
-enum class ControlWord : u8 { pin, primary, secondary, exit, entry };
-
 /// Some control bit is not implemented: VM entry refuses its 1-setting.
 struct ControlRow {
     ControlWord word;
