@@ -260,14 +260,14 @@ void randomize_all(Machine& m, Random& random) {
 }
 
 /// Random bits within what the capability MSRs allow.
-u64 legal(Random& random, cpu::vmx::ControlWord word) {
+u64 legal(Random& random, ControlWord word) {
     const ControlCapability capability = cpu::vmx::true_capability(word);
     const u32 wanted = static_cast<u32>(random.word() & random.word());
     return capability.completed(wanted & capability.may_be_1());
 }
 
 void legalize_controls(Machine& m, Random& random) {
-    using enum cpu::vmx::ControlWord;
+    using enum ControlWord;
     m.set(F::pin_based_controls, legal(random, pin));
     m.set(F::primary_processor_based_controls, legal(random, primary));
     m.set(F::secondary_processor_based_controls, legal(random, secondary));
