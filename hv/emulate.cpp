@@ -4,6 +4,13 @@
 #include "hv/vcpu.h"
 
 namespace postern::hv {
+namespace {
+
+bool is_pae(const PagingRegisters& paging) {
+    return paging.cr0.has(Cr0::pg) && paging.cr4.has(Cr4::pae) && !paging.efer.has(Efer::lma);
+}
+
+}  // namespace
 
 u64 Vcpu::read_gpr(Gpr gpr) {
     return gpr == rsp ? port_.vmread(VmcsField::guest_rsp) : registers_.gpr[gpr];
@@ -29,6 +36,20 @@ unsigned Vcpu::physical_bits() {
     const u32 said = port_.cpuid(0x8000'0008, 0).eax & 0xff;
     physical_bits_ = said < 32 || said > 52 ? 36 : said;
     return physical_bits_;
+}
+
+PagingRegisters Vcpu::paging_registers() {
+    PagingRegisters paging;
+    paging.cr0 = Cr0Word::from_raw(port_.vmread(VmcsField::guest_cr0));
+    paging.cr3 = port_.vmread(VmcsField::guest_cr3);
+    paging.cr4 = Cr4Word::from_raw(port_.vmread(VmcsField::guest_cr4));
+    paging.efer = EferWord::from_raw(port_.vmread(VmcsField::guest_ia32_efer));
+    paging.physical_bits = physical_bits();
+    if (paging.cr4.has(Cr4::pke)) paging.pkru = port_.pkru();
+    if (!is_pae(paging)) return paging;
+    paging.pdpte = {port_.vmread(VmcsField::guest_pdpte0), port_.vmread(VmcsField::guest_pdpte1),
+                    port_.vmread(VmcsField::guest_pdpte2), port_.vmread(VmcsField::guest_pdpte3)};
+    return paging;
 }
 
 bool Vcpu::may_retry(u64 rip, unsigned at_most) {

@@ -13,6 +13,7 @@
 #include "hv/emulate/emulator.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
+#include "hv/memory/guest_walk.h"
 #include "hv/msr.h"
 #include "hv/nested/nested.h"
 #include "hv/port.h"
@@ -233,6 +234,8 @@ private:
     // emulate.cpp
     [[nodiscard]] CodeSize code_size();
     [[nodiscard]] unsigned physical_bits();
+    /// The guest's own page tables: what translates its linear addresses.
+    [[nodiscard]] PagingRegisters paging_registers();
     /// False: the instruction at `rip` has been let run again so often without being carried out.
     [[nodiscard]] bool may_retry(u64 rip, unsigned at_most);
     [[nodiscard]] u64 read_device(Gpa address, unsigned size);

@@ -10,23 +10,6 @@
 namespace postern::hv {
 namespace {
 
-bool is_pae(const PagingRegisters& paging) {
-    return paging.cr0.has(Cr0::pg) && paging.cr4.has(Cr4::pae) && !paging.efer.has(Efer::lma);
-}
-
-PagingRegisters paging_registers(Port& port) {
-    PagingRegisters paging;
-    paging.cr0 = Cr0Word::from_raw(port.vmread(VmcsField::guest_cr0));
-    paging.cr3 = port.vmread(VmcsField::guest_cr3);
-    paging.cr4 = Cr4Word::from_raw(port.vmread(VmcsField::guest_cr4));
-    paging.efer = EferWord::from_raw(port.vmread(VmcsField::guest_ia32_efer));
-    if (paging.cr4.has(Cr4::pke)) paging.pkru = port.pkru();
-    if (!is_pae(paging)) return paging;
-    paging.pdpte = {port.vmread(VmcsField::guest_pdpte0), port.vmread(VmcsField::guest_pdpte1),
-                    port.vmread(VmcsField::guest_pdpte2), port.vmread(VmcsField::guest_pdpte3)};
-    return paging;
-}
-
 Segment read_segment(Port& port, SegmentIndex index) {
     const auto read = [&](VmcsField of_es) { return port.vmread(segment_field(of_es, index)); };
     Segment segment{};
@@ -46,8 +29,7 @@ bool is_within_limit(const Segment& segment, u64 offset, unsigned size) {
 }  // namespace
 
 void OperandMemory::begin(const Capture& capture) {
-    paging_ = paging_registers(vcpu_.port_);
-    paging_.physical_bits = vcpu_.physical_bits();
+    paging_ = vcpu_.paging_registers();
     code_size_ = vcpu_.code_size();
     user_ = capture.cpl == 3;
     flags_ = Rflags::from_raw(capture.rflags);

@@ -20,28 +20,17 @@ constexpr u64 pageinfo_offset = 0, secinfo_offset = 64, token_offset = 512;
 constexpr u32 epc_fault =
     PageFaultError{PageFaultBit::p, PageFaultBit::wr, PageFaultBit::sgx}.to_raw();
 
-constexpr u32 address_sizes_leaf = static_cast<u32>(CpuidLeaf::address_sizes);
-
 }  // namespace
 
-EnclsTrap::EnclsTrap(Vcpu& vcpu, const Capture& exit) : vcpu_{vcpu}, rip_{exit.rip} {
-    Port& port = vcpu.port_;
-    data_rules_ = {
-        .cr0 = Cr0Word::from_raw(port.vmread(VmcsField::guest_cr0)),
-        .cr3 = port.vmread(VmcsField::guest_cr3),
-        .cr4 = Cr4Word::from_raw(port.vmread(VmcsField::guest_cr4)),
-        .efer = EferWord::from_raw(port.vmread(VmcsField::guest_ia32_efer)),
-        .pdpte = {port.vmread(VmcsField::guest_pdpte0), port.vmread(VmcsField::guest_pdpte1),
-                  port.vmread(VmcsField::guest_pdpte2), port.vmread(VmcsField::guest_pdpte3)},
-        .ac = Rflags::from_raw(exit.rflags).has(Rflag::ac),
-        .pkru = port.guest_pkru(),
-        .physical_bits = port.cpuid(address_sizes_leaf, 0).eax & 0xff};
+EnclsTrap::EnclsTrap(Vcpu& vcpu, const Capture& exit)
+    : vcpu_{vcpu}, paging_{vcpu.paging_registers()},
+      alignment_override_{Rflags::from_raw(exit.rflags).has(Rflag::ac)}, rip_{exit.rip} {
     const Segment code{0, 0, vcpu.read32(VmcsField::guest_cs_access_rights), 0, 0, 0};
-    operand_rules_ = {
-        .mode64 = data_rules_.efer.has(Efer::lma) && code.is_long(),
-        .linear_bits = data_rules_.cr4.has(Cr4::la57) ? 57u : 48u,
-        .ds = {0, 0, vcpu.read32(VmcsField::guest_ds_access_rights),
-               vcpu.read32(VmcsField::guest_ds_limit), 0, port.vmread(VmcsField::guest_ds_base)}};
+    operand_rules_ = {.mode64 = paging_.efer.has(Efer::lma) && code.is_long(),
+                      .linear_bits = paging_.cr4.has(Cr4::la57) ? 57u : 48u,
+                      .ds = {0, 0, vcpu.read32(VmcsField::guest_ds_access_rights),
+                             vcpu.read32(VmcsField::guest_ds_limit), 0,
+                             vcpu.port_.vmread(VmcsField::guest_ds_base)}};
 }
 
 Failed EnclsTrap::refuse(const SgxVerdict& verdict) {
@@ -50,7 +39,7 @@ Failed EnclsTrap::refuse(const SgxVerdict& verdict) {
                                   .vcpu = vcpu_.number(),
                                   .secs = secs_,
                                   .rip = rip_,
-                                  .cr3 = data_rules_.cr3,
+                                  .cr3 = paging_.cr3,
                                   .tsc = vcpu_.port_.tsc()});
     end_ = {.kind = EnclsEnd::Kind::fault, .vector = Vector::general_protection};
     return {};
@@ -64,6 +53,11 @@ Failed EnclsTrap::page_fault(Gva at, u32 error_code) {
     return {};
 }
 
+Failed EnclsTrap::run_again() {
+    end_ = {.kind = EnclsEnd::Kind::again};
+    return {};
+}
+
 u8* EnclsTrap::page(unsigned window) { return vcpu_.port_.page(operands_.window[window]); }
 
 Result<Gva> EnclsTrap::operand(u64 effective, u64 size, u64 alignment) {
@@ -72,11 +66,29 @@ Result<Gva> EnclsTrap::operand(u64 effective, u64 size, u64 alignment) {
     return refuse({SgxField::operand, effective, alignment});
 }
 
+/// An entry that lies in no memory reads as all ones, as from a bus that nobody answers on, and has
+/// reserved bits set.
+Result<Gpa> EnclsTrap::translate(Gva at, GuestAccess access) {
+    using Outcome = WalkResult::Outcome;
+    const WalkResult found =
+        walk(vcpu_.vm_, paging_,
+             {.address = at, .access = access, .alignment_override = alignment_override_});
+    switch (found.outcome) {
+        case Outcome::found: return found.address;
+        case Outcome::page_fault: return page_fault(at, found.error_code.to_raw());
+        case Outcome::not_canonical: return refuse({SgxField::operand, at.raw(), 0});
+        case Outcome::changed: return run_again();
+        case Outcome::not_in_memory: break;
+    }
+    PageFaultError code{PageFaultBit::p, PageFaultBit::rsvd};
+    code.set(PageFaultBit::wr, access == GuestAccess::write);
+    return page_fault(at, code.to_raw());
+}
+
 /// What lies in no memory, EPC included, reads as all ones.
 Result<> EnclsTrap::copy_in(Gva at, u8* to, u64 size) {
-    const DataAddress found = walk_data(vcpu_.vm_, data_rules_, at, false);
-    if (found.faulted) return page_fault(at, found.error_code);
-    const u8* const from = vcpu_.vm_.bytes_at(found.address);
+    const Gpa found = TRY(translate(at, GuestAccess::read));
+    const u8* const from = vcpu_.vm_.bytes_at(found);
     if (from != nullptr)
         std::memcpy(to, from, size);
     else
@@ -86,13 +98,12 @@ Result<> EnclsTrap::copy_in(Gva at, u8* to, u64 size) {
 
 /// The guest's own EPC, or the fault that the processor raises for a page that is none.
 Result<Hpa> EnclsTrap::epc_page(Gva at) {
-    const DataAddress found = walk_data(vcpu_.vm_, data_rules_, at, true);
-    if (found.faulted) return page_fault(at, found.error_code);
-    const MemorySlot* const slot = vcpu_.vm_.memory().find(found.address);
+    const Gpa found = TRY(translate(at, GuestAccess::write));
+    const MemorySlot* const slot = vcpu_.vm_.memory().find(found);
     if (slot == nullptr || slot->kind != SlotKind::epc) return page_fault(at, epc_fault);
-    secs_ = found.address.raw();
+    secs_ = found.raw();
     vcpu_.record_.secs = secs_;
-    return MemoryMap::host_address(*slot, found.address);
+    return MemoryMap::host_address(*slot, found);
 }
 
 void EnclsTrap::remember(unsigned number, unsigned window, u64 offset, u64 size, Gva guest) {
@@ -139,7 +150,7 @@ Result<> EnclsTrap::ecreate() {
     TRY(execute(EnclsLeaf::ecreate, epc));
     end_ = {};
     const auto& secs = *reinterpret_cast<const Secs*>(page(source_window));
-    vcpu_.vm_.enclaves().created(Gpa{secs_}, Gva{secs.baseaddr}, secs.size, data_rules_.cr3);
+    vcpu_.vm_.enclaves().created(Gpa{secs_}, Gva{secs.baseaddr}, secs.size, paging_.cr3);
     return Done{};
 }
 

@@ -9,7 +9,7 @@
 #include "base/address.h"
 #include "base/result.h"
 #include "hv/exit/capture.h"
-#include "hv/sgx/data_walk.h"
+#include "hv/memory/guest_walk.h"
 #include "hv/sgx/operand.h"
 #include "hv/sgx/policy.h"
 
@@ -23,6 +23,7 @@ struct EnclsEnd {
         done,    // and the leaf leaves RAX and RFLAGS alone
         status,  // done, with the leaf's RAX and its status flags
         fault,   // vector; of a #PF its error code and its address
+        again,   // a table of the guest's changed while it was read: nothing was done
         broken,  // the processor faulted on a page of ours: not the guest's fault
     };
     Kind kind = Kind::done;
@@ -52,6 +53,7 @@ private:
     [[nodiscard]] Result<> einit();
 
     [[nodiscard]] Result<Gva> operand(u64 effective, u64 size, u64 alignment);
+    [[nodiscard]] Result<Gpa> translate(Gva at, GuestAccess access);
     /// `at` does not cross a page.
     [[nodiscard]] Result<> copy_in(Gva at, u8* to, u64 size);
     [[nodiscard]] Result<Hpa> epc_page(Gva at);
@@ -66,12 +68,14 @@ private:
 
     [[nodiscard]] Failed refuse(const SgxVerdict& verdict);
     [[nodiscard]] Failed page_fault(Gva at, u32 error_code);
+    [[nodiscard]] Failed run_again();
     [[nodiscard]] u8* page(unsigned window);
 
     Vcpu& vcpu_;
     EnclsLeaf leaf_{};
     OperandRules operand_rules_;
-    DataRules data_rules_;
+    PagingRegisters paging_;
+    bool alignment_override_;
     std::array<Origin, 4> origins_{};
     EnclsOperands operands_;
     u64 secs_ = 0;

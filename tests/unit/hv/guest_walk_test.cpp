@@ -126,6 +126,19 @@ TEST_F(GuestWalk, ProtectionKeysGuardUserPages) {
     expect_found(fetch, true);
 }
 
+TEST_F(GuestWalk, ASupervisorsAccessToAPageWithAProtectionKeyIsFree) {
+    registers.cr4.set(Cr4::pke);
+    registers.pkru = ~0u;
+    put(1, page | 7 | u64{5} << 59);
+    expect_fault(read, false, 0x21);
+    put(1, page | 3 | u64{5} << 59);
+    expect_found(read, false);
+    expect_found(write, false);
+    put(1, page | 7 | u64{5} << 59);
+    put(4, table_of(3) | 3);
+    expect_found(write, false);
+}
+
 TEST_F(GuestWalk, CanonicalAddressesAndFiveLevels) {
     const WalkRequest far{.address = Gva{0x1000'0000'0000'0000}};
     EXPECT_EQ(walk(machine.vm, registers, far).outcome, Outcome::not_canonical);

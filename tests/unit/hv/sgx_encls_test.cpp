@@ -299,19 +299,27 @@ TEST(Ecreate, EachOperandThatIsNoneIsGp) {
          secs_linear + 64,
          {SgxField::operand, secs_linear + 64, 4096}},
         {"source misaligned",
-         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at + 32, secinfo_at, 0}); },
+         [](SgxMachine& m) {
+             m.put(pageinfo_at, Pageinfo{0, source_at + 32, secinfo_at, 0});
+         },
          secs_linear,
          {SgxField::operand, source_at + 32, 4096}},
         {"SECINFO misaligned",
-         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at + 32, 0}); },
+         [](SgxMachine& m) {
+             m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at + 32, 0});
+         },
          secs_linear,
          {SgxField::operand, secinfo_at + 32, 64}},
         {"LINADDR",
-         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{8, source_at, secinfo_at, 0}); },
+         [](SgxMachine& m) {
+             m.put(pageinfo_at, Pageinfo{8, source_at, secinfo_at, 0});
+         },
          secs_linear,
          {SgxField::pageinfo, 8, 0}},
         {"SECS",
-         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at, 9}); },
+         [](SgxMachine& m) {
+             m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at, 9});
+         },
          secs_linear,
          {SgxField::pageinfo, 9, 0}},
         {"SECINFO of a TCS",
@@ -393,6 +401,29 @@ TEST(Ecreate, K17_TheSecsPageIsWrittenAndMustBeTheGuestsEpc) {
     machine.ecreate();
     machine.expect_page_fault(secs_linear, 3);
     EXPECT_TRUE(machine.ran.empty());
+}
+
+TEST(Ecreate, K17_ATableThatLiesNowhereReadsAsAllOnes) {
+    SgxMachine machine;
+    machine.write64(0x2000, nowhere.raw() | 3);
+    machine.ecreate();
+    machine.expect_page_fault(secs_linear, 0xb);
+    machine.write64(0x2000, 0x3003);
+    machine.write64(0x3000, epc_base.raw() | 3);
+    machine.ecreate();
+    machine.expect_page_fault(pageinfo_at, 9);
+    EXPECT_TRUE(machine.ran.empty());
+}
+
+TEST(Ecreate, SmapKeepsItsOperandsFromUserPagesUnlessAcIsSet) {
+    SgxMachine machine;
+    machine.processor.at(VmcsField::guest_cr4) |= 1u << 21;
+    machine.write64(0x3000 + 8 * 128, 0x1000'0087);
+    machine.ecreate();
+    machine.expect_page_fault(secs_linear, 3);
+    EXPECT_TRUE(machine.ran.empty());
+    machine.ecreate({.rflags = 0x4'0002});
+    EXPECT_EQ(machine.ran.size(), 1u);
 }
 
 TEST(Ecreate, K17_TheProcessorsFaultKeepsItsErrorCodeAndGetsTheGuestsAddress) {
@@ -506,59 +537,96 @@ struct ChangingProcessor : FakeProcessor {
     std::function<void()> change;
 };
 
-TEST(Ecreate, WhatIsJudgedIsWhatRunsWheneverTheGuestChangesItsMemory) {
-    size_t refused = 0, allowed = 0;
-    for (size_t change_at = 0; change_at < 60; ++change_at) {
-        ChangingProcessor processor;
-        FakeDevices devices;
-        FakeWatcher watcher;
-        Vm vm{processor, devices, watcher, default_config()};
-        Vcpu vcpu{processor, vm};
-        ASSERT_TRUE(vm.add_memory({Gpa{0}, guest_ram_size, SlotKind::ram, Hpa{guest_ram_host}}));
-        ASSERT_TRUE(vm.add_memory({epc_base, 1u << 20, SlotKind::epc, Hpa{epc_host}}));
-        const auto put = [&](u64 gpa, const auto& value) {
-            std::memcpy(processor.ram.data() + guest_ram_host + gpa, &value, sizeof value);
-        };
+struct ChangingMachine {
+    ChangingMachine() {
+        EXPECT_TRUE(vm.add_memory({Gpa{0}, guest_ram_size, SlotKind::ram, Hpa{guest_ram_host}}));
+        EXPECT_TRUE(vm.add_memory({epc_base, 1u << 20, SlotKind::epc, Hpa{epc_host}}));
         put(0x1000, u64{0x2003});
         put(0x2000, u64{0x3003});
         for (u64 i = 0; i < 4; ++i) put(0x3000 + 8 * i, i << 21 | 0x83);
-        put(0x3000 + 8 * 128, u64{0x1000'0083});
+        put(epc_entry, epc_mapping);
         put(source_at, good_secs());
         put(pageinfo_at, Pageinfo{0, source_at, secinfo_at, 0});
         StartState start;
         start.rip = kernel_rip;
         start.cr3 = 0x1000;
-        ASSERT_TRUE(vcpu.start(start));
-        std::vector<Ran> ran;
-        processor.on_encls = [&](EnclsLeaf leaf, const EnclsOperands& operands) {
+        EXPECT_TRUE(vcpu.start(start));
+        processor.on_encls = [this](EnclsLeaf leaf, const EnclsOperands& operands) {
             ran.push_back(observe(processor, leaf, operands));
             return EnclsResult{};
         };
+    }
+    void put(u64 gpa, const auto& value) {
+        std::memcpy(processor.ram.data() + guest_ram_host + gpa, &value, sizeof value);
+    }
+    Next ecreate(size_t change_at, std::function<void()> change) {
         processor.looks = 0;
         processor.change_at = change_at;
-        processor.change = [&] {
-            Secs greedy = good_secs();
-            greedy.attributes.flags.set(SgxAttribute::provisionkey);
-            put(source_at, greedy);
-            put(pageinfo_at, Pageinfo{0x1234, 0x1'8000, 0x1'9000, 0x5678});
-        };
+        processor.change = std::move(change);
         vcpu.registers().gpr[rbx] = pageinfo_at;
         processor.exits_with(ExitReason{BasicReason::encls},
                              {.length = length_of_encls, .rax = 0, .rcx = secs_linear});
-        ASSERT_EQ(vcpu.run_once(), Next::resume);
-        if (ran.empty()) {
-            EXPECT_NE(vm.sgx().last_refusal().number, 0u);
+        return vcpu.run_once();
+    }
+
+    static constexpr u64 epc_entry = 0x3000 + 8 * 128, epc_mapping = 0x1000'0083;
+    ChangingProcessor processor;
+    FakeDevices devices;
+    FakeWatcher watcher;
+    Vm vm{processor, devices, watcher, default_config()};
+    Vcpu vcpu{processor, vm};
+    std::vector<Ran> ran;
+};
+
+TEST(Ecreate, WhatIsJudgedIsWhatRunsWheneverTheGuestChangesItsMemory) {
+    size_t refused = 0, allowed = 0;
+    for (size_t change_at = 0; change_at < 60; ++change_at) {
+        ChangingMachine machine;
+        const Next next = machine.ecreate(change_at, [&] {
+            Secs greedy = good_secs();
+            greedy.attributes.flags.set(SgxAttribute::provisionkey);
+            machine.put(source_at, greedy);
+            machine.put(pageinfo_at, Pageinfo{0x1234, 0x1'8000, 0x1'9000, 0x5678});
+        });
+        ASSERT_EQ(next, Next::resume);
+        if (machine.ran.empty()) {
+            EXPECT_NE(machine.vm.sgx().last_refusal().number, 0u);
             ++refused;
             continue;
         }
         ++allowed;
-        EXPECT_FALSE(at<Secs>(ran[0].source, 0).attributes.flags.has(SgxAttribute::provisionkey));
-        EXPECT_EQ(at<Pageinfo>(ran[0].parameters, 0).srcpge, encls_window(0));
-        EXPECT_EQ(at<Pageinfo>(ran[0].parameters, 0).linaddr, 0u);
-        EXPECT_EQ(at<Pageinfo>(ran[0].parameters, 0).secs, 0u);
+        const Ran& ran = machine.ran[0];
+        EXPECT_FALSE(at<Secs>(ran.source, 0).attributes.flags.has(SgxAttribute::provisionkey));
+        EXPECT_EQ(at<Pageinfo>(ran.parameters, 0).srcpge, encls_window(0));
+        EXPECT_EQ(at<Pageinfo>(ran.parameters, 0).linaddr, 0u);
+        EXPECT_EQ(at<Pageinfo>(ran.parameters, 0).secs, 0u);
     }
     EXPECT_GT(refused, 0u) << "an early change is seen";
     EXPECT_GT(allowed, 0u) << "a late one does not matter";
+}
+
+TEST(Ecreate, ATableThatChangesWhileItIsReadLetsTheInstructionRunAgain) {
+    size_t again = 0, once = 0;
+    for (size_t change_at = 0; change_at < 60; ++change_at) {
+        ChangingMachine machine;
+        const auto change = [&] { machine.put(machine.epc_entry, machine.epc_mapping | 1u << 9); };
+        ASSERT_EQ(machine.ecreate(change_at, change), Next::resume);
+        const u64 rip = machine.processor.at(VmcsField::guest_rip);
+        if (!machine.ran.empty()) {
+            EXPECT_EQ(rip, kernel_rip + length_of_encls);
+            ++once;
+            continue;
+        }
+        ++again;
+        EXPECT_EQ(rip, kernel_rip);
+        EXPECT_EQ(machine.vcpu.last_exit().action, Action::retried);
+        EXPECT_EQ(machine.vm.sgx().last_refusal().number, 0u);
+        ASSERT_EQ(machine.ecreate(0, {}), Next::resume);
+        EXPECT_FALSE(machine.processor.injections.back().has_value());
+        EXPECT_EQ(machine.ran.size(), 1u);
+    }
+    EXPECT_GT(again, 0u) << "between the reading of the entry and its flags";
+    EXPECT_GT(once, 0u);
 }
 
 TEST(EpcOfTwoGuests, NeitherReachesTheOthers) {
