@@ -185,7 +185,7 @@ public:
     u64 read_dr(unsigned number) override { return dr.at(number); }
     void write_dr(unsigned number, u64 value) override { dr.at(number) = value; }
     u64 tsc() override { return now; }
-    u32 guest_pkru() override { return pkru; }
+    u32 pkru() override { return guest_pkru; }
     void set_timer(u64 deadline) override { timer = deadline; }
     void kick(unsigned vcpu) override { kicks.push_back(vcpu); }
     u8* page(Hpa address) override {
@@ -228,7 +228,7 @@ public:
     size_t decodes = 0;
     size_t invepts = 0;
     std::function<hv::EnclsResult(EnclsLeaf, const hv::EnclsOperands&)> on_encls;
-    u32 pkru = 0;
+    u32 guest_pkru = 0;
     u64 now = 0;
     u64 timer = ~u64{0};
     std::vector<unsigned> kicks;

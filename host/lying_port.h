@@ -37,14 +37,13 @@ public:
     u64 read_dr(unsigned number) override { return honest_->read_dr(number); }
     void write_dr(unsigned number, u64 value) override { honest_->write_dr(number, value); }
     u64 tsc() override { return honest_->tsc(); }
-    u32 guest_pkru() override { return honest_->guest_pkru(); }
+    u32 pkru() override { return honest_->pkru(); }
     void set_timer(u64 deadline) override { honest_->set_timer(deadline); }
     void kick(unsigned vcpu) override { honest_->kick(vcpu); }
     u8* page(Hpa address) override { return honest_->page(address); }
     void about_to_write(Hpa address, size_t count) override {
         honest_->about_to_write(address, count);
     }
-    u32 pkru() override { return honest_->pkru(); }
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override {
         return honest_->decode(bytes, count, size);
     }

@@ -288,7 +288,7 @@ bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
 
 /// The host's, also while the guest is only paused.
 u64 SoftwarePort::tsc() { return clock_->now() + cpu_->msr.tsc_adjust; }
-u32 SoftwarePort::guest_pkru() { return cpu_->pkru; }
+u32 SoftwarePort::pkru() { return cpu_->pkru; }
 
 void SoftwarePort::set_timer(u64 deadline) {
     const bool is_never = deadline == HostTicks::never;
@@ -324,8 +324,6 @@ void SoftwarePort::about_to_write(Hpa address, size_t count) {
     const u8* const bytes = machine_->system().memory.pointer(address);
     if (bytes != nullptr) cpu::about_to_write(machine_->system(), bytes, count);
 }
-
-u32 SoftwarePort::pkru() { return cpu_->pkru; }
 
 hv::DecodedAccess SoftwarePort::decode(const u8* bytes, size_t count, hv::CodeSize size) {
     return decoded_.decode(bytes, count, size);

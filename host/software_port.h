@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "cpu/run.h"
-#include "host/ticks.h"
 #include "host/decode.h"
+#include "host/ticks.h"
 #include "hv/config.h"
 #include "hv/port.h"
 #include "platform/machine.h"
@@ -79,12 +79,11 @@ public:
     u64 read_dr(unsigned number) override;
     void write_dr(unsigned number, u64 value) override;
     u64 tsc() override;
-    u32 guest_pkru() override;
+    u32 pkru() override;
     void set_timer(u64 deadline) override;
     void kick(unsigned vcpu) override;
     u8* page(Hpa address) override;
     void about_to_write(Hpa address, size_t count) override;
-    u32 pkru() override;
     hv::DecodedAccess decode(const u8* bytes, size_t count, hv::CodeSize size) override;
 
 private:

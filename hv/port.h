@@ -172,7 +172,7 @@ public:
     virtual void write_dr(unsigned number, u64 value) = 0;
     virtual u64 tsc() = 0;
     /// PKRU, which no VM exit changes: the guest's.
-    virtual u32 guest_pkru() = 0;
+    virtual u32 pkru() = 0;
 
     /// The processor leaves its guest by an external interrupt when its TSC has reached
     /// `deadline`, or runs a halted virtual processor again; ~0: never. There is one deadline, and
@@ -189,8 +189,6 @@ public:
     /// Bytes of guest memory are about to change through page(): for a processor that keeps what
     /// it has decoded of them.
     virtual void about_to_write(Hpa, size_t) {}
-    /// The guest's PKRU, which no VM exit changes.
-    virtual u32 pkru() { return 0; }
 
     virtual DecodedAccess decode(const u8* bytes, size_t count, CodeSize size) = 0;
 

@@ -22,7 +22,7 @@ public:
     void invept(u64) override {}
     void invvpid(u16) override {}
     hv::EnclsResult encls(EnclsLeaf, const hv::EnclsOperands&) override { return {}; }
-    u32 guest_pkru() override { return 0; }
+    u32 pkru() override { return 0; }
     hv::CpuidResult cpuid(u32, u32) override { return {}; }
     u64 rdmsr(u32) override { return 0; }
     bool wrmsr(u32, u64) override { return true; }

@@ -426,6 +426,19 @@ TEST(Ecreate, SmapKeepsItsOperandsFromUserPagesUnlessAcIsSet) {
     EXPECT_EQ(machine.ran.size(), 1u);
 }
 
+TEST(Ecreate, ProtectionKeysHoldForItsOperands) {
+    SgxMachine machine;
+    machine.write64(0x3000 + 8 * 128, 0x1000'0087 | u64{3} << 59);
+    machine.processor.guest_pkru = 1u << 6;
+    machine.processor.at(VmcsField::guest_cr4) |= 1u << 22;
+    machine.ecreate();
+    machine.expect_page_fault(secs_linear, 0x23);
+    EXPECT_TRUE(machine.ran.empty());
+    machine.processor.at(VmcsField::guest_cr4) &= ~u64{1u << 22};
+    machine.ecreate();
+    EXPECT_EQ(machine.ran.size(), 1u);
+}
+
 TEST(Ecreate, K17_TheProcessorsFaultKeepsItsErrorCodeAndGetsTheGuestsAddress) {
     const struct {
         u64 host, guest;
