@@ -100,7 +100,6 @@ constexpr u64 misc_enable_reserved =
                     MiscEnable::monitor_enable,         MiscEnable::limit_cpuid_maxval,
                     MiscEnable::xtpr_disable,           MiscEnable::xd_disable}
          .to_raw();
-constexpr u64 debugctl_reserved = ~DebugctlWord{Debugctl::lbr, Debugctl::btf}.to_raw();
 constexpr u64 mtrr_def_type_reserved = ~u64{0xcff};
 
 // clang-format off

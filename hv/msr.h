@@ -6,6 +6,7 @@
 #include <array>
 #include <type_traits>
 
+#include "arch/msr.h"
 #include "base/types.h"
 
 namespace postern::hv {
@@ -13,6 +14,8 @@ namespace postern::hv {
 class Vcpu;
 
 inline constexpr u32 mtrr_variable_limit = 10;
+/// Of IA32_DEBUGCTL.
+inline constexpr u64 debugctl_reserved = ~DebugctlWord{Debugctl::lbr, Debugctl::btf}.to_raw();
 
 /// A guest's MSRs that are neither in the VMCS nor in the processor it has for itself.
 struct VirtualMsrs {

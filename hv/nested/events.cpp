@@ -22,8 +22,7 @@ bool is_ept_exit(const Capture& exit) {
 }  // namespace
 
 Nested::Sorted Nested::sort(Capture& exit) {
-    if (is_ept_exit(exit) && state_.vmcs12.has(SecondaryControl::enable_ept))
-        return sort_ept(exit);
+    if (is_ept_exit(exit) && state_.vmcs12.has(SecondaryControl::enable_ept)) return sort_ept(exit);
     if (!wants(exit)) return {};
     return {true, leave(reflected(exit))};
 }
@@ -41,9 +40,7 @@ Nested::Sorted Nested::sort_ept(Capture& exit) {
             if (exit.delivering()) vcpu_.requeue(exit);
             vcpu_.act(Action::mapped);
             return {true, Next::resume};
-        case ShadowEpt::Answer::device:
-            exit.guest_physical = handled.address.raw();
-            return {};
+        case ShadowEpt::Answer::device: exit.guest_physical = handled.address.raw(); return {};
         case ShadowEpt::Answer::out_of_pages:
             return {true, vcpu_.stop(StopReason::out_of_table_pages)};
         case ShadowEpt::Answer::violation:

@@ -32,9 +32,8 @@ inline constexpr std::array pdpte_fields{VmcsField::guest_pdpte0, VmcsField::gue
 template <class Do>
 constexpr void for_each_segment_field(Do&& act) {
     for (unsigned index = 0; index < segment_count; ++index)
-        for (const VmcsField of_es :
-             {VmcsField::guest_es_selector, VmcsField::guest_es_limit,
-              VmcsField::guest_es_access_rights, VmcsField::guest_es_base})
+        for (const VmcsField of_es : {VmcsField::guest_es_selector, VmcsField::guest_es_limit,
+                                      VmcsField::guest_es_access_rights, VmcsField::guest_es_base})
             act(segment_field(of_es, index));
 }
 

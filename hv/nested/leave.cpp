@@ -81,8 +81,8 @@ void Nested::record(const L1Exit& exit) {
     to.set<F::vm_exit_instruction_length>(exit.instruction_length);
     to.set<F::vm_exit_instruction_information>(exit.instruction_information);
     const u32 valid = u32{1} << 31;
-    to.set<F::vm_entry_interruption_information>(
-        to.get<F::vm_entry_interruption_information>() & ~valid);
+    to.set<F::vm_entry_interruption_information>(to.get<F::vm_entry_interruption_information>() &
+                                                 ~valid);
 }
 
 /// SDM 3C, "Saving Guest State". Of CR0 and CR4 L1's bits are as L1 wrote them, ours as L2 sees
@@ -169,15 +169,15 @@ void Nested::load_host_segments() {
     Port& port = v.port_;
     const Vmcs12& l1 = state_.vmcs12;
     const bool is_64_bit = l1.has(ExitControl::host_address_space_size);
-    v.write_segment(cs, {l1.get<F::host_cs_selector>(), 0, is_64_bit ? code_64 : code_32, ~u32{0},
-                         0, 0});
+    v.write_segment(
+        cs, {l1.get<F::host_cs_selector>(), 0, is_64_bit ? code_64 : code_32, ~u32{0}, 0, 0});
     v.write_segment(ss, host_data(l1.get<F::host_ss_selector>()));
     v.write_segment(ds, host_data(l1.get<F::host_ds_selector>()));
     v.write_segment(es, host_data(l1.get<F::host_es_selector>()));
     v.write_segment(fs, host_data(l1.get<F::host_fs_selector>(), l1.get<F::host_fs_base>()));
     v.write_segment(gs, host_data(l1.get<F::host_gs_selector>(), l1.get<F::host_gs_base>()));
-    v.write_segment(tr, {l1.get<F::host_tr_selector>(), 0, busy_tss, tss_limit, 0,
-                         l1.get<F::host_tr_base>()});
+    v.write_segment(
+        tr, {l1.get<F::host_tr_selector>(), 0, busy_tss, tss_limit, 0, l1.get<F::host_tr_base>()});
     v.write_segment(ldtr, {0, 0, access_rights_unusable, 0, 0, 0});
     port.vmwrite(F::guest_gdtr_base, l1.get<F::host_gdtr_base>());
     port.vmwrite(F::guest_gdtr_limit, table_limit);
@@ -211,8 +211,8 @@ Next Nested::load_host_state() {
     const ControlRegisters now = v.control_registers();
     if (is_pae_paging(now.cr0, now.cr4, now.efer) && !v.load_pdptes(now.cr3))
         return abort("a nested guest's exit finds host PDPTEs with reserved bits");
-    const u32 bad = load_msrs(l1.get<F::vm_exit_msr_load_address>(),
-                              l1.get<F::vm_exit_msr_load_count>());
+    const u32 bad =
+        load_msrs(l1.get<F::vm_exit_msr_load_address>(), l1.get<F::vm_exit_msr_load_count>());
     if (bad != 0) return abort("a nested guest's exit cannot load the host's MSRs");
     return Next::resume;
 }

@@ -81,8 +81,8 @@ public:
     [[nodiscard]] const ShadowEpt& ept() const { return ept_; }
 
     /// VMLAUNCH and VMRESUME of L1, privilege, mode and launch state checked. `none`: on with
-    /// whichever guest is now current (L2, or L1 after an entry that failed with an exit). Otherwise
-    /// VMfail with that number.
+    /// whichever guest is now current (L2, or L1 after an entry that failed with an exit).
+    /// Otherwise VMfail with that number.
     struct Entered {
         VmInstructionError error = VmInstructionError::none;
         Next next = Next::resume;
@@ -150,6 +150,7 @@ private:
     [[nodiscard]] Outer outer() const;
 
     // checks.cpp
+    class View;
     [[nodiscard]] VmInstructionError refused() const;
     /// The qualification of the failed entry, or `none`.
     [[nodiscard]] u64 bad_guest_state() const;

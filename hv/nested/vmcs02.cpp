@@ -44,9 +44,10 @@ constexpr PrimaryControls windows{PrimaryControl::interrupt_window_exiting,
 
 /// Written by L1 for its guest, and taken as they are.
 constexpr std::array copied_controls{
-    F::cr3_target_count,   F::cr3_target_value_0,  F::cr3_target_value_1, F::cr3_target_value_2,
-    F::cr3_target_value_3,  F::ple_gap,            F::ple_window,        F::xss_exiting_bitmap,
-    F::tsc_multiplier,     F::tpr_threshold,      F::vmx_preemption_timer_value};
+    F::cr3_target_count,   F::cr3_target_value_0,        F::cr3_target_value_1,
+    F::cr3_target_value_2, F::cr3_target_value_3,        F::ple_gap,
+    F::ple_window,         F::xss_exiting_bitmap,        F::tsc_multiplier,
+    F::tpr_threshold,      F::vmx_preemption_timer_value};
 
 /// Local-APIC registers in x2APIC mode that the processor would read from, and write to, the
 /// virtual-APIC page of "virtualize x2APIC mode". All others would be the processor's own.
@@ -104,8 +105,8 @@ bool Nested::build() {
     std::memcpy(vcpu_.port_.page(region), &revision, sizeof revision);
     if (!vcpu_.port_.vmclear(region) || !select(state_.vmcs02)) return false;
     vcpu_.write_host_state();
-    constexpr std::array zero{F::vm_exit_msr_store_count, F::vm_exit_msr_load_count,
-                              F::vm_entry_msr_load_count, F::guest_activity_state,
+    constexpr std::array zero{F::vm_exit_msr_store_count,       F::vm_exit_msr_load_count,
+                              F::vm_entry_msr_load_count,       F::guest_activity_state,
                               F::vm_entry_exception_error_code, F::vm_entry_instruction_length};
     for (const F field : zero) vcpu_.port_.vmwrite(field, 0);
     vcpu_.port_.vmwrite(F::vmcs_link_pointer, none);
@@ -143,10 +144,10 @@ void Nested::write_processor_controls(const Outer& outer) {
 
     port.vmwrite(F::vm_exit_controls,
                  outer.exit.with(ExitControl::save_vmx_preemption_timer_value, timer).to_raw());
-    port.vmwrite(F::vm_entry_controls,
-                 outer.entry
-                     .with(EntryControl::ia32e_mode_guest, l1.has(EntryControl::ia32e_mode_guest))
-                     .to_raw());
+    port.vmwrite(
+        F::vm_entry_controls,
+        outer.entry.with(EntryControl::ia32e_mode_guest, l1.has(EntryControl::ia32e_mode_guest))
+            .to_raw());
 }
 
 /// L1 gives pages of its memory for its guest's local APIC.
@@ -180,9 +181,8 @@ Next Nested::write_translation() {
         pointer = shadow.value();
     }
     vcpu_.port_.vmwrite(F::ept_pointer, pointer);
-    const u16 vpid = l1.has(SecondaryControl::enable_vpid)
-                         ? l1.get<F::virtual_processor_identifier>()
-                         : u16{0};
+    const u16 vpid =
+        l1.has(SecondaryControl::enable_vpid) ? l1.get<F::virtual_processor_identifier>() : u16{0};
     if (vpid == 0 || vpid != state_.vpid12) vcpu_.port_.invvpid(vcpu_.vpid02());
     state_.vpid12 = vpid;
     return Next::resume;
@@ -247,8 +247,8 @@ bool Nested::write_pdptes() {
     }
     const auto cr0 = Cr0Word::from_raw(l1.get<F::guest_cr0>());
     const auto cr4 = Cr4Word::from_raw(l1.get<F::guest_cr4>());
-    const bool pae = cr0.has(Cr0::pg) && cr4.has(Cr4::pae) &&
-                     !l1.has(EntryControl::ia32e_mode_guest);
+    const bool pae =
+        cr0.has(Cr0::pg) && cr4.has(Cr4::pae) && !l1.has(EntryControl::ia32e_mode_guest);
     return !pae || vcpu_.load_pdptes(l1.get<F::guest_cr3>());
 }
 

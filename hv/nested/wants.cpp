@@ -29,8 +29,8 @@ bool differs(const Vmcs12& l1, u64 value, u64 bits = ~u64{0}) {
 
 bool is_cr3_target(const Vmcs12& l1, u64 value) {
     const u32 count = l1.get<F::cr3_target_count>();
-    constexpr std::array targets{F::cr3_target_value_0, F::cr3_target_value_1, F::cr3_target_value_2,
-                                 F::cr3_target_value_3};
+    constexpr std::array targets{F::cr3_target_value_0, F::cr3_target_value_1,
+                                 F::cr3_target_value_2, F::cr3_target_value_3};
     for (size_t n = 0; n < targets.size() && n < count; ++n)
         if (l1.get(targets[n]) == value) return true;
     return false;
