@@ -89,6 +89,8 @@ private:
                         "When: a count of instructions, or mark (the first write to port 0xf5)");
         run->add_option("--load", o.load, "Go on from a snapshot");
         run->add_flag("--bare", o.bare, "No hypervisor: the kernel runs on the bare processors");
+        run->add_flag("--nested,!--no-nested", o.nested,
+                      "The guest may be a hypervisor itself (the default): it has VMX");
         run->add_flag("--test-devices", o.test_devices,
                       "QEMU's pc-testdev, for kvm-unit-tests (with --bare)");
         run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");

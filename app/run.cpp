@@ -265,6 +265,7 @@ Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Term
     made.guest.sgx_seed = common.sgx.seed;
     made.guest.provision_key = common.sgx.provision;
     made.guest.test_devices = options.test_devices;
+    made.guest.nested = options.nested;
     made.sgx = std::move(common.sgx);
     made.limits = common.limits;
     made.serial = std::move(common.serial);

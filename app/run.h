@@ -39,6 +39,7 @@ struct RunOptions {
     std::string load;
     bool bare = false;
     bool test_devices = false;
+    bool nested = true;
     std::string trace;
     std::string command_line;  // all of it, for the trace
     std::string stats_file;    // empty: to standard error

@@ -40,7 +40,8 @@ struct GuestConfig {
     const platform::Disk* drive = nullptr;
     platform::Sink* console = nullptr;
     bool test_devices = false;
-    bool apicv = true;  // use what the processor has of APIC virtualization
+    bool apicv = true;    // use what the processor has of APIC virtualization
+    bool nested = false;  // the guest may be a hypervisor: it has VMX
     cpu::Engine engine;
     hv::Protections protections = hv::all_protections;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;

@@ -80,6 +80,7 @@ hv::Config Guest::hypervisor_config(u64 reserve) const {
     config.sgx = config_.sgx;
     config.vcpus = config_.processors;
     config.apicv = config_.apicv;
+    config.nested = config_.nested;
     config.preemption_timer = config_.preemption_timer;
     config.livelock_ticks = config_.livelock_ticks;
     config.mmio_marking = config_.mmio_marking;
