@@ -270,7 +270,7 @@ def unquoted(cell: str) -> str:
 
 
 def string_of(cell: str, constants: dict[str, str]) -> str:
-    return unquoted(cell) if cell.startswith('"') else constants.get(cell, "")
+    return unquoted(cell) if cell.startswith('"') else constants.get(cell.split("::")[-1], "")
 
 
 def check_cases() -> dict[str, dict[str, int]]:
@@ -290,12 +290,13 @@ def check_items() -> list[Row]:
     """Title, item, where its row is, and what violates it."""
     cases = check_cases()
     items = []
-    for path in sorted((root / "cpu/vmx").glob("check_*.cpp")):
+    folder = root / "arch/vmx/entry_checks"
+    titles = string_constants((folder / "titles.h").read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.h")):
         text = re.sub(r"//.*", "", path.read_text(encoding="utf-8"))
-        constants = string_constants(text)
-        cell = rf"\s*({literal}|\w+)\s*,"
-        for kind, *cells in re.findall(rf"\b(EntryCheck|NotOffered)\{{{cell}{cell}(?:{cell})?", text):
-            title, rule, feature = (string_of(one, constants) for one in cells)
+        cell = rf"\s*({literal}|title::\w+)\s*,"
+        for kind, *cells in re.findall(rf"\b(Check|NotOffered)\{{{cell}{cell}(?:{cell})?", text):
+            title, rule, feature = (string_of(one, titles) for one in cells)
             if title not in check_titles or not rule:
                 raise ValueError(f"{path.name}: not a row: {cells[0]}, {cells[1]}")
             if kind == "NotOffered":
@@ -314,8 +315,8 @@ def check_section() -> list[str]:
     lines = ["## Checks of VM entry", "",
              f"{len(items)} items of the lists of SDM 3C, \"VM Entries\", in our own words: "
              f"{offered} are rows of the tables",
-             f"in `cpu/vmx/`, each with the states of `tests/unit/cpu/vmx/` that violate it; "
-             f"{len(items) - offered} speak of what is not offered.", ""]
+             "in `arch/vmx/entry_checks/`, each with the states of `tests/unit/cpu/vmx/` that",
+             f"violate it; {len(items) - offered} speak of what is not offered.", ""]
     for title in check_titles:
         lines += [f"### {title}", "", "| item | row | violated by |", "|---|---|---|"]
         lines += ["| " + " | ".join(escape(cell) for cell in item[1:]) + " |"

@@ -4,6 +4,7 @@
 // TLB compare in cpu/exec/fast.h, which these fill.
 #pragma once
 
+#include "arch/paging.h"
 #include "base/address.h"
 #include "base/result.h"
 #include "cpu/cpu.h"
@@ -41,9 +42,7 @@ inline Result<Hpa> translate(Cpu& c, Gva linear, Access access, Accessor as = Ac
 /// `cr3`, or raises #GP(0) for reserved bits. SDM 3A, "PDPTE Registers".
 Result<> load_pdptes(Cpu& c, u64 cr3);
 /// What must be 0 in a PDPTE that is present.
-inline u64 reserved_in_pdpte(const Cpu& c) {
-    return bit_mask(63, c.system->physical_bits) | bit_mask(8, 5) | bit_mask(2, 1);
-}
+inline u64 reserved_in_pdpte(const Cpu& c) { return pdpte_reserved_mask(c.system->physical_bits); }
 
 /// Are the data accesses of the current privilege level checked for alignment? Implicit accesses
 /// of a supervisor's never are. SDM 3A, "Interrupt 17: Alignment Check Exception (#AC)".

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // VM entry. SDM 3C, "VM Entries": checks, guest state, MSRs, the event to inject.
 #include "arch/regs/dr7.h"
+#include "arch/vmx/entry_checks/pdptes.h"
 #include "arch/vmx/interruption_information.h"
 #include "cpu/flags.h"
 #include "cpu/vmx/check.h"
+#include "cpu/vmx/cpu_view.h"
 #include "cpu/vmx/exit_counts.h"
-#include "cpu/vmx/guest_pdptes.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
@@ -48,7 +49,8 @@ void load_guest_registers(Cpu& c) {
 
 /// SDM 3C, "Loading Page-Directory-Pointer-Table Entries".
 void load_pdptes_of_guest(Cpu& c) {
-    if (is_pae_guest(c)) c.pdpte = guest_pdptes(c);
+    const CpuView v{c};
+    if (vm_entry::is_pae_guest(v)) c.pdpte = vm_entry::guest_pdptes(v);
 }
 
 constexpr u32 access_rights_defined = ~(access_rights_reserved | access_rights_unusable);

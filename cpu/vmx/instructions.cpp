@@ -3,6 +3,7 @@
 // Instruction Reference".
 #include <array>
 
+#include "arch/vmx/ept.h"
 #include "cpu/mmu/access.h"
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/region.h"
@@ -134,7 +135,8 @@ Status vmwrite(Cpu& c, u32 encoding, u64 value) {
 Status invept(Cpu& c, u64 type, u64 ept_pointer) {
     switch (type) {
         case static_cast<u64>(InveptType::single_context):
-            if (!is_valid_ept_pointer(c, ept_pointer))
+            if (!is_valid_ept_pointer(Eptp::from_raw(ept_pointer), ept_vpid_capabilities,
+                                      c.system->physical_bits))
                 return fail(c, invalid_operand_to_invept_or_invvpid);
             flush_ept(c, ept_pointer);
             return succeed();
