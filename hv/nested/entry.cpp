@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // VM entries of L1. SDM 3C, "VM Entries".
+#include "arch/vmx/exit_qualification.h"
 #include "hv/nested/nested.h"
 #include "hv/vcpu.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // While L2 runs: which of its exits are L1's, and the events that take L2 out for L1.
+#include "arch/vmx/exit_qualification.h"
 #include "hv/nested/nested.h"
 #include "hv/vcpu.h"
 
