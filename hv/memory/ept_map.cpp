@@ -5,6 +5,7 @@
 #include "arch/paging.h"
 #include "arch/vmx/capability.h"
 #include "arch/vmx/ept.h"
+#include "hv/memory/slot_page.h"
 
 namespace postern::hv {
 namespace {
@@ -14,28 +15,12 @@ constexpr unsigned root_level = 4;
 constexpr u64 device_entry = EptFlags{EptBit::write, EptBit::execute}.to_raw();
 static_assert(is_ept_misconfigured(device_entry, 1, EptRules{}));
 
-constexpr EptFlags all_access{EptBit::read, EptBit::write, EptBit::execute};
-
-EptFlags permissions_of(SlotKind kind) {
-    return kind == SlotKind::rom ? all_access.without({EptBit::write}) : all_access;
-}
-
 /// Only an entry that was usable can be cached. SDM 3C, "Operations that Invalidate Cached
 /// Mappings".
 bool can_be_cached(u64 entry) { return EptEntry::from_raw(entry).has(EptBit::read); }
 
-/// The page of `level` around `address` lies in the slot, and is one page behind it too.
-bool fits(const MemorySlot& slot, Gpa address, unsigned level) {
-    const u64 bytes = page_bytes(level);
-    const u64 base = align_down(address.raw(), bytes);
-    if (base < slot.base.raw() || base - slot.base.raw() > slot.size) return false;
-    if (slot.size - (base - slot.base.raw()) < bytes) return false;
-    return is_aligned(MemoryMap::host_address(slot, Gpa{base}).raw(), bytes);
-}
-
 u64 entry_for(const MemorySlot& slot, Gpa address, unsigned level) {
-    const Gpa base{align_down(address.raw(), page_bytes(level))};
-    const u64 host = MemoryMap::host_address(slot, base).raw();
+    const u64 host = host_page(slot, address, level).raw();
     return EptEntry::page(level, host, permissions_of(slot.kind), MemoryType::wb).to_raw();
 }
 
@@ -43,12 +28,13 @@ u64 entry_for(const MemorySlot& slot, Gpa address, unsigned level) {
 
 Result<> EptMap::create() {
     if (pointer_ != 0) return Done{};
-    restore({TRY(pages_->take()).raw()});
+    restore({.root = TRY(pages_->take()).raw(), .generation = generation_});
     return Done{};
 }
 
 void EptMap::restore(const State& state) {
     root_ = Hpa{state.root};
+    generation_ = state.generation;
     pointer_ = state.root == 0 ? 0 : Eptp::of(state.root, MemoryType::wb, root_level).to_raw();
     const auto capabilities =
         EptVpidCapabilities::from_raw(port_->rdmsr(static_cast<u32>(Msr::vmx_ept_vpid_cap)));
@@ -69,19 +55,19 @@ Result<> EptMap::map(const MemorySlot& slot, Gpa address) {
 
 /// Only an empty place takes a large page: tables, once there, stay.
 unsigned EptMap::level_for(const MemorySlot& slot, Gpa address, const Place& now) const {
-    if (slot.kind == SlotKind::epc || *now.entry != 0) return 1;
-    unsigned level = largest_level_ < now.level ? largest_level_ : now.level;
-    while (level > 1 && !fits(slot, address, level)) --level;
-    return level;
+    if (*now.entry != 0) return 1;
+    return largest_page(slot, address, largest_level_ < now.level ? largest_level_ : now.level);
 }
 
 Result<> EptMap::mark_device(Gpa address) {
     TRY(create());
+    ++generation_;
     replace(*TRY(find_or_build(address, 1)), device_entry);
     return Done{};
 }
 
 bool EptMap::forget(Gpa address) {
+    ++generation_;
     if (!is_mapped(address)) return false;
     const Result<u64*> entry = find_or_build(address, 1);
     if (!entry.ok()) return false;
@@ -114,7 +100,7 @@ Result<u64*> EptMap::find_or_build(Gpa address, unsigned last) {
         u64& raw = entries[linear_index(address, level)];
         if (!EptEntry::from_raw(raw).present()) {
             const Hpa next = TRY(pages_->take());
-            raw = EptEntry::table(next.raw(), all_access).to_raw();
+            raw = EptEntry::table(next.raw(), ept_all_access).to_raw();
         } else if (EptEntry::from_raw(raw).is_leaf(level)) {
             TRY(split(raw, level));
         }
@@ -133,11 +119,16 @@ Result<> EptMap::split(u64& entry, unsigned level) {
         const u64 host = large.address(level) + n * page_bytes(level - 1);
         entries[n] = EptEntry::page(level - 1, host, permissions, large.memory_type()).to_raw();
     }
-    replace(entry, EptEntry::table(page.raw(), all_access).to_raw());
+    exchange(entry, EptEntry::table(page.raw(), ept_all_access).to_raw());
     return Done{};
 }
 
 void EptMap::replace(u64& entry, u64 value) {
+    if (can_be_cached(entry)) ++generation_;
+    exchange(entry, value);
+}
+
+void EptMap::exchange(u64& entry, u64 value) {
     const bool cached = can_be_cached(entry);
     entry = value;
     if (cached) port_->invept(pointer_);

@@ -19,6 +19,7 @@ public:
     /// What a snapshot saves; the tables are saved with the memory they lie in.
     struct State {
         u64 root = 0;  // 0: there is none yet
+        u64 generation = 0;
         friend constexpr bool operator==(const State&, const State&) = default;
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
@@ -40,8 +41,14 @@ public:
     [[nodiscard]] unsigned mapped_level(Gpa address) const;
 
     [[nodiscard]] u64 pointer() const { return pointer_; }
+    /// Grows whenever a translation is taken back or becomes another: what was derived of it before
+    /// (hv/nested/shadow_ept.h) may be wrong. Splits keep translations. A page that this EPT has
+    /// not mapped yet may be derived all the same, so forget and mark_device always count.
+    [[nodiscard]] u64 generation() const { return generation_; }
+    /// Of the pages that the processor's EPT can map: 1, 2 or 3, as in mapped_level().
+    [[nodiscard]] unsigned largest_level() const { return largest_level_; }
 
-    [[nodiscard]] State state() const { return {root_.raw()}; }
+    [[nodiscard]] State state() const { return {root_.raw(), generation_}; }
     /// The memory with the tables is what it was, and so is the allocator's state.
     void restore(const State& state);
 
@@ -56,11 +63,13 @@ private:
     [[nodiscard]] Result<> split(u64& entry, unsigned level);
     [[nodiscard]] u64* table(Hpa page) const;
     void replace(u64& entry, u64 value);
+    void exchange(u64& entry, u64 value);
 
     Port* port_;
     PageAllocator* pages_;
     Hpa root_;
     u64 pointer_ = 0;
+    u64 generation_ = 0;
     unsigned largest_level_ = 1;
 };
 

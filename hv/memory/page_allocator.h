@@ -33,10 +33,10 @@ public:
     [[nodiscard]] const State& state() const { return state_; }
     /// False: it is not of a pool like this one, and nothing is changed.
     [[nodiscard]] bool restore(const State& state);
-
-private:
+    /// A page of the pool that was handed out once; it may have been given back.
     [[nodiscard]] bool owns(u64 page) const;
 
+private:
     Port* port_;
     PagePool pool_;
     State state_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <utility>
 
 #include "tests/support/fake_port.h"
 
@@ -168,6 +169,38 @@ TEST(EptMap, ASecondTouchOfTheSamePageChangesNothing) {
     map.expect_leaf(0x9000, 1, 0x7037);
     map.expect_leaf(0xa000, 1, 8 * gib + 0xa000 + 0x37);
     EXPECT_GE(map.processor.invepts, 1u);
+}
+
+TEST(EptMap, GenerationsCountTranslationsThatChangeAndNoSplits) {
+    Map map{pages_2m};
+    auto grows = [&, before = map.ept.generation()]() mutable {
+        return std::exchange(before, map.ept.generation()) < map.ept.generation();
+    };
+    ASSERT_TRUE(map.ept.map(ram, Gpa{0}).ok());
+    EXPECT_FALSE(grows()) << "there was nothing before";
+    EXPECT_TRUE(map.ept.forget(Gpa{0x6000}));
+    EXPECT_TRUE(grows());
+    ASSERT_TRUE(map.ept.map(ram, Gpa{0x6000}).ok());
+    EXPECT_FALSE(grows()) << "back again";
+    const MemorySlot other{Gpa{0x9000}, page_size, SlotKind::ram, Hpa{0x7000}};
+    ASSERT_TRUE(map.ept.map(other, Gpa{0x9000}).ok());
+    EXPECT_TRUE(grows()) << "another page";
+    ASSERT_TRUE(map.ept.mark_device(Gpa{0xa000}).ok());
+    EXPECT_TRUE(grows());
+    EXPECT_FALSE(map.ept.forget(Gpa{gib}));
+    EXPECT_TRUE(grows()) << "it was mapped by nobody here, but perhaps by whoever derives";
+    EptMap restored{map.processor, map.pages};
+    restored.restore(map.ept.state());
+    EXPECT_EQ(restored.generation(), map.ept.generation());
+}
+
+TEST(EptMap, ASplitAloneIsNoNewGeneration) {
+    Map map{pages_2m | pages_1g, 4};  // the root, the table of the large page, two splits
+    ASSERT_TRUE(map.ept.map(ram, Gpa{gib}).ok());
+    const u64 before = map.ept.generation();
+    const MemorySlot part{Gpa{gib}, page_size, SlotKind::ram, Hpa{0x7000}};
+    EXPECT_TRUE(map.ept.map(part, Gpa{gib}).ok());
+    EXPECT_EQ(map.ept.generation(), before + 1) << "the page; not its two splits";
 }
 
 TEST(EptMap, AnExhaustedPoolFailsAndLeavesThePagesAsTheyAre) {
