@@ -40,7 +40,7 @@ u8* Vm::ram_at(Gpa address) const {
     return page == nullptr ? nullptr : page + host.offset();
 }
 
-u8* Vm::ram_to_write(Gpa address, size_t size) const {
+u8* Vm::ram_to_change(Gpa address, size_t size) const {
     u8* const bytes = ram_at(address);
     if (bytes != nullptr)
         port_.about_to_write(MemoryMap::host_address(*map_.find(address), address), size);

@@ -79,8 +79,8 @@ public:
     [[nodiscard]] const u8* bytes_at(Gpa address) const;
     /// The same of RAM, to be written.
     [[nodiscard]] u8* ram_at(Gpa address) const;
-    /// The same, and `size` bytes of the page change now.
-    [[nodiscard]] u8* ram_to_write(Gpa address, size_t size) const;
+    /// The same once more, where `size` bytes are about to change: the processor is told.
+    [[nodiscard]] u8* ram_to_change(Gpa address, size_t size) const;
 
     static constexpr u64 marked_pages_limit = 256;
     static constexpr unsigned vcpu_limit = 64;

@@ -55,7 +55,7 @@ bool Nested::store_msrs(u64 list, u32 count) {
     for (u32 n = 0; n < count; ++n) {
         Entry entry{};
         const Gpa at{list + entry_size * n};
-        u8* const bytes = vcpu_.vm_.ram_to_write(at, entry_size);
+        u8* const bytes = vcpu_.vm_.ram_to_change(at, entry_size);
         if (bytes == nullptr) return false;
         std::memcpy(&entry, bytes, sizeof entry);
         if (!may_store(entry) || !MsrAccess{vcpu_, entry.msr}.read(entry.value)) return false;

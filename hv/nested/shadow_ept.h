@@ -8,46 +8,22 @@
 #include <type_traits>
 
 #include "arch/vmx/ept.h"
-#include "arch/vmx/exit_qualification.h"
 #include "base/address.h"
 #include "base/result.h"
+#include "hv/memory/memory_map.h"
+#include "hv/nested/ept12_walk.h"
 #include "hv/port.h"
 
 namespace postern::hv {
 
 class Vm;
 
-/// What an access of L2 to its physical memory asks of L1's EPT.
-struct Ept12Access {
-    bool read = false, write = false, execute = false;
-};
-
-/// L1's translation of an address of L2.
-struct Ept12Result {
-    enum class Outcome : u8 {
-        found,
-        violation,         // for L1
-        misconfiguration,  // for L1
-    };
-    Outcome outcome = Outcome::found;
-    Gpa address{};           // L1's; if found
-    unsigned level = 1;      // of the page that L1 maps: 1, 2, 3
-    EptFlags permissions{};  // of all levels together; what bits 5:3 of the qualification say
-    MemoryType type = MemoryType::wb;
-
-    [[nodiscard]] constexpr bool found() const { return outcome == Outcome::found; }
-};
-
-/// Walks L1's EPT in L1's memory, and sets its accessed and dirty flags if `eptp` asks for that and
-/// the access is allowed. A table that lies outside L1's RAM reads as all ones. SDM 3C, "EPT
-/// Translation Mechanism", "Accessed and Dirty Flags for EPT".
-[[nodiscard]] Ept12Result walk_ept12(const Vm& vm, Eptp eptp, Gpa l2, Ept12Access access,
-                                     const EptRules& rules);
-
 class ShadowEpt {
 public:
     /// EPTs of L1 that are kept; the one used longest ago makes room.
     static constexpr size_t context_limit = 4;
+    /// Of the pool's pages, for one virtual processor: enough for 2 GiB of 4-KByte pages.
+    static constexpr u64 page_limit = 1024;
 
     /// What a snapshot saves; the tables are saved with the memory they lie in.
     struct Context {
@@ -62,17 +38,20 @@ public:
         u64 generation = 0;  // of Vm's own EPT, when all this was last right
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
+    static_assert(std::has_unique_object_representations_v<State>);
 
     ShadowEpt(Port& port, Vm& vm) : port_{port}, vm_{vm} {}
     ShadowEpt(const ShadowEpt&) = delete;
     ShadowEpt& operator=(const ShadowEpt&) = delete;
 
     /// The EPT pointer that the processor runs L2 with while L1's VMCS has `eptp12`, which is
-    /// valid. Fails if the pool is exhausted even without the other contexts.
+    /// valid. It stays the same until another use(); asked again before every entry, it is known
+    /// that nothing of our own EPT has changed. Fails if the pool is exhausted even without the
+    /// other contexts.
     [[nodiscard]] Result<u64> use(u64 eptp12);
 
     enum class Answer : u8 {
-        mapped,            // L2 runs on
+        mapped,            // L2 runs on; if L1's entry changed meanwhile, to come back
         violation,         // for L1
         misconfiguration,  // for L1
         device,            // L1's address is none of its memory, or a write to ROM: ours to answer
@@ -86,14 +65,42 @@ public:
     /// An EPT violation or misconfiguration of the processor at `l2` under use()'s pointer.
     [[nodiscard]] Handled handle(u64 eptp12, Gpa l2, Ept12Access access, const EptRules& rules);
 
-    /// INVEPT by L1. SDM 3C, "INVEPT".
+    /// INVEPT by L1; of `eptp12` only the address of the table counts. SDM 3C, "INVEPT".
     void forget(u64 eptp12);
     void forget_all();
 
     [[nodiscard]] const State& state() const { return state_; }
-    void restore(const State& state) { state_ = state; }
+    /// After the Vm's own restore. False: the tables cannot be those of this Vm's pool, and nothing
+    /// is changed.
+    [[nodiscard]] bool restore(const State& state);
 
 private:
+    [[nodiscard]] Context* find(u64 eptp12);
+    [[nodiscard]] Context* oldest_but(const Context* kept);
+    [[nodiscard]] Result<Context*> find_or_begin(u64 eptp12);
+    [[nodiscard]] u64 pointer_of(const Context& context) const;
+    void notice_our_own_changes();
+
+    [[nodiscard]] bool map(Context& context, Gpa l2, const Ept12Result& l1, const MemorySlot& slot);
+    [[nodiscard]] unsigned level_for(const Context& context, Gpa l2, const Ept12Result& l1,
+                                     const MemorySlot& slot) const;
+    [[nodiscard]] Result<u64*> place_for(const Context& context, Gpa l2, unsigned level);
+    [[nodiscard]] Result<u64*> find_or_build(const Context& context, Gpa l2, unsigned last);
+    void replace(const Context& context, u64& entry, u64 value);
+
+    [[nodiscard]] Result<Hpa> take_page();
+    void give_back(u64 page);
+    [[nodiscard]] u64* table(u64 page) const;
+    template <unsigned level>
+    void give_back_tables(u64* entries);
+    /// Takes back all translations; the pointer remains.
+    void empty(const Context& context);
+    /// Takes back all there is.
+    void drop(Context& context);
+    /// False: there is none.
+    [[nodiscard]] bool drop_oldest_but(const Context* kept);
+    [[nodiscard]] bool can_be_ours(const State& state) const;
+
     Port& port_;
     Vm& vm_;
     State state_;
