@@ -138,6 +138,8 @@ Result<Gpa> OperandMemory::translate(Gva linear, SegmentIndex segment, GuestAcce
                          linear.raw());
         case WalkResult::Outcome::not_canonical: return segment_fault(segment);
         case WalkResult::Outcome::changed: return retry("a paging structure that changes");
+        case WalkResult::Outcome::second_level_fault:
+            return not_implemented("an operand that L1's EPT refuses");
         case WalkResult::Outcome::not_in_memory: break;
     }
     return not_implemented("a paging structure outside memory");

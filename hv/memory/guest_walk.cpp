@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// 32-bit, PAE, 4-level and 5-level paging over the guest's memory. SDM 3A, "Paging".
+// 32-bit, PAE, 4-level and 5-level paging over the guest's memory. SDM 3A, "Paging". Of a guest's
+// guest each physical address goes through EPT first. SDM 3C, "EPT Translation Mechanism".
 #include "hv/memory/guest_walk.h"
 
 #include <cstring>
@@ -20,7 +21,8 @@ struct Walk {
     const Vm& vm;
     const PagingRegisters& registers;
     const WalkRequest& request;
-    std::array<Gpa, levels_at_most + 1> used{};
+    std::array<Gpa, levels_at_most + 1> at{};    // as the tables say
+    std::array<Gpa, levels_at_most + 1> used{};  // L1's
     std::array<u64, levels_at_most + 1> seen{};
     unsigned highest = 0;  // whose entries have accessed flags
     unsigned entry_size = sizeof(u64);
@@ -28,18 +30,49 @@ struct Walk {
     bool user = true;
     bool execute = true;
     bool has_keys = false;
+    SecondLevelFault fault{};
 
-    [[nodiscard]] bool read_entry(unsigned level, Gpa at) {
-        const u8* const bytes = vm.bytes_at(at);
-        if (bytes == nullptr) return false;
-        used[level] = at;
+    [[nodiscard]] Outcome translate(Gpa physical, Ept12Access access, bool final, Gpa& to) {
+        to = physical;
+        const SecondLevel* const ept = registers.second_level;
+        if (ept == nullptr) return Outcome::found;
+        const Ept12Result l1 = walk_ept12(vm, ept->eptp12, physical, access, ept->rules);
+        to = l1.address;
+        if (l1.found()) return Outcome::found;
+        if (l1.outcome == Ept12Result::Outcome::changed) return Outcome::changed;
+        const bool wrong = l1.outcome == Ept12Result::Outcome::misconfiguration;
+        fault = {physical, access, wrong, final, l1.permissions};
+        return Outcome::second_level_fault;
+    }
+
+    /// With flags in L1's EPT accesses to paging structures count as writes. SDM 3C, "Accessed and
+    /// Dirty Flags for EPT".
+    [[nodiscard]] bool entries_are_written() const {
+        return registers.second_level != nullptr &&
+               registers.second_level->eptp12.accessed_and_dirty();
+    }
+
+    [[nodiscard]] Outcome read_entry(unsigned level, Gpa physical) {
+        at[level] = physical;
+        const Ept12Access access{.read = true, .write = entries_are_written()};
+        const Outcome there = translate(physical, access, false, used[level]);
+        if (there != Outcome::found) return there;
+        const u8* const bytes = vm.bytes_at(used[level]);
+        if (bytes == nullptr) return Outcome::not_in_memory;
         seen[level] = 0;
         std::memcpy(&seen[level], bytes, entry_size);
         const auto entry = PageEntry::from_raw(seen[level]);
         write &= entry.has(PageEntryBit::rw);
         user &= entry.has(PageEntryBit::us);
         execute &= !entry.has(PageEntryBit::nx);
-        return true;
+        return Outcome::found;
+    }
+
+    /// Of an entry or of the page itself, which was not reached.
+    [[nodiscard]] WalkResult ends(Outcome outcome) const {
+        WalkResult result{outcome};
+        if (outcome == Outcome::second_level_fault) result.second_level = fault;
+        return result;
     }
 };
 
@@ -87,13 +120,30 @@ bool replace(u8* bytes, u64 old, u64 value) {
                                        __ATOMIC_SEQ_CST);
 }
 
-/// SDM 3A, "Accessed and Dirty Flags". False: somebody changed an entry meanwhile.
+/// SDM 3A, "Accessed and Dirty Flags": what the entry of `level` still lacks.
+u64 missing_flags(const Walk& w, unsigned level, unsigned leaf) {
+    const bool dirties = level == leaf && w.request.access == GuestAccess::write;
+    return (accessed | (dirties ? dirty : 0)) & ~w.seen[level];
+}
+
+/// Entries whose flags are missing will be written, which L1 may forbid.
+Outcome ask_for_flags(Walk& w, unsigned leaf) {
+    if (w.registers.second_level == nullptr || w.entries_are_written()) return Outcome::found;
+    for (unsigned level = w.highest; level >= leaf; --level) {
+        if (missing_flags(w, level, leaf) == 0) continue;
+        const Ept12Access access{.read = true, .write = true};
+        const Outcome there = w.translate(w.at[level], access, false, w.used[level]);
+        if (there != Outcome::found) return there;
+    }
+    return Outcome::found;
+}
+
+/// False: somebody changed an entry meanwhile.
 bool set_flags(const Walk& w, unsigned leaf) {
     for (unsigned level = w.highest; level >= leaf; --level) {
-        const bool dirties = level == leaf && w.request.access == GuestAccess::write;
-        const u64 set = accessed | (dirties ? dirty : 0);
-        if ((w.seen[level] & set) == set) continue;
-        u8* const bytes = w.vm.ram_at(w.used[level]);
+        const u64 set = missing_flags(w, level, leaf);
+        if (set == 0) continue;
+        u8* const bytes = w.vm.ram_to_change(w.used[level], w.entry_size);
         if (bytes == nullptr) continue;
         const u64 old = w.seen[level];
         if (w.entry_size == sizeof(u64) ? !replace<u64>(bytes, old, old | set)
@@ -103,11 +153,22 @@ bool set_flags(const Walk& w, unsigned leaf) {
     return true;
 }
 
-WalkResult finish(const Walk& w, unsigned level, u64 base, u64 size) {
+constexpr Ept12Access page_access(GuestAccess access) {
+    return {.read = access == GuestAccess::read,
+            .write = access == GuestAccess::write,
+            .execute = access == GuestAccess::fetch};
+}
+
+WalkResult finish(Walk& w, unsigned level, u64 base, u64 size) {
     const bool key = !is_permitted_by_key(w, w.seen[level]);
     if (key || !is_permitted(w)) return page_fault(w, true, false, key);
+    Outcome there = ask_for_flags(w, level);
+    if (there != Outcome::found) return w.ends(there);
+    Gpa page{base | (w.request.address.raw() & (size - 1))};
+    there = w.translate(page, page_access(w.request.access), true, page);
+    if (there != Outcome::found) return w.ends(there);
     if (!set_flags(w, level)) return {Outcome::changed};
-    return {Outcome::found, Gpa{base | (w.request.address.raw() & (size - 1))}};
+    return {Outcome::found, page};
 }
 
 /// With PAE paging bits 62:52 are reserved; IA-32e paging ignores them or keeps the key there.
@@ -122,7 +183,8 @@ bool is_reserved(const Walk& w, PageEntry entry, unsigned level) {
 WalkResult walk_down(Walk& w, u64 table, unsigned level) {
     for (;; --level) {
         const Gpa at{table + sizeof(u64) * linear_index(w.request.address, level)};
-        if (!w.read_entry(level, at)) return {Outcome::not_in_memory};
+        const Outcome there = w.read_entry(level, at);
+        if (there != Outcome::found) return w.ends(there);
         const auto entry = PageEntry::from_raw(w.seen[level]);
         if (!entry.has(PageEntryBit::p)) return page_fault(w, false);
         if (is_reserved(w, entry, level)) return page_fault(w, true, true);
@@ -141,7 +203,7 @@ WalkResult walk_pae(Walk& w) {
 
 /// A 4-MByte page may lie above 4 GiB: bits 39:32 are in 20:13, those the processor lacks and bit
 /// 21 reserved.
-WalkResult finish_large_32(const Walk& w) {
+WalkResult finish_large_32(Walk& w) {
     const u64 entry = w.seen[2];
     const unsigned bits_there = w.registers.physical_bits < 40 ? w.registers.physical_bits : 40;
     if ((entry & bit_mask(21, bits_there - 19)) != 0) return page_fault(w, true, true);
@@ -155,12 +217,14 @@ WalkResult walk_bits32(Walk& w) {
     w.entry_size = sizeof(u32);
     const u64 linear = w.request.address.raw();
     u64 table = w.registers.cr3 & bit_mask(31, 12);
-    if (!w.read_entry(2, Gpa{table + 4 * bits<31, 22>(linear)})) return {Outcome::not_in_memory};
+    Outcome there = w.read_entry(2, Gpa{table + 4 * bits<31, 22>(linear)});
+    if (there != Outcome::found) return w.ends(there);
     auto entry = PageEntry::from_raw(w.seen[2]);
     if (!entry.has(PageEntryBit::p)) return page_fault(w, false);
     if (entry.has(PageEntryBit::ps) && w.registers.cr4.has(Cr4::pse)) return finish_large_32(w);
     table = entry.to_raw() & bit_mask(31, 12);
-    if (!w.read_entry(1, Gpa{table + 4 * bits<21, 12>(linear)})) return {Outcome::not_in_memory};
+    there = w.read_entry(1, Gpa{table + 4 * bits<21, 12>(linear)});
+    if (there != Outcome::found) return w.ends(there);
     entry = PageEntry::from_raw(w.seen[1]);
     if (!entry.has(PageEntryBit::p)) return page_fault(w, false);
     return finish(w, 1, entry.to_raw() & bit_mask(31, 12), page_size);
@@ -174,11 +238,19 @@ WalkResult walk_ia32e(Walk& w) {
     return walk_down(w, cr3_table(w.registers.cr3), w.highest);
 }
 
+/// Without paging linear addresses are physical ones.
+WalkResult walk_nothing(Walk& w) {
+    Gpa page{w.request.address.raw()};
+    const Outcome there = w.translate(page, page_access(w.request.access), true, page);
+    if (there != Outcome::found) return w.ends(there);
+    return {Outcome::found, page};
+}
+
 }  // namespace
 
 WalkResult walk(const Vm& vm, const PagingRegisters& registers, const WalkRequest& request) {
-    if (!registers.cr0.has(Cr0::pg)) return {Outcome::found, Gpa{request.address.raw()}};
     Walk w{.vm = vm, .registers = registers, .request = request};
+    if (!registers.cr0.has(Cr0::pg)) return walk_nothing(w);
     if (registers.efer.has(Efer::lma)) return walk_ia32e(w);
     return registers.cr4.has(Cr4::pae) ? walk_pae(w) : walk_bits32(w);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A guest's linear addresses through its own page tables, as the processor would translate them:
 // for fetching an instruction after a normal exit, and for the memory it accesses beside a device.
+// The guest of a guest has its tables, and all else, behind its hypervisor's EPT.
 #pragma once
 
 #include <array>
@@ -10,9 +11,16 @@
 #include "arch/regs/cr4.h"
 #include "arch/regs/efer.h"
 #include "base/address.h"
+#include "hv/nested/ept12_walk.h"
 #include "hv/vm.h"
 
 namespace postern::hv {
+
+/// L1's EPT, which each physical address of L2 goes through.
+struct SecondLevel {
+    Eptp eptp12;
+    EptRules rules;
+};
 
 struct PagingRegisters {
     Cr0Word cr0;
@@ -22,6 +30,7 @@ struct PagingRegisters {
     std::array<u64, 4> pdpte{};  // of PAE paging
     u32 pkru = 0;
     unsigned physical_bits = 52;
+    const SecondLevel* second_level = nullptr;  // null: these are L1's
 };
 
 enum class GuestAccess : u8 { read, write, fetch };
@@ -33,6 +42,15 @@ struct WalkRequest {
     bool alignment_override = false;  // RFLAGS.AC, which lifts SMAP
 };
 
+/// An access of L2's that L1's EPT refuses: L1's to know, as an EPT violation or misconfiguration.
+struct SecondLevelFault {
+    Gpa l2{};
+    Ept12Access access{};
+    bool misconfigured = false;
+    bool final_translation = false;  // false: of a paging-structure entry
+    EptFlags permissions{};          // L1's
+};
+
 struct WalkResult {
     enum class Outcome : u8 {
         found,
@@ -40,10 +58,12 @@ struct WalkResult {
         not_canonical,
         not_in_memory,  // a table of the guest's lies elsewhere than in its RAM
         changed,        // a table did, while it was read
+        second_level_fault,
     };
     Outcome outcome = Outcome::found;
-    Gpa address{};
+    Gpa address{};  // of L1's, for L2 as well
     PageFaultError error_code{};
+    SecondLevelFault second_level{};
 
     [[nodiscard]] constexpr bool found() const { return outcome == Outcome::found; }
 };

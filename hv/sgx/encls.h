@@ -69,6 +69,7 @@ private:
     [[nodiscard]] Failed refuse(const SgxVerdict& verdict);
     [[nodiscard]] Failed page_fault(Gva at, u32 error_code);
     [[nodiscard]] Failed run_again();
+    [[nodiscard]] Failed give_up();
     [[nodiscard]] u8* page(unsigned window);
 
     Vcpu& vcpu_;

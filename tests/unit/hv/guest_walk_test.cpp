@@ -197,5 +197,156 @@ TEST_F(GuestWalk, WithoutPagingAddressesAreThemselves) {
     EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x777}}).address, Gpa{0x777});
 }
 
+/// The same tables in the memory of a guest's guest, which lies at 4 GiB for it: L1 has an EPT with
+/// a page of 4 KBytes for each.
+class GuestWalkOfL2 : public GuestWalk {
+protected:
+    static constexpr u64 shift = 0x1'0000'0000;
+    static constexpr u64 ept = 0x20'0000;
+    static constexpr u64 flags_on = 0x40;
+
+    GuestWalkOfL2() {
+        for (unsigned level = 4; level > 0; --level)
+            put(level, (shift + (level > 1 ? table_of(level - 1) : page)) | 7);
+        registers.cr3 = shift + table_of(4);
+        registers.second_level = &second;
+        machine.write64(ept, ept + 0x1000 + 7);
+        machine.write64(ept + 0x1000 + 8 * 4, ept + 0x2000 + 7);
+        machine.write64(ept + 0x2000, ept + 0x3000 + 7);
+        for (const u64 each : {page, table_of(1), table_of(2), table_of(3), table_of(4)})
+            allow(each, 7);
+    }
+    [[nodiscard]] static u64 entry_for(u64 each) { return ept + 0x3000 + 8 * (each >> 12); }
+    void allow(u64 each, u64 permissions) {
+        machine.write64(entry_for(each), each | permissions | 0x30);
+    }
+    [[nodiscard]] u64 ept_flags(u64 each) const {
+        return machine.processor.ram.at(guest_ram_host + entry_for(each) + 1) & 3;
+    }
+    void set_flags_of_l2() {
+        for (unsigned level = 1; level <= 4; ++level) put(level, get(level) | accessed | dirty);
+    }
+    void expect_refused(GuestAccess access, u64 l2, const Ept12Access& asked, u64 permissions) {
+        std::array<u64, 5> before{};
+        for (unsigned level = 1; level <= 4; ++level) before[level] = get(level);
+        const WalkResult result = walk_as(access, false);
+        ASSERT_EQ(result.outcome, Outcome::second_level_fault);
+        EXPECT_EQ(result.second_level.l2, Gpa{l2});
+        EXPECT_EQ(result.second_level.access.read, asked.read);
+        EXPECT_EQ(result.second_level.access.write, asked.write);
+        EXPECT_EQ(result.second_level.access.execute, asked.execute);
+        EXPECT_EQ(result.second_level.permissions.to_raw(), permissions);
+        EXPECT_EQ(result.second_level.final_translation, l2 == shift + page + (linear & 0xfff));
+        for (unsigned level = 1; level <= 4; ++level) EXPECT_EQ(get(level), before[level]);
+    }
+
+    SecondLevel second{.eptp12 = Eptp::of(ept), .rules = {.max_physical_bits = 46}};
+};
+
+TEST_F(GuestWalkOfL2, EveryPhysicalAddressGoesThroughL1sEpt) {
+    EXPECT_EQ(walk_as(write, true).address, Gpa{page + 0xabc}) << "L1's";
+    for (unsigned level = 2; level <= 4; ++level)
+        EXPECT_EQ(get(level) & (accessed | dirty), accessed);
+    EXPECT_EQ(get(1) & (accessed | dirty), accessed | dirty);
+    EXPECT_EQ(ept_flags(page), 0u) << "L1 did not ask for them";
+    registers.cr0 = {Cr0::pe};
+    const WalkResult bare = walk(machine.vm, registers, {.address = Gva{shift + page + 7}});
+    EXPECT_EQ(bare.address, Gpa{page + 7});
+    registers.second_level = nullptr;
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{shift + page + 7}}).address,
+              Gpa{shift + page + 7});
+}
+
+TEST_F(GuestWalkOfL2, FetchesThroughL1sEptWhatItAllows) {
+    machine.write_bytes(page + 0xffe, {1, 2});
+    machine.write_bytes(page + 0x1000, {3});
+    machine.write64(entry_of(1) + 8, (shift + page + 0x1000) | 7);
+    allow(page + 0x1000, 7);
+    std::array<u8, 3> bytes{};
+    const Gva last{(linear & ~u64{0xfff}) + 0xffe};
+    EXPECT_EQ(fetch_guest(machine.vm, registers, last, false, bytes.data(), 3), 3u);
+    EXPECT_EQ(bytes, (std::array<u8, 3>{1, 2, 3}));
+    allow(page + 0x1000, 3);
+    EXPECT_EQ(fetch_guest(machine.vm, registers, last, false, bytes.data(), 3), 2u);
+    allow(page, 3);
+    EXPECT_EQ(fetch_guest(machine.vm, registers, last, false, bytes.data(), 3), 0u);
+}
+
+TEST_F(GuestWalkOfL2, ATableThatL1RefusesIsL1sBusiness) {
+    for (const unsigned level : {1u, 2u, 3u, 4u}) {
+        allow(table_of(level), 0);
+        expect_refused(read, shift + entry_of(level), {.read = true}, 0);
+        allow(table_of(level), 7);
+    }
+    machine.write64(entry_for(table_of(2)), table_of(2) | 0x32);
+    const WalkResult wrong = walk_as(read, false);
+    ASSERT_EQ(wrong.outcome, Outcome::second_level_fault);
+    EXPECT_TRUE(wrong.second_level.misconfigured);
+    EXPECT_EQ(wrong.second_level.l2, Gpa{shift + entry_of(2)});
+}
+
+TEST_F(GuestWalkOfL2, ThePageIsAskedForAsItIsAccessed) {
+    const u64 there = shift + page + 0xabc;
+    allow(page, 1);
+    expect_found(read, true);
+    expect_refused(write, there, {.write = true}, 1);
+    expect_refused(fetch, there, {.execute = true}, 1);
+    allow(page, 4);
+    expect_found(fetch, true);
+    expect_refused(read, there, {.read = true}, 4);
+    put(1, get(1) & ~u64{2});
+    expect_fault(write, true, 7);
+}
+
+TEST_F(GuestWalkOfL2, FlagsAreSetOnlyWhereL1AllowsWrites) {
+    const Ept12Access flags{.read = true, .write = true};
+    for (const unsigned level : {1u, 2u, 3u, 4u}) {
+        allow(table_of(level), 5);
+        expect_refused(read, shift + entry_of(level), flags, 5);
+        allow(table_of(level), 7);
+    }
+    set_flags_of_l2();
+    for (const unsigned level : {1u, 2u, 3u, 4u}) allow(table_of(level), 5);
+    expect_found(write, true);
+}
+
+TEST_F(GuestWalkOfL2, WithFlagsInL1sEptTablesAreWritten) {
+    second.eptp12 = Eptp::from_raw(second.eptp12.to_raw() | flags_on);
+    set_flags_of_l2();
+    expect_found(read, true);
+    for (const unsigned level : {1u, 2u, 3u, 4u}) EXPECT_EQ(ept_flags(table_of(level)), 3u);
+    EXPECT_EQ(ept_flags(page), 1u);
+    expect_found(write, true);
+    EXPECT_EQ(ept_flags(page), 3u);
+    allow(table_of(3), 5);
+    expect_refused(read, shift + entry_of(3), {.read = true, .write = true}, 5);
+}
+
+TEST_F(GuestWalkOfL2, ThirtyTwoBitAndPaeTablesGoThroughL1sEptToo) {
+    registers.efer = {};
+    registers.physical_bits = 36;
+    registers.pdpte = {shift + table_of(2) + 1, 0, 0, 0};
+    machine.write64(table_of(2), (shift + table_of(1)) | 7);
+    machine.write64(table_of(1), (shift + page) | 7);
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x123}}).address, Gpa{page + 0x123});
+    allow(table_of(1), 0);
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x123}}).second_level.l2,
+              Gpa{shift + table_of(1)});
+    // 32-bit paging reaches 4 GiB, so that L2's memory is at 0 for it.
+    machine.write64(ept + 0x1000, ept + 0x2000 + 7);
+    registers.cr4 = {};
+    registers.cr3 = table_of(2);
+    machine.write64(table_of(2), table_of(1) | 7);
+    machine.write64(table_of(1), page | 7);
+    allow(table_of(2), 0);
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x123}}).second_level.l2,
+              Gpa{table_of(2)});
+    allow(table_of(2), 7);
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x123}}).second_level.l2,
+              Gpa{table_of(1)});
+    allow(table_of(1), 7);
+    EXPECT_EQ(walk(machine.vm, registers, {.address = Gva{0x123}}).address, Gpa{page + 0x123});
+}
+
 }  // namespace
 }  // namespace postern::hv::test

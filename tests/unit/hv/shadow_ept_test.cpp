@@ -3,11 +3,13 @@
 // tables, and where the pages of the shadow come from and go to.
 #include "hv/nested/shadow_ept.h"
 
+#include <algorithm>
 #include <functional>
 #include <random>
 #include <set>
 #include <utility>
 
+#include "hv/memory/guest_walk.h"
 #include "tests/support/fake_port.h"
 
 namespace postern::hv::test {
@@ -303,6 +305,31 @@ TEST(Ept12Walk, AnEntryThatSomebodyChangesMeanwhileIsLeftAsItIs) {
     EXPECT_EQ(rig.answer(l1.eptp, l2_page, writes), Answer::mapped);
     EXPECT_EQ(rig.entry(l1.eptp, l2_page), 0u);
     EXPECT_EQ(rig.answer(l1.eptp, l2_page, writes), Answer::violation);
+}
+
+TEST(Ept12Walk, AnEntryThatChangesUnderAWalkOfL2sTablesMakesItStartAgain) {
+    Rig rig;
+    L1Ept l1{rig, 0x10'0000, flags_on};
+    for (u64 level = 0; level < 5; ++level) {
+        l1.map(0x30'0000 + 0x1000 * level, 0x20'0000 + 0x1000 * level);
+        if (level > 0)
+            rig.set_l1_64(0x20'0000 + 0x1000 * level, (0x30'0000 + 0x1000 * level - 0x1000) | 7);
+    }
+    const SecondLevel second{Eptp::from_raw(l1.eptp), rig.rules};
+    const PagingRegisters registers{.cr0 = {Cr0::pe, Cr0::pg},
+                                    .cr3 = 0x30'4000,
+                                    .cr4 = {Cr4::pae},
+                                    .efer = {Efer::lme, Efer::lma},
+                                    .physical_bits = 46,
+                                    .second_level = &second};
+    const u64 top = l1.get(0x30'4000, 4);
+    rig.processor.before_write = [&] { rig.set_l1_64(l1.at(0x30'4000, 4), top | u64{1} << 62); };
+    EXPECT_EQ(walk(rig.vm, registers, {}).outcome, WalkResult::Outcome::changed);
+    EXPECT_EQ(l1.get(0x30'4000, 4), top | u64{1} << 62);
+    rig.processor.told.clear();
+    EXPECT_EQ(walk(rig.vm, registers, {}).address, Gpa{0x20'0000});
+    const std::pair<u64, size_t> entry_of_l2{ram_host + 0x20'4000, 8};
+    EXPECT_EQ(std::ranges::count(rig.processor.told, entry_of_l2), 1);
 }
 
 TEST(ShadowEpt, MapsRamRomAndEpcWithThePermissionsOfBoth) {
