@@ -122,6 +122,24 @@ public:
         cpuid_leaves[{0x8000'0008, 0}] = {0x302e, 0, 0, 0};       // 46 and 48 bits
     }
 
+    /// VMX as a guest could be given it, and more: everything that may be 1, 5-level EPT, advanced
+    /// exit information, VMWRITE to any field.
+    void offer_vmx() {
+        const auto anything = [](u32 must) { return ControlCapability{must, ~0u}.to_raw(); };
+        const auto basic = VmxBasic::from_raw(msrs[static_cast<u32>(Msr::vmx_basic)]);
+        msrs[static_cast<u32>(Msr::vmx_basic)] =
+            basic.with_ins_outs().with_any_error_code().to_raw();
+        msrs[static_cast<u32>(Msr::vmx_pinbased_ctls)] = anything(pin_default1.plain);
+        msrs[static_cast<u32>(Msr::vmx_procbased_ctls)] = anything(primary_default1.plain);
+        msrs[static_cast<u32>(Msr::vmx_exit_ctls)] = anything(exit_default1.plain);
+        msrs[static_cast<u32>(Msr::vmx_entry_ctls)] = anything(entry_default1.plain);
+        msrs[static_cast<u32>(Msr::vmx_misc)] = 0x0000'0042'7e04'81e5;
+        msrs[static_cast<u32>(Msr::vmx_ept_vpid_cap)] = 0x0000'0f01'06f3'41c1;
+        msrs[static_cast<u32>(Msr::vmx_cr0_fixed0)] = 0x8000'0021;
+        msrs[static_cast<u32>(Msr::vmx_cr0_fixed1)] = 0xffff'ffff;
+        cpuid_leaves[{1, 0}].ecx |= 1u << 5;
+    }
+
     // What its owner arranges.
     void exits_with(ExitReason reason, const ExitInfo& info = {}) {
         script.push_back({hv::EntryOutcome::exited, reason, info});
@@ -171,7 +189,7 @@ public:
     }
 
     void invept(u64) override { ++invepts; }
-    void invvpid(u16) override {}
+    void invvpid(u16 vpid) override { invvpids.push_back(vpid); }
     hv::EnclsResult encls(EnclsLeaf leaf, const hv::EnclsOperands& operands) override {
         return on_encls ? on_encls(leaf, operands) : hv::EnclsResult{};
     }
@@ -227,6 +245,7 @@ public:
     hv::CodeSize decoded_size = hv::CodeSize::bits64;
     size_t decodes = 0;
     size_t invepts = 0;
+    std::vector<u16> invvpids;
     std::function<hv::EnclsResult(EnclsLeaf, const hv::EnclsOperands&)> on_encls;
     u32 guest_pkru = 0;
     u64 now = 0;
@@ -360,7 +379,7 @@ inline hv::Config default_config() {
 /// the first 8 MiB, and of all from 1 to 4 GiB.
 struct Machine {
     explicit Machine(const hv::Config& config = default_config())
-        : vm{processor, devices, watcher, config}, vcpu{processor, vm} {
+        : vm{prepared(config), devices, watcher, config}, vcpu{processor, vm} {
         using hv::MemorySlot;
         using hv::SlotKind;
         expect(
@@ -418,6 +437,10 @@ struct Machine {
     hv::Vcpu vcpu;
 
 private:
+    FakeProcessor& prepared(const hv::Config& config) {
+        if (config.nested) processor.offer_vmx();
+        return processor;
+    }
     void expect(bool done) {
         if (!done) processor.complain("the guest cannot be built, or does not go on");
     }

@@ -81,10 +81,26 @@ bool Vcpu::load_pdptes(u64 cr3) {
     return true;
 }
 
+u64 Vcpu::offered_cr4() {
+    if (nested_.capabilities().present()) return nested_.capabilities().cr4_fixed1();
+    return port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed1)) & ~cr4_masked.to_raw();
+}
+
+/// An unrestricted guest clears PE and PG without an exit; an L1 in VMX root operation cannot.
+void Vcpu::agree_about_fixed_bits() {
+    const u64 seen_now = seen_cr0();
+    const u64 fixed = nested_.in_root() ? nested_.capabilities().cr0_fixed0() : 0;
+    port_.vmwrite(VmcsField::cr0_guest_host_mask, cr0_masked.to_raw() | fixed);
+    port_.vmwrite(VmcsField::cr0_read_shadow, seen_now);
+}
+
 bool Vcpu::write_cr0(u64 value) {
     const ControlRegisters now = control_registers();
     if (!is_legal_cr0(now, value)) return false;
     const auto wanted = Cr0Word::from_raw(value & cr0_defined_mask).with(Cr0::et);
+    const NestedCapabilities& vmx = nested_.capabilities();
+    if (nested_.in_root() && !has_fixed_bits(wanted.to_raw(), vmx.cr0_fixed0(), vmx.cr0_fixed1()))
+        return false;
     const u64 changes = wanted.to_raw() ^ now.cr0.to_raw();
     if ((changes & cr0_of_pdptes.to_raw()) != 0 && is_pae_paging(wanted, now.cr4, now.efer) &&
         !load_pdptes(now.cr3))
@@ -110,8 +126,10 @@ bool Vcpu::write_cr3(u64 value) {
 
 bool Vcpu::write_cr4(u64 value) {
     const ControlRegisters now = control_registers();
-    const u64 allowed = port_.rdmsr(static_cast<u32>(Msr::vmx_cr4_fixed1));
+    const u64 allowed = offered_cr4();
     if (!is_legal_cr4(now, value, allowed)) return false;
+    if (nested_.in_root() && !has_fixed_bits(value, nested_.capabilities().cr4_fixed0(), allowed))
+        return false;
     const auto wanted = Cr4Word::from_raw(value);
     const u64 changes = value ^ now.cr4.to_raw();
     if ((changes & cr4_of_pdptes.to_raw()) != 0 && is_pae_paging(now.cr0, wanted, now.efer) &&

@@ -12,7 +12,8 @@ namespace postern::hv {
 /// Bits that the guest sees as it wrote them and that the processor holds as we need them: NE,
 /// which VMX operation holds at 1, and the cache's, which are not a guest's to switch off.
 inline constexpr Cr0Word cr0_masked{Cr0::ne, Cr0::nw, Cr0::cd};
-/// VMX and SMX are hidden; the processor's own fixed bits come on top.
+/// VMXE, which a guest sees as it wrote it if it has VMX, and SMX, which is hidden; the processor's
+/// own fixed bits come on top.
 inline constexpr Cr4Word cr4_masked{Cr4::vmxe, Cr4::smxe};
 
 /// SDM 3D, appendix "VMX-Fixed Bits in CR0", of an unrestricted guest.
@@ -58,10 +59,15 @@ constexpr bool is_legal_cr0(const ControlRegisters& now, u64 value) {
     return !activates || may_activate_ia32e_mode(now);
 }
 
+/// What VMX operation asks of CR0 and of CR4. SDM 3C, "Restrictions on VMX Operation".
+constexpr bool has_fixed_bits(u64 value, u64 fixed0, u64 fixed1) {
+    return (value & fixed0) == fixed0 && (value & ~fixed1) == 0;
+}
+
 /// `allowed`: the bits that the guest has.
 constexpr bool is_legal_cr4(const ControlRegisters& now, u64 value, u64 allowed) {
     const auto wanted = Cr4Word::from_raw(value);
-    if ((value & ~allowed) != 0 || wanted.has_any(cr4_masked)) return false;
+    if ((value & ~allowed) != 0 || wanted.has(Cr4::smxe)) return false;
     const bool ia32e = now.efer.has(Efer::lma);
     if (ia32e && !wanted.has(Cr4::pae)) return false;
     if (ia32e && wanted.has(Cr4::la57) != now.cr4.has(Cr4::la57)) return false;

@@ -20,13 +20,13 @@ namespace {
 struct Needs {
     CpuidLeaf leaf = CpuidLeaf::vendor;
     u32 subleaf = 0;
-    u32 CpuidResult::* word = nullptr;  // null: nothing is needed
+    u32 CpuidResult::*word = nullptr;  // null: nothing is needed
     unsigned bit = 0;
     HiddenFeatures unless;
 };
 
 template <class Bit>
-constexpr Needs needs(CpuidLeaf leaf, u32 CpuidResult::* word, Bit bit) {
+constexpr Needs needs(CpuidLeaf leaf, u32 CpuidResult::*word, Bit bit) {
     return {leaf, 0, word, static_cast<unsigned>(bit), {}};
 }
 constexpr Needs needs(Cpuid1Edx bit) {
@@ -137,6 +137,7 @@ constexpr std::array msr_rows{
     rows(Msr::mtrr_fix4k_c0000, Msr::mtrr_fix4k_f8000, mtrrs, M::read_mtrr_fixed, M::write_mtrr_fixed),
     row(Msr::pat, needs(Cpuid1Edx::pat), M::from_vmcs, M::write_pat),
     row(Msr::mtrr_def_type, mtrrs, M::get<&V::mtrr_def_type>, M::write_mtrr_def_type, mtrr_def_type_reserved),
+    rows(Msr::vmx_basic, Msr::vmx_exit_ctls2, always, M::read_vmx, M::refuse),
     row(Msr::xss, xsaves, M::from_processor, M::to_processor),
     row(Msr::efer, always, M::from_vmcs, M::write_efer, ~efer_defined_mask),
     own(row(Msr::star, always, M::from_processor, M::to_processor)),
@@ -300,12 +301,12 @@ bool MsrAccess::read_zero(MsrAccess&, u64& value) {
     return true;
 }
 
-template <u64 VirtualMsrs::* member>
+template <u64 VirtualMsrs::*member>
 bool MsrAccess::get(MsrAccess& access, u64& value) {
     value = access.vcpu.msrs_.*member;
     return true;
 }
-template <u64 VirtualMsrs::* member>
+template <u64 VirtualMsrs::*member>
 bool MsrAccess::set(MsrAccess& access, u64 value) {
     access.vcpu.msrs_.*member = value;
     return true;
@@ -338,6 +339,10 @@ bool MsrAccess::write_tsc_adjust(MsrAccess& access, u64 value) {
     access.vcpu.msrs_.tsc_adjust = value;
     access.vcpu.write_tsc_offset();
     return true;
+}
+
+bool MsrAccess::read_vmx(MsrAccess& access, u64& value) {
+    return access.vcpu.nested_.capabilities().read(access.msr, value);
 }
 
 bool MsrAccess::read_mtrr_variable(MsrAccess& access, u64& value) {

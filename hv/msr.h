@@ -52,9 +52,9 @@ struct MsrAccess {
     static bool refuse_read(MsrAccess& access, u64& value);
     static bool refuse(MsrAccess& access, u64 value);
     static bool ignore(MsrAccess& access, u64 value);
-    template <u64 VirtualMsrs::* member>
+    template <u64 VirtualMsrs::*member>
     static bool get(MsrAccess& access, u64& value);
-    template <u64 VirtualMsrs::* member>
+    template <u64 VirtualMsrs::*member>
     static bool set(MsrAccess& access, u64 value);
     static bool read_tsc(MsrAccess& access, u64& value);
     static bool write_tsc(MsrAccess& access, u64 value);
@@ -63,6 +63,7 @@ struct MsrAccess {
     static bool write_feature_control(MsrAccess& access, u64 value);
     static bool read_launch_key(MsrAccess& access, u64& value);
     static bool write_launch_key(MsrAccess& access, u64 value);
+    static bool read_vmx(MsrAccess& access, u64& value);
     static bool read_mtrr_variable(MsrAccess& access, u64& value);
     static bool write_mtrr_variable(MsrAccess& access, u64 value);
     static bool read_mtrr_fixed(MsrAccess& access, u64& value);

@@ -163,6 +163,10 @@ private:
     [[nodiscard]] bool write_cr4(u64 value);
     void store_cr0(Cr0Word value);
     void store_cr4(u64 value);
+    /// The bits of CR4 that the guest has.
+    [[nodiscard]] u64 offered_cr4();
+    /// After VMXON and VMXOFF: what is fixed in VMX operation is ours to hold.
+    void agree_about_fixed_bits();
     void store_efer(EferWord efer);
     [[nodiscard]] bool load_pdptes(u64 cr3);
 
@@ -204,6 +208,7 @@ private:
     bool device_write(Gpa address, unsigned size, u64 value);
     void call_out();
     [[nodiscard]] bool interrupt_waits() const;
+    [[nodiscard]] bool init_waits() const;  // and is not blocked
     [[nodiscard]] bool wake_up();
     [[nodiscard]] Next fall_asleep();
     void arm_timer();

@@ -86,7 +86,7 @@ bool Vcpu::start_waiting() {
 
 bool Vcpu::build() {
     if (stop_.reason != StopReason::none) return false;
-    if (!vm_.create() || !load_vmcs() || !write_controls() || !start_apic()) {
+    if (!vm_.create() || !load_vmcs() || !write_controls() || !start_apic() || !nested_.create()) {
         if (stop_.reason == StopReason::none) stop(StopReason::out_of_table_pages);
         vm_.watcher().stopped(stop_);
         return false;
@@ -108,6 +108,7 @@ bool Vcpu::load_vmcs() {
     if (!region.ok()) return false;
     const auto basic = VmxBasic::from_raw(port_.rdmsr(static_cast<u32>(Msr::vmx_basic)));
     const u32 revision = basic.revision();
+    nested_.set_vmcs01(region.value());
     std::memcpy(port_.page(region.value()), &revision, sizeof revision);
     if (port_.vmclear(region.value()) && port_.vmptrld(region.value())) return true;
     stop(StopReason::vmfail, "VMCLEAR or VMPTRLD of a new VMCS");

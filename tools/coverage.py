@@ -96,6 +96,19 @@ def exit_rows() -> list[Row]:
             for number, name in macro_rows("arch/vmx/exit_reasons.def", "EXIT_REASON")]
 
 
+def nested_controls() -> list[Row]:
+    """The controls of VMX that a guest may be offered, and what hides them."""
+    rows = []
+    for control, carried_out, *unless in rows_at("hv/nested/capability.cpp",
+                                                 r"\bNestedControl\{(?=\w+Control::)"):
+        word, name = control.split("::")
+        hidden = ", ".join(re.findall(r"HiddenFeature::(\w+)", " ".join(unless)))
+        answer = "not offered" if carried_out == "no" else "offered"
+        rows.append([word.removesuffix("Control").lower(), name,
+                     f"{answer}, but not with {hidden} hidden" if hidden else answer])
+    return rows
+
+
 def provenance(leaf: str, open_rows: list[Row]) -> str:
     """The manual, apart from the open behaviours that name the leaf: how many of which tag."""
     tags = [tag for behaviour, tag, *_ in open_rows
@@ -148,6 +161,7 @@ def tables() -> list[Table]:
               ["number", "reason", "normal", "enclave", "delivery", "wanted by L1"], 1),
         Table("VMCS fields", macro_rows("arch/vmx/vmcs_fields.def", "VMCS_FIELD"),
               ["encoding", "field", "capability"], 1),
+        Table("VMX controls of a guest", nested_controls(), ["word", "control", "guest"], 1),
         Table("ENCLS leaves", leaf_rows("EnclsLeaf"),
               ["EAX", "leaf", "processor", "provenance"], 1),
         Table("ENCLU leaves", leaf_rows("EncluLeaf"),

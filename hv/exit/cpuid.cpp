@@ -26,8 +26,8 @@ void hide(u32& word, unsigned position) { put(word, position, false); }
 
 void features(const NormalExit& exit, u32, CpuidResult& result) {
     if (!exit.is_apic_on()) hide(result.edx, 9);  // as if there were none
-    hide(result.ecx, 5);                          // VMX
-    hide(result.ecx, 6);                          // SMX
+    put(result.ecx, 5, exit.offers_vmx());
+    hide(result.ecx, 6);  // SMX
     put(result.ecx, 31, true);
     put(result.ecx, 27, Cr4Word::from_raw(exit.cr4()).has(Cr4::osxsave));
     if (exit.config().hidden.has(HiddenFeature::monitor)) hide(result.ecx, 3);

@@ -155,6 +155,8 @@ EnclsAnswer NormalExit::answer_encls(u32 leaf) const {
 EnclsEnd NormalExit::run_encls(EnclsLeaf leaf) { return EnclsTrap{*vcpu_, *capture_}.run(leaf); }
 bool NormalExit::refresh_encls_bitmap() { return vcpu_->write_encls_bitmap(); }
 
+bool NormalExit::offers_vmx() const { return vcpu_->nested_.capabilities().present(); }
+
 bool NormalExit::read_dr(unsigned number, u64& value) const {
     const bool de = Cr4Word::from_raw(cr4()).has(Cr4::de);
     if ((number == 4 || number == 5) && de) return false;

@@ -146,6 +146,8 @@ public:
     [[nodiscard]] EnclsEnd run_encls(EnclsLeaf leaf);
     /// Writes the ENCLS-exiting bitmap that the guest is to have. False: it was that already.
     bool refresh_encls_bitmap();
+    /// The guest may be a hypervisor.
+    [[nodiscard]] bool offers_vmx() const;
     /// MOV to and from debug registers. False: there is no such register (#UD).
     [[nodiscard]] bool read_dr(unsigned number, u64& value) const;
     [[nodiscard]] bool write_dr(unsigned number, u64 value);

@@ -7,16 +7,21 @@
 #include "arch/vmx/controls.h"
 #include "arch/vmx/vmcs_field.h"
 #include "base/types.h"
+#include "hv/config.h"
 
 namespace postern::hv {
 
 class Port;
 
+/// Of struct Vmcs12, unless the processor's own regions have it.
+inline constexpr u32 vmcs12_revision = 0x0012'5354;
+
 class NestedCapabilities {
 public:
     NestedCapabilities() = default;
-    /// `offer`: false hides VMX whatever the processor has.
-    NestedCapabilities(Port& port, bool offer);
+    /// `offer`: false hides VMX whatever the processor has. What is for a feature that is hidden
+    /// from the guest is not offered either.
+    NestedCapabilities(Port& port, bool offer, HiddenFeatures hidden = {});
 
     /// CPUID.1:ECX.VMX.
     [[nodiscard]] bool present() const { return present_; }
@@ -44,6 +49,8 @@ private:
     struct Controls {
         ControlCapability pin, primary, secondary, exit, entry;
     };
+
+    [[nodiscard]] u64 enumeration() const;
 
     bool present_ = false;
     Controls plain_, true_;

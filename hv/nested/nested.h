@@ -67,13 +67,18 @@ public:
 
     /// By Vcpu::build. False: the pool has no pages.
     [[nodiscard]] bool create();
-    /// RESET: out of L2 and out of VMX operation.
-    void reset();
+    /// By Vcpu::load_vmcs.
+    void set_vmcs01(Hpa region) { state_.vmcs01 = region.raw(); }
 
     /// What L1 is offered; not present() before the virtual processor is built.
     [[nodiscard]] const NestedCapabilities& capabilities() const { return capabilities_; }
     [[nodiscard]] bool in_vmx_operation() const { return state_.vmxon != none; }
     [[nodiscard]] bool in_l2() const { return state_.in_l2 != 0; }
+    /// L1 runs, in VMX root operation.
+    [[nodiscard]] bool in_root() const { return in_vmx_operation() && !in_l2(); }
+    /// INIT stays pending in VMX root operation; for L2 it is an exit to L1. SDM 3C, "Restrictions
+    /// on VMX Operation".
+    [[nodiscard]] bool holds_init() const { return in_root(); }
     [[nodiscard]] bool has_current() const { return state_.current != none; }
     [[nodiscard]] Vmcs12& vmcs12() { return state_.vmcs12; }
     [[nodiscard]] const Vmcs12& vmcs12() const { return state_.vmcs12; }
@@ -130,6 +135,9 @@ public:
     /// Bits of a control register that L2 does not own: L1's values in place of those in `value`.
     [[nodiscard]] u64 real_cr0(u64 value) const;
     [[nodiscard]] u64 real_cr4(u64 value) const;
+
+    /// VMXOFF, and RESET. A current VMCS is not written back.
+    void leave_vmx_operation();
 
     [[nodiscard]] const State& state() const { return state_; }
     /// False: it is none that state() gives, and nothing is changed.

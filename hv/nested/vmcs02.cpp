@@ -97,13 +97,9 @@ Nested::Outer Nested::outer() const {
     return outer;
 }
 
-/// What of VMCS02 never changes. False: VMCLEAR or VMPTRLD failed.
+/// What of VMCS02 never changes. False: VMPTRLD failed.
 bool Nested::build() {
-    const auto basic = VmxBasic::from_raw(vcpu_.port_.rdmsr(static_cast<u32>(Msr::vmx_basic)));
-    const u32 revision = basic.revision();
-    const Hpa region{state_.vmcs02};
-    std::memcpy(vcpu_.port_.page(region), &revision, sizeof revision);
-    if (!vcpu_.port_.vmclear(region) || !select(state_.vmcs02)) return false;
+    if (!select(state_.vmcs02)) return false;
     vcpu_.write_host_state();
     constexpr std::array zero{F::vm_exit_msr_store_count,       F::vm_exit_msr_load_count,
                               F::vm_entry_msr_load_count,       F::guest_activity_state,

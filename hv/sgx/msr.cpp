@@ -12,7 +12,7 @@ unsigned launch_key_word(u32 msr) { return msr - static_cast<u32>(Msr::sgxlepubk
 
 }  // namespace
 
-/// Without VMX, which is hidden.
+/// The bits of what the guest has: SGX, launch control, VMX outside SMX.
 bool MsrAccess::read_feature_control(MsrAccess& access, u64& value) {
     value = access.vcpu.vm_.sgx().feature_control();
     return true;

@@ -3,6 +3,7 @@
 
 #include "arch/sgx/error.h"
 #include "hv/memory/memory_map.h"
+#include "hv/nested/capability.h"
 
 namespace postern::hv {
 namespace {
@@ -28,13 +29,16 @@ SgxCapability Sgx::capability() const {
     return offered_sgx(processor(), config_.sgx, config_.provision_key);
 }
 
-void Sgx::reset() {
+FeatureControlWord Sgx::defined_feature_control() const {
     const SgxCapability guest = capability();
     FeatureControlWord word{FeatureControl::lock};
+    word.set(FeatureControl::vmx_outside_smx, NestedCapabilities{port_, config_.nested}.present());
     word.set(FeatureControl::sgx_enable, guest.present());
     word.set(FeatureControl::sgx_lc, guest.launch_control);
-    set_feature_control(word.to_raw());
+    return word;
 }
+
+void Sgx::reset() { set_feature_control(defined_feature_control().to_raw()); }
 
 void Sgx::set_feature_control(u64 value) {
     state_.feature_control = value;
@@ -43,10 +47,7 @@ void Sgx::set_feature_control(u64 value) {
 
 /// SDM 4, "Architectural MSRs", IA32_FEATURE_CONTROL.
 bool Sgx::write_feature_control(u64 value) {
-    const SgxCapability guest = capability();
-    FeatureControlWord defined{FeatureControl::lock};
-    defined.set(FeatureControl::sgx_enable, guest.present());
-    defined.set(FeatureControl::sgx_lc, guest.launch_control);
+    const FeatureControlWord defined = defined_feature_control();
     const auto old = FeatureControlWord::from_raw(state_.feature_control);
     if (old.has(FeatureControl::lock) || (value & ~defined.to_raw()) != 0) return false;
     set_feature_control(value);

@@ -41,7 +41,7 @@ public:
 
     Sgx(Port& port, const Config& config) : port_{port}, config_{config} {}
 
-    /// IA32_FEATURE_CONTROL as a BIOS leaves it: locked, with all there is of SGX.
+    /// IA32_FEATURE_CONTROL as a BIOS leaves it: locked, with all there is of SGX and VMX.
     void reset();
 
     [[nodiscard]] SgxCapability capability() const;
@@ -81,6 +81,8 @@ public:
 
 private:
     [[nodiscard]] SgxProcessor processor() const;
+    /// The bits of IA32_FEATURE_CONTROL that the guest has.
+    [[nodiscard]] FeatureControlWord defined_feature_control() const;
     void remove_all(const MemorySlot& slot, EpcScrub& result);
 
     Port& port_;

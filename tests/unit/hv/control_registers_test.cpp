@@ -56,9 +56,10 @@ static_assert(is_legal_cr0(compatibility_mode, 0x31), "leaves IA-32e mode");
 static_assert(!is_legal_cr0(long_mode, 0x31), "not from 64-bit mode");
 static_assert(!is_legal_cr0(registers_in(0x8000'0031, 0x2'0020, 0x500), 0x31), "with PCIDs on");
 
-constexpr u64 every_bit = 0x0077'3fff;
+constexpr u64 every_bit = 0x0077'1fff;
 static_assert(is_legal_cr4(protected_mode, 0x20, every_bit));
 static_assert(!is_legal_cr4(protected_mode, 0x2000, every_bit), "VMXE is hidden");
+static_assert(is_legal_cr4(protected_mode, 0x2000, every_bit | 0x2000), "VMXE is offered");
 static_assert(!is_legal_cr4(protected_mode, 0x4000, ~u64{0}), "SMXE is hidden");
 static_assert(!is_legal_cr4(protected_mode, 0x80'0000, every_bit), "a bit it does not have");
 static_assert(!is_legal_cr4(long_mode, 0, every_bit), "PAE stays in IA-32e mode");
