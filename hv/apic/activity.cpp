@@ -30,6 +30,8 @@ bool Vcpu::interrupt_waits() const {
            apic_.deliverable() >= 0;
 }
 
+bool Vcpu::init_waits() const { return apic_.state().init_pending != 0 && !nested_.holds_init(); }
+
 bool Vcpu::wants_to_run() {
     if (stop_.reason != StopReason::none || running_) return true;
     const VirtualApic::State& state = apic_.state();
@@ -41,7 +43,7 @@ bool Vcpu::wants_to_run() {
     apic_.catch_up();
     const bool nmi = state.nmi_pending != 0 &&
                      (nested_.exits_for_nmis() || !interruptibility().has(Interruptibility::nmi));
-    if (nmi || state.init_pending != 0 || nested_.timer_due() <= port_.tsc()) return true;
+    if (nmi || init_waits() || nested_.timer_due() <= port_.tsc()) return true;
     const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
     return (flags.has(Rflag::if_) || nested_.exits_for_interrupts()) && interrupt_waits();
 }
@@ -50,7 +52,7 @@ bool Vcpu::wants_to_run() {
 bool Vcpu::wake_up() {
     if (!wants_to_run()) return false;
     nested_.leave_for_events();
-    if (apic_.state().init_pending != 0) {
+    if (init_waits()) {
         pending_ = {};
         apic_.take_init();
         reset_by_init();

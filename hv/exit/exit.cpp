@@ -6,6 +6,7 @@
 #include "arch/regs/cr4.h"
 #include "arch/regs/dr6.h"
 #include "hv/msr.h"
+#include "hv/nested/instructions.h"
 #include "hv/sgx/encls.h"
 #include "hv/vcpu.h"
 
@@ -156,6 +157,7 @@ EnclsEnd NormalExit::run_encls(EnclsLeaf leaf) { return EnclsTrap{*vcpu_, *captu
 bool NormalExit::refresh_encls_bitmap() { return vcpu_->write_encls_bitmap(); }
 
 bool NormalExit::offers_vmx() const { return vcpu_->nested_.capabilities().present(); }
+Next NormalExit::run_vmx_instruction() { return VmxInstruction{*vcpu_, *capture_}.run(); }
 
 bool NormalExit::read_dr(unsigned number, u64& value) const {
     const bool de = Cr4Word::from_raw(cr4()).has(Cr4::de);

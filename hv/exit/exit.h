@@ -148,6 +148,8 @@ public:
     bool refresh_encls_bitmap();
     /// The guest may be a hypervisor.
     [[nodiscard]] bool offers_vmx() const;
+    /// The VMX instruction that exited, carried out.
+    Next run_vmx_instruction();
     /// MOV to and from debug registers. False: there is no such register (#UD).
     [[nodiscard]] bool read_dr(unsigned number, u64& value) const;
     [[nodiscard]] bool write_dr(unsigned number, u64 value);

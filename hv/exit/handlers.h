@@ -26,6 +26,7 @@ Next on_rdmsr(NormalExit&);
 Next on_wrmsr(NormalExit&);
 Next on_xsetbv(NormalExit&);
 Next on_encls(NormalExit&);
+Next on_vmx_instruction(NormalExit&);        // VMCALL and those of VMX root operation
 Next on_ept(NormalExit&);                    // violation and misconfiguration
 Next on_undefined_instruction(NormalExit&);  // not offered to the guest: #UD
 Next on_hidden_or_forced(NormalExit&);       // RDRAND, RDTSC, PAUSE and their like
