@@ -10,7 +10,7 @@ namespace postern::hv {
 
 Result<Hpa> PageAllocator::take() {
     const bool again = state_.given_back != 0;
-    if (!again && state_.used == pool_.pages) return Failed{};
+    if (again ? !owns(state_.first) : state_.used == pool_.pages) return Failed{};
     const Hpa page = again ? Hpa{state_.first} : pool_.base + state_.used * page_size;
     u8* const bytes = port_->page(page);
     if (bytes == nullptr) return Failed{};

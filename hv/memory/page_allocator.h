@@ -25,6 +25,8 @@ public:
 
     PageAllocator(Port& port, PagePool pool) : port_{&port}, pool_{pool} {}
 
+    /// Fails if none is left, or if the list, which a snapshot brings with the memory, leads out of
+    /// the pool.
     [[nodiscard]] Result<Hpa> take();
     /// `page` came from take(), and nothing points to it any more.
     void give_back(Hpa page);

@@ -243,6 +243,18 @@ TEST(PageAllocator, HandsOutWhatWasGivenBackZeroed) {
     EXPECT_FALSE(pages.take().ok());
 }
 
+TEST(PageAllocator, HandsOutNothingFromOutsideThePool) {
+    FakeProcessor processor;
+    PageAllocator pages{processor, {pool_base, 3}};
+    const Hpa first = pages.take().value();
+    const Hpa second = pages.take().value();
+    pages.give_back(first);
+    pages.give_back(second);
+    processor.ram.at(second.raw() + 1) = 0x70;  // what leads to the first
+    EXPECT_TRUE(pages.take().ok());
+    EXPECT_FALSE(pages.take().ok());
+}
+
 TEST(PageAllocator, RestoresWhatCanBeAndRefusesTheRest) {
     FakeProcessor processor;
     PageAllocator pages{processor, {pool_base, 8}};

@@ -712,11 +712,18 @@ TEST(ShadowEpt, TablesThatASnapshotHasSpoiltAreNotFollowedOutOfThePool) {
         rig.set_host64((pointer & address_bits) + 8 * (l2_page >> 39), wild | rwx);
         EXPECT_EQ(rig.answer(l1.eptp, l2_page, reads), Answer::mapped) << "started again";
         EXPECT_EQ(rig.entry(l1.eptp, l2_page), ram_host + 0x5000 + 0x37);
+        for (u64 at = 0; at < page_size; at += 8) EXPECT_EQ(rig.l1_64(at), 0u) << "no table there";
         // And a root that is its own table, at every level.
         for (u64 n = 0; n < 512; ++n)
             rig.set_host64((pointer & address_bits) + 8 * n, (pointer & address_bits) | rwx);
         rig.shadow.forget_all();
         EXPECT_LE(rig.shadow.state().pages, ShadowEpt::page_limit);
+        for (unsigned n = 0; n < 200; ++n) {
+            const Result<Hpa> page = rig.vm.pages().take();
+            if (page.ok()) {
+                EXPECT_TRUE(rig.vm.pages().owns(page.value().raw())) << std::hex << wild;
+            }
+        }
     }
 }
 
@@ -843,8 +850,8 @@ public:
 /// What `answers` counts says that the trials reach every end.
 struct Trial {
     Trial(std::mt19937_64& random, std::array<size_t, 5>& answers, size_t& large_pages)
-        : random_{random}, answers_{answers},
-          large_pages_{large_pages}, ept_{rig_, random, random() % 2 != 0 ? flags_on : 0} {}
+        : answers_{answers}, large_pages_{large_pages}, ept_{rig_, random,
+                                                             random() % 2 != 0 ? flags_on : 0} {}
 
     void access() {
         const u64 l2 = ept_.address();
@@ -884,7 +891,6 @@ private:
         EXPECT_EQ(rig_.entry(ept_.l1.eptp, l2) & rwx, now.bits & rwx) << std::hex << l2;
     }
 
-    std::mt19937_64& random_;
     std::array<size_t, 5>& answers_;
     size_t& large_pages_;
     Rig rig_;
