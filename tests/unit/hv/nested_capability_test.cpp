@@ -84,7 +84,7 @@ TEST(NestedCapability, WhatTheProcessorHoldsAt1IsHeldAt1) {
 
 TEST(NestedCapability, WithoutTrueMsrsTheyReadAsThePlainOnes) {
     Vmx processor;
-    for (const u32 msr : {0x48d, 0x48e, 0x48f, 0x490}) processor.msrs[msr] = 0;
+    for (const u32 msr : {0x48du, 0x48eu, 0x48fu, 0x490u}) processor.msrs[msr] = 0;
     processor.msrs[0x480] = VmxBasic::of(0x11, 4096).to_raw();
     EXPECT_TRUE(VmxBasic::from_raw(processor.read(0x480)).has_true_controls());
     for (u32 i = 0; i < 4; ++i) EXPECT_EQ(processor.read(0x48d + i), processor.read(0x481 + i));
