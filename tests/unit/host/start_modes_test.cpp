@@ -244,6 +244,51 @@ TEST(StartUp, InitBringsItBackAndItClimbsAgain) {
     EXPECT_TRUE(rig.watcher.stops.empty());
 }
 
+/// The processor's own exits of these instructions: what it reports of their operands is what the
+/// hypervisor takes them to be.
+TEST(VmxOfAGuest, RunsItsInstructionsUpToVmEntry) {
+    hv::Config policy;
+    policy.nested = true;
+    Rig rig{policy};
+    rig.put_page_tables();
+    rig.put(0x1'0000, {
+                          0x0f, 0x20, 0xe0, 0x0d, 0,    0x20, 0,    0,     // mov rax, cr4; or VMXE
+                          0x0f, 0x22, 0xe0,                                // mov cr4, rax
+                          0xb9, 0x80, 0x04, 0,    0,    0x0f, 0x32,        // IA32_VMX_BASIC
+                          0x89, 0x04, 0x25, 0,    0,    2,    0,           // mov [20000H], eax
+                          0x89, 0x04, 0x25, 0,    0x10, 2,    0,           // mov [21000H], eax
+                          0xf3, 0x0f, 0xc7, 0x34, 0x25, 0,    0,    3, 0,  // vmxon [30000H]
+                          0x66, 0x0f, 0xc7, 0x35, 0xd7, 0xff, 1,    0,     // vmclear [rip: 30008H]
+                          0x0f, 0xc7, 0x34, 0x25, 8,    0,    3,    0,     // vmptrld [30008H]
+                          0xba, 0x20, 0x68, 0,    0,                       // mov edx, 6820H
+                          0x0f, 0x79, 0x14, 0xdd, 0x10, 0,    3,    0,  // vmwrite rdx, [8*rbx+...]
+                          0x0f, 0x78, 0xd6,                             // vmread rsi, rdx
+                          0x0f, 0x01, 0xc3, 0x9c, 0x5f,                 // vmresume; pushf; pop rdi
+                          0xba, 0,    0x44, 0,    0,                    // mov edx, 4400H
+                          0x0f, 0x78, 0xd1,                             // vmread rcx, rdx
+                          0x0f, 0xc7, 0x3c, 0x25, 0x28, 0,    3,    0,  // vmptrst [30028H]
+                          0x0f, 0x01, 0xc4, 0xf4,                       // vmxoff; hlt
+                      });
+    rig.put64(0x3'0000, 0x2'0000);
+    rig.put64(0x3'0008, 0x2'1000);
+    rig.put64(0x3'0020, 0x1234'5678'9abc'def0);
+    hv::StartState start;
+    start.rip = 0x1'0000;
+    start.cr3 = 0x1000;
+    start.gpr[rbx] = 2;
+    start.gpr[rsp] = 0x8000;
+    ASSERT_TRUE(rig.vcpu().start(start));
+    EXPECT_EQ(rig.run(0), hv::Next::halt);
+    EXPECT_EQ(rig.gpr(rsi), 0x1234'5678'9abc'def0u);
+    EXPECT_EQ(rig.gpr(rdi) & 0x8d5, 0x40u) << "VMRESUME of a VMCS that is clear: VMfailValid";
+    EXPECT_EQ(rig.gpr(rcx), 5u);
+    EXPECT_EQ(rig.machine().ram()[guest_ram + 0x3'0029], 0x10u) << "VMPTRST of 21000H";
+    EXPECT_EQ(rig.machine().ram()[guest_ram + 0x3'002a], 0x02u);
+    EXPECT_FALSE(rig.vcpu().nested().in_vmx_operation());
+    EXPECT_TRUE(rig.watcher.stops.empty());
+    EXPECT_TRUE(rig.watcher.anomalies.empty());
+}
+
 /// Exits of all kinds, for ever; RDI counts, and every value read goes into R8.
 const Code restless{
     0x89, 0xf8, 0x83, 0xe0, 0x07,  // mov eax, edi; and eax, 7
