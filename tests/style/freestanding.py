@@ -4,8 +4,10 @@
 what comes out. Nothing undefined but the mem* functions, nothing to run before main, no
 thread-local storage, no vector or x87 instruction, and no chain of calls over 4 KiB of stack.
 
-The chains are g++'s own call graph. An indirect call may reach every function of hv/ whose
-address is taken somewhere, so that the worst handler counts; calls through the port leave hv/.
+The chains are g++'s own call graph. An indirect call may reach every function whose address its
+own file takes (its tables), or, if that takes none, any file of hv/, so that the worst handler
+counts; one of a virtual function leaves hv/, whose own classes have none: it is the port's, the
+devices' or the watcher's.
 Indirect calls are followed three deep (run loop, handler, service). Recursion is a finding, and
 so is a frame whose size is only known at run time."""
 
@@ -42,10 +44,11 @@ class Graph:
     frames: dict[str, int] = field(default_factory=dict)
     unbounded: set[str] = field(default_factory=set)
     calls: dict[str, set[str]] = field(default_factory=dict)
-    taken: set[str] = field(default_factory=set)
+    taken: dict[str, set[str]] = field(default_factory=dict)  # by file
 
-    def read(self, callgraph: Path) -> dict[str, str]:
-        """Adds one file; the answer maps its assembler names to titles."""
+    def read(self, callgraph: Path, leaving: Callable[[str], bool]) -> dict[str, str]:
+        """Adds one file; the answer maps its assembler names to titles. `leaving` says of the
+        place of an indirect call (file:line:column) that it leaves hv/."""
         titles = {}
         text = callgraph.read_text(encoding="utf-8")
         for title, label in re.findall(r'^node: \{ title: "([^"]+)" label: "([^"]*)"', text, re.M):
@@ -54,9 +57,18 @@ class Graph:
                 self.frames[title] = max(int(match[1]), self.frames.get(title, 0))
                 if match[2] == "dynamic":
                     self.unbounded.add(title)
-        for source, target in re.findall(r'sourcename: "([^"]+)" targetname: "([^"]+)"', text):
+        for source, target, place in re.findall(
+                r'sourcename: "([^"]+)" targetname: "([^"]+)"(?: label: "([^"]*)")?', text):
+            if target == "__indirect_call":
+                if leaving(place):
+                    continue
+                target = f"{target} {callgraph.stem}"
             self.calls.setdefault(source, set()).add(target)
         return titles
+
+    def reached(self, indirect: str) -> set[str]:
+        everywhere = set().union(*self.taken.values())
+        return (self.taken.get(indirect.split()[1]) or everywhere) & self.frames.keys()
 
     def worst_chain(self) -> tuple[list[str], int, list[str]]:
         """The dearest chain and its size; and what makes chains endless."""
@@ -70,8 +82,9 @@ class Graph:
             if (function, depth) not in known:
                 below: tuple[int, list[str]] = (0, [])
                 for target in self.calls.get(function, ()):
-                    if target == "__indirect_call":
-                        found = [cost(f, depth - 1, ()) for f in self.taken] if depth else []
+                    if target.startswith("__indirect_call "):
+                        found = [cost(f, depth - 1, ()) for f in self.reached(target)] \
+                            if depth else []
                     else:
                         found = [cost(target, depth, path + (function,))]
                     below = max([below, *found])
@@ -82,6 +95,21 @@ class Graph:
         worst = max((cost(function, indirect_depth, ()) for function in self.frames),
                     default=(0, []))
         return worst[1], worst[0], sorted(set(recursions))
+
+
+def leaves(top: Path) -> Callable[[str], bool]:
+    """Whether the source at a place calls one of the virtual functions that hv/ declares."""
+    lines = {path: path.read_text(encoding="utf-8").splitlines()
+             for path in sorted((top / "hv").rglob("*.*"))}
+    declared = re.compile(r"^\s*virtual [\w:&*<> ]*?[ &*](\w+)\(")
+    names = {match[1] for text in lines.values() for line in text if (match := declared.match(line))}
+    call = re.compile(rf"[.>]({'|'.join(sorted(names))})\(") if names else None
+
+    def leaving(place: str) -> bool:
+        path, line, _ = place.rsplit(":", 2) if place.count(":") >= 2 else ("", "0", "")
+        text = lines.get(Path(path), [])
+        return bool(call and 0 < int(line) <= len(text) and call.search(text[int(line) - 1]))
+    return leaving
 
 
 def addresses_taken(built: Path) -> set[str]:
@@ -169,10 +197,10 @@ def findings(top: Path, work: Path, say: Callable[[str], None] = print) -> list[
     image = work / "hv.o"
     output("ld", "-r", "-o", image, *objects)
     graph = Graph()
+    leaving = leaves(top)
     for built in objects:
-        titles = graph.read(built.with_suffix(".ci"))
-        graph.taken |= {titles.get(name, name) for name in addresses_taken(built)}
-    graph.taken &= graph.frames.keys()
+        titles = graph.read(built.with_suffix(".ci"), leaving)
+        graph.taken[built.stem] = {titles.get(name, name) for name in addresses_taken(built)}
     return check_image(image) + check_stack(graph, say)
 
 

@@ -173,6 +173,22 @@ class Freestanding(Tree):
         table = "static int (*const table[])(int) = {h, h};\n"
         self.assert_one(self.found(handler + table + caller), "bytes of stack")
 
+    def test_a_virtual_call_leaves_the_hypervisor(self) -> None:
+        text = ("struct P {\n    virtual int ask(int i) = 0;\n};\n"
+                "static int h(int i) { volatile char a[2500]; a[i] = 1; return a[i]; }\n"
+                "int (*const table[])(int) = {h, h};\n"
+                "int f(P& p, int i) {\n    volatile char a[2500];\n    a[i] = 1;\n"
+                "    return CALL + a[i];\n}\n")
+        self.assertEqual(self.found(text.replace("CALL", "p.ask(i)")), [])
+        self.assert_one(self.found(text.replace("CALL", "table[i](i)")), "bytes of stack")
+
+    def test_an_indirect_call_of_a_file_without_tables_may_reach_any(self) -> None:
+        self.write("hv/table.cpp", head + "static int h(int i) { volatile char a[2500]; a[i] = 1;"
+                   " return a[i]; }\nextern int (*const table[])(int);\n"
+                   "int (*const table[])(int) = {h, h};\n")
+        self.assert_one(self.found("int f(int (*g)(int), int i) { volatile char a[2500]; a[i] = 1;"
+                                   " return g(i) + a[i]; }"), "bytes of stack")
+
     def test_recursion(self) -> None:
         self.assert_one(self.found("int g(int); [[gnu::noinline]] int f(int a) { return g(a) + 1; }"
                                    "[[gnu::noinline]] int g(int a) { return a ? f(a - 1) + 2 : 0; }"),
