@@ -68,7 +68,8 @@ void Vcpu::store_efer(EferWord efer) {
 /// False: there is no memory, or a present entry has a reserved bit set. SDM 3A, "PDPTE Registers".
 bool Vcpu::load_pdptes(u64 cr3) {
     std::array<u64, 4> entries{};
-    const u8* const bytes = vm_.bytes_at(Gpa{cr3 & 0xffff'ffe0});
+    Gpa table{cr3 & 0xffff'ffe0};
+    const u8* const bytes = nested_.translate(table) ? vm_.bytes_at(table) : nullptr;
     if (bytes == nullptr) return false;
     std::memcpy(entries.data(), bytes, sizeof entries);
     const u64 reserved = pdpte_reserved | beyond_physical();
@@ -101,13 +102,14 @@ bool Vcpu::write_cr0(u64 value) {
     const NestedCapabilities& vmx = nested_.capabilities();
     if (nested_.in_root() && !has_fixed_bits(wanted.to_raw(), vmx.cr0_fixed0(), vmx.cr0_fixed1()))
         return false;
+    if (!nested_.allows_cr0(wanted.to_raw())) return false;
     const u64 changes = wanted.to_raw() ^ now.cr0.to_raw();
     if ((changes & cr0_of_pdptes.to_raw()) != 0 && is_pae_paging(wanted, now.cr4, now.efer) &&
         !load_pdptes(now.cr3))
         return false;
     store_cr0(wanted);
     store_efer(now.efer.with(Efer::lma, wanted.has(Cr0::pg) && now.efer.has(Efer::lme)));
-    if (changes != 0) port_.invvpid(vpid());
+    if (changes != 0) port_.invvpid(nested_.in_l2() ? vpid02() : vpid());
     return true;
 }
 
@@ -120,7 +122,7 @@ bool Vcpu::write_cr3(u64 value) {
     if ((wanted & beyond_physical()) != 0) return false;
     if (is_pae_paging(now.cr0, now.cr4, now.efer) && !load_pdptes(wanted)) return false;
     port_.vmwrite(VmcsField::guest_cr3, wanted);
-    if (!keeps) port_.invvpid(vpid());
+    if (!keeps) port_.invvpid(nested_.in_l2() ? vpid02() : vpid());
     return true;
 }
 
@@ -130,13 +132,14 @@ bool Vcpu::write_cr4(u64 value) {
     if (!is_legal_cr4(now, value, allowed)) return false;
     if (nested_.in_root() && !has_fixed_bits(value, nested_.capabilities().cr4_fixed0(), allowed))
         return false;
+    if (!nested_.allows_cr4(value)) return false;
     const auto wanted = Cr4Word::from_raw(value);
     const u64 changes = value ^ now.cr4.to_raw();
     if ((changes & cr4_of_pdptes.to_raw()) != 0 && is_pae_paging(now.cr0, wanted, now.efer) &&
         !load_pdptes(now.cr3))
         return false;
     store_cr4(value);
-    if (changes != 0) port_.invvpid(vpid());
+    if (changes != 0) port_.invvpid(nested_.in_l2() ? vpid02() : vpid());
     return true;
 }
 

@@ -45,6 +45,7 @@ PagingRegisters Vcpu::paging_registers() {
     paging.cr4 = Cr4Word::from_raw(port_.vmread(VmcsField::guest_cr4));
     paging.efer = EferWord::from_raw(port_.vmread(VmcsField::guest_ia32_efer));
     paging.physical_bits = physical_bits();
+    paging.second_level = nested_.second_level();
     if (paging.cr4.has(Cr4::pke)) paging.pkru = port_.pkru();
     if (!is_pae(paging)) return paging;
     paging.pdpte = {port_.vmread(VmcsField::guest_pdpte0), port_.vmread(VmcsField::guest_pdpte1),

@@ -51,7 +51,8 @@ bool Vcpu::restore(const State& from) {
         from.current > ExitKind::failed || !is_flag(from.launched) || !is_flag(from.running) ||
         !is_flag(from.injected_on_entry) || !is_flag(from.entry_field_set) ||
         from.apic.activity > ActivityState::wait_for_sipi ||
-        from.apicv.whole > from.apicv.tpr_shadow || !apic_.restore(from.apic))
+        from.apicv.whole > from.apicv.tpr_shadow ||
+        !nested_.restore(from.nested, from.shadow_ept) || !apic_.restore(from.apic))
         return false;
     registers_ = from.registers;
     counters_ = from.counters;

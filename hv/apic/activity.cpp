@@ -77,7 +77,8 @@ Next Vcpu::fall_asleep() {
 
 void Vcpu::arm_timer() {
     const u64 of_apic = apic_.due(), of_l2 = nested_.timer_due();
-    const u64 due = of_apic < of_l2 ? of_apic : of_l2;
+    const u64 soonest = of_apic < of_l2 ? of_apic : of_l2;
+    const u64 due = nested_.leaves_soon() ? port_.tsc() : soonest;
     if (due == armed_) return;
     armed_ = due;
     port_.set_timer(due);

@@ -100,4 +100,19 @@ EptRules Nested::ept_rules() const {
             .one_gib_pages = capabilities_.ept_vpid().has(EptVpidCapability::pages_1g)};
 }
 
+const SecondLevel* Nested::second_level() {
+    if (!in_l2() || !state_.vmcs12.has(SecondaryControl::enable_ept)) return nullptr;
+    second_level_ = {Eptp::from_raw(l1<VmcsField::ept_pointer>()), ept_rules()};
+    return &second_level_;
+}
+
+bool Nested::translate(Gpa& address) const {
+    if (!in_l2() || !state_.vmcs12.has(SecondaryControl::enable_ept)) return true;
+    const Ept12Result l1 =
+        walk_ept12(vcpu_.vm_, Eptp::from_raw(this->l1<VmcsField::ept_pointer>()), address,
+                   {.read = true}, ept_rules());
+    address = l1.address;
+    return l1.found();
+}
+
 }  // namespace postern::hv

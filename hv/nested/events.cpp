@@ -23,7 +23,7 @@ bool is_ept_exit(const Capture& exit) {
 }  // namespace
 
 Nested::Sorted Nested::sort(Capture& exit) {
-    if (is_ept_exit(exit) && state_.vmcs12.has(SecondaryControl::enable_ept)) return sort_ept(exit);
+    if (is_ept_exit(exit)) return sort_ept(exit);
     if (!wants(exit)) return {};
     return {true, leave(reflected(exit))};
 }
@@ -31,9 +31,8 @@ Nested::Sorted Nested::sort(Capture& exit) {
 /// What L1's EPT says of the address. A page that both L1 and we have is mapped; a device of ours
 /// is left to whoever carries out accesses of L1, at L1's address.
 Nested::Sorted Nested::sort_ept(Capture& exit) {
-    const u64 eptp = l1<F::ept_pointer>();
     const ShadowEpt::Handled handled =
-        ept_.handle(eptp, Gpa{exit.guest_physical}, access_of(exit), ept_rules());
+        ept_.handle(ept_pointer12(), Gpa{exit.guest_physical}, access_of(exit), ept_rules());
     switch (handled.answer) {
         case ShadowEpt::Answer::mapped:
             ++vcpu_.counters_.ept_maps;
@@ -80,6 +79,7 @@ Next Nested::shut_down() { return leave(synthesized(BasicReason::triple_fault));
 /// The entry of L2 comes first, if L1 has just asked for it: then the event takes it out at its
 /// first boundary.
 void Nested::leave_for_events() {
+    leaves_soon_ = false;
     if (!in_l2()) return;
     Vcpu& v = vcpu_;
     v.apic_.catch_up();
@@ -91,7 +91,8 @@ void Nested::leave_for_events() {
     const bool interrupt = exits_for_interrupts() && v.interrupt_waits();
     const bool timer = state_.timer_due != none && state_.timer_due <= v.port_.tsc();
     if (!init && !nmi && !interrupt && !timer) return;
-    if (entering() && apic.activity == ActivityState::active) return v.port_.kick(v.number_);
+    leaves_soon_ = entering() && apic.activity == ActivityState::active;
+    if (leaves_soon_) return;
     L1Exit to = synthesized(init        ? BasicReason::init_signal
                             : nmi       ? BasicReason::exception_or_nmi
                             : interrupt ? BasicReason::external_interrupt

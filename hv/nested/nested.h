@@ -13,6 +13,7 @@
 #include "hv/config.h"
 #include "hv/exit/capture.h"
 #include "hv/inject.h"
+#include "hv/memory/guest_walk.h"
 #include "hv/nested/capability.h"
 #include "hv/nested/shadow_ept.h"
 #include "hv/nested/vmcs12.h"
@@ -124,24 +125,34 @@ public:
     void halted(u64 now);
     void woken(u64 now);
     [[nodiscard]] u64 timer_due() const { return state_.timer_due; }
+    /// An event for L1 waits for the entry of L2 to be over.
+    [[nodiscard]] bool leaves_soon() const { return leaves_soon_; }
 
     // What differs in L2 from what hv/ would write for L1.
     [[nodiscard]] u64 tsc_of_l2(u64 tsc_of_l1) const;
     [[nodiscard]] u64 tsc_offset_of_l2(u64 offset_of_l1) const;
     [[nodiscard]] u64 encls_bitmap(u64 ours) const;
+    /// How L2's physical addresses become L1's; null: they are, or there is no L2.
+    [[nodiscard]] const SecondLevel* second_level();
+    /// The same of one address that is read. False: L1's EPT does not have it.
+    [[nodiscard]] bool translate(Gpa& address) const;
     [[nodiscard]] PrimaryControls primary02() const {
         return PrimaryControls::from_raw(state_.primary02);
     }
     /// Bits of a control register that L2 does not own: L1's values in place of those in `value`.
     [[nodiscard]] u64 real_cr0(u64 value) const;
     [[nodiscard]] u64 real_cr4(u64 value) const;
+    /// L2, too, keeps the bits that VMX operation fixes. True outside L2.
+    [[nodiscard]] bool allows_cr0(u64 value) const;
+    [[nodiscard]] bool allows_cr4(u64 value) const;
 
     /// VMXOFF, and RESET. A current VMCS is not written back.
     void leave_vmx_operation();
 
     [[nodiscard]] const State& state() const { return state_; }
-    /// False: it is none that state() gives, and nothing is changed.
-    [[nodiscard]] bool restore(const State& state);
+    /// Instead of create(), after the Vm's own restore. False: it is none that state() gives, and
+    /// nothing is changed.
+    [[nodiscard]] bool restore(const State& state, const ShadowEpt::State& ept);
 
 private:
     friend class VmxInstruction;
@@ -177,6 +188,7 @@ private:
     [[nodiscard]] Next write_controls(const Outer& outer);
     void write_processor_controls(const Outer& outer);
     [[nodiscard]] Next write_apic_pages();
+    [[nodiscard]] u64 ept_pointer12() const;
     [[nodiscard]] Next write_translation();
     void write_msr_bitmap() const;
     void write_guest_state(const Outer& outer);
@@ -209,7 +221,9 @@ private:
     Vcpu& vcpu_;
     NestedCapabilities capabilities_;
     ShadowEpt ept_;
+    SecondLevel second_level_{};
     State state_;
+    bool leaves_soon_ = false;  // found anew before each entry
 };
 
 }  // namespace postern::hv

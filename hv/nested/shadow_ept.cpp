@@ -15,6 +15,14 @@ constexpr unsigned largest_level = 2;
 /// The processor's own, if L1 asks for them: they mean nothing here.
 constexpr u64 processor_flags = EptFlags{EptBit::accessed, EptBit::dirty}.to_raw();
 
+constexpr Ept12Result translated_to_itself(Gpa l2) {
+    Ept12Result result;
+    result.address = l2;
+    result.level = 3;
+    result.permissions = ept_all_access;
+    return result;
+}
+
 /// Execute-only entries are cached, too: no entry of a shadow is misconfigured.
 bool can_be_cached(u64 entry) { return EptEntry::from_raw(entry).present(); }
 
@@ -45,7 +53,9 @@ Result<u64> ShadowEpt::use(u64 eptp12) {
 ShadowEpt::Handled ShadowEpt::handle(u64 eptp12, Gpa l2, Ept12Access access,
                                      const EptRules& rules) {
     notice_our_own_changes();
-    const Ept12Result l1 = walk_ept12(vm_, Eptp::from_raw(eptp12), l2, access, rules);
+    const Ept12Result l1 = eptp12 == identity
+                               ? translated_to_itself(l2)
+                               : walk_ept12(vm_, Eptp::from_raw(eptp12), l2, access, rules);
     switch (l1.outcome) {
         case Ept12Result::Outcome::violation: return {Answer::violation, {}, l1.permissions};
         case Ept12Result::Outcome::misconfiguration: return {.answer = Answer::misconfiguration};

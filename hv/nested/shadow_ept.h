@@ -22,6 +22,8 @@ class ShadowEpt {
 public:
     /// EPTs of L1 that are kept; the one used longest ago makes room.
     static constexpr size_t context_limit = 4;
+    /// In place of an EPTP of an L1 that runs its guest without EPT: L2's addresses are L1's.
+    static constexpr u64 identity = 1;
     /// Of the pool's pages, for one virtual processor: enough for 2 GiB of 4-KByte pages.
     static constexpr u64 page_limit = 1024;
 

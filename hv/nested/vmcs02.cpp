@@ -166,17 +166,19 @@ Next Nested::write_apic_pages() {
     return Next::resume;
 }
 
-/// L2's physical addresses are L1's, or go through L1's EPT first. L1 sees the flushes that it
-/// would see of its own processor: without a VPID each transition is one.
+u64 Nested::ept_pointer12() const {
+    return state_.vmcs12.has(SecondaryControl::enable_ept) ? l1<F::ept_pointer>()
+                                                           : ShadowEpt::identity;
+}
+
+/// L2's physical addresses are L1's, or go through L1's EPT first. Our own EPT is not for L2: the
+/// page at which L1 finds its local APIC is in it. L1 sees the flushes that it would see of its own
+/// processor: without a VPID each transition is one.
 Next Nested::write_translation() {
     const Vmcs12& l1 = state_.vmcs12;
-    u64 pointer = vcpu_.vm_.ept().pointer();
-    if (l1.has(SecondaryControl::enable_ept)) {
-        const Result<u64> shadow = ept_.use(l1.get<F::ept_pointer>());
-        if (!shadow.ok()) return vcpu_.stop(StopReason::out_of_table_pages);
-        pointer = shadow.value();
-    }
-    vcpu_.port_.vmwrite(F::ept_pointer, pointer);
+    const Result<u64> shadow = ept_.use(ept_pointer12());
+    if (!shadow.ok()) return vcpu_.stop(StopReason::out_of_table_pages);
+    vcpu_.port_.vmwrite(F::ept_pointer, shadow.value());
     const u16 vpid =
         l1.has(SecondaryControl::enable_vpid) ? l1.get<F::virtual_processor_identifier>() : u16{0};
     if (vpid == 0 || vpid != state_.vpid12) vcpu_.port_.invvpid(vcpu_.vpid02());
@@ -231,6 +233,20 @@ u64 Nested::real_cr0(u64 value) const {
 u64 Nested::real_cr4(u64 value) const {
     const u64 mask = l1<F::cr4_guest_host_mask>();
     return (value & ~mask) | (l1<F::guest_cr4>() & mask);
+}
+
+/// SDM 3C, "Restrictions on VMX Operation"; PE and PG are an unrestricted guest's own.
+bool Nested::allows_cr0(u64 value) const {
+    if (!in_l2()) return true;
+    constexpr u64 modes = Cr0Word{Cr0::pe, Cr0::pg}.to_raw();
+    const bool unrestricted = state_.vmcs12.has(SecondaryControl::unrestricted_guest);
+    const u64 fixed = capabilities_.cr0_fixed0() & ~(unrestricted ? modes : 0);
+    return (real_cr0(value) & fixed) == fixed;
+}
+
+bool Nested::allows_cr4(u64 value) const {
+    const u64 fixed = capabilities_.cr4_fixed0();
+    return !in_l2() || (real_cr4(value) & fixed) == fixed;
 }
 
 /// With EPT L1 gives them in its VMCS; without, they are loaded with CR3. False: an entry has a

@@ -255,7 +255,7 @@ TEST(VirtualApicTimer, TheDeadlineCountsOnlyInItsMode) {
 TEST(VirtualApicTimer, TheDeadlineIsOneOfTheGuestsTsc) {
     Apic machine;
     machine.processor.now = 10'000;
-    machine.processor.at(VmcsField::tsc_offset) = ~u64{0} - 8'999;  // 9000 behind
+    machine.apic.set_tsc_offset(~u64{0} - 8'999);  // 9000 behind
     machine.write(reg_lvt_timer, 0x4'0052);
     EXPECT_TRUE(machine.apic.write_msr(static_cast<u32>(Msr::tsc_deadline), 1'500));
     EXPECT_EQ(machine.apic.due(), 10'500u);
