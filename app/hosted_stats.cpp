@@ -104,7 +104,7 @@ HostedCounts counts_of(host::Guest& guest) {
     HostedCounts counts;
     for (unsigned n = 0; n < guest.processor_count(); ++n) {
         counts.vcpus.push_back(&guest.vcpu(n).counters());
-        counts.processors.push_back(&cpu::exit_counts(guest.machine().processor(n)));
+        counts.processors.push_back(&guest.machine().processor(n).exit_counts);
     }
     counts.enclaves = &guest.vm().enclaves();
     return counts;

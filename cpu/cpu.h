@@ -21,6 +21,7 @@
 #include "cpu/sgx/enclave.h"
 #include "cpu/system.h"
 #include "cpu/vector_state.h"
+#include "cpu/vmx/exit_counts.h"
 #include "cpu/vmx/state.h"
 
 namespace postern::cpu {
@@ -121,6 +122,7 @@ struct alignas(64) Cpu {
     bool host_unit;      // the guest's MXCSR is in the host's unit: cpu/simd/host_unit.h
     X87Unit x87_unit;    // whether its x87 state is there, too: cpu/x87/unit.h
     std::array<TlbSpace, tlb_spaces> translations;  // by SpaceTags
+    ExitCounts exit_counts;                         // since the program started, resets included
 };
 
 static_assert(std::is_standard_layout_v<Cpu>);

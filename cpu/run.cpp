@@ -16,7 +16,6 @@
 #include "cpu/reset.h"
 #include "cpu/sgx/interruption.h"
 #include "cpu/simd/host_unit.h"
-#include "cpu/vmx/exit_counts.h"
 
 namespace postern::cpu {
 namespace {
@@ -212,7 +211,9 @@ void reset(Cpu& c, System& system, u32 number) {
     BlockCache* blocks = c.blocks;
     InterruptController* interrupts = c.interrupts;
     const u64 code_epoch = c.code_epoch;
+    const ExitCounts exit_counts = c.exit_counts;
     std::construct_at(&c);
+    c.exit_counts = exit_counts;
     c.blocks = blocks != nullptr ? blocks : new BlockCache;
     c.interrupts = interrupts;
     c.system = &system;
@@ -228,7 +229,6 @@ void reset(Cpu& c, System& system, u32 number) {
 void destroy(Cpu& c) {
     delete c.blocks;
     c.blocks = nullptr;
-    forget_exit_counts(c);
 }
 
 }  // namespace postern::cpu

@@ -6,7 +6,6 @@
 #include "cpu/flags.h"
 #include "cpu/vmx/check.h"
 #include "cpu/vmx/cpu_view.h"
-#include "cpu/vmx/exit_counts.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
@@ -164,7 +163,7 @@ void start_controls(Cpu& c) {
 void fail_entry(Cpu& c, BasicReason reason, u64 qualification) {
     Vmcs& v = c.vmx.vmcs;
     const ExitReason failed = ExitReason{reason}.with_entry_failure();
-    exit_counts(c).count(failed);
+    c.exit_counts.count(failed);
     v.set<F::exit_reason>(failed.to_vmcs());
     v.set<F::exit_qualification>(qualification);
     flush_vpid(c, 0);

@@ -4,7 +4,6 @@
 #include "arch/vmx/interruption_information.h"
 #include "cpu/event/event.h"
 #include "cpu/flags.h"
-#include "cpu/vmx/exit_counts.h"
 #include "cpu/vmx/guest_segment.h"
 #include "cpu/vmx/msr_list.h"
 #include "cpu/vmx/transition.h"
@@ -83,7 +82,7 @@ void record_information(Cpu& c, const Exit& e, const EventInProgress& original) 
     if (e.enclave) event = as_from_enclave(event);
     const ExitReason plain{e.reason};
     const ExitReason reason = is_incident_to_enclave(c, e) ? plain.in_enclave() : plain;
-    exit_counts(c).count(reason);
+    c.exit_counts.count(reason);
     v.set<F::exit_reason>(reason.to_vmcs());
     v.set<F::exit_qualification>(recorded_qualification(e, event));
     v.set<F::guest_linear_address>(e.guest_linear & kept);

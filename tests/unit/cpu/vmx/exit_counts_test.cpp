@@ -2,6 +2,7 @@
 // The processor's own count of its VM exits.
 #include "cpu/vmx/exit_counts.h"
 
+#include "cpu/run.h"
 #include "unit/cpu/vmx/running_guest.h"
 
 namespace postern::cpu::vmx {
@@ -31,21 +32,18 @@ TEST(ExitCounts, TellApartFlagAndFailure) {
 
 TEST(ExitCounts, CountWhatTheProcessorDoes) {
     G g;
-    forget_exit_counts(g.c);
     g.exit_of({0x0f, 0xa2});
-    EXPECT_EQ(exit_counts(g.c).by_reason[10][0], 1u);
-    EXPECT_EQ(all(exit_counts(g.c)), 1u);
+    EXPECT_EQ(g.c.exit_counts.by_reason[10][0], 1u);
+    EXPECT_EQ(all(g.c.exit_counts), 1u);
 }
 
-TEST(ExitCounts, AreOfOneProcessorAndGoWithIt) {
+TEST(ExitCounts, AreOfOneProcessorAndOutliveItsReset) {
     G one, other;
-    forget_exit_counts(one.c);
-    forget_exit_counts(other.c);
     one.exit_of({0x0f, 0x08});
-    EXPECT_EQ(all(exit_counts(one.c)), 1u);
-    EXPECT_EQ(all(exit_counts(other.c)), 0u);
-    forget_exit_counts(one.c);
-    EXPECT_EQ(all(exit_counts(one.c)), 0u);
+    EXPECT_EQ(all(one.c.exit_counts), 1u);
+    EXPECT_EQ(all(other.c.exit_counts), 0u);
+    reset(one.c, *one.c.system, one.c.number);
+    EXPECT_EQ(all(one.c.exit_counts), 1u);
 }
 
 }  // namespace
