@@ -26,11 +26,6 @@ using namespace postern::fuzz;
 
 constexpr u64 instructions_at_most = 6000;
 
-[[noreturn]] void broken(const std::string& rule, const std::string& what) {
-    std::fprintf(stderr, "broken: %s: %s\n", rule.c_str(), what.c_str());
-    std::abort();
-}
-
 std::string hexadecimal(u64 value) {
     char text[32];
     std::snprintf(text, sizeof text, "%#llx", static_cast<unsigned long long>(value));

@@ -5,10 +5,8 @@
 // register, and what the hypervisor wants injected is what VM entry takes.
 // iterations: 12000
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <span>
 
+#include "fuzz/input.h"
 #include "host/fake_processor.h"
 
 namespace {
@@ -17,31 +15,13 @@ using namespace postern;
 using host::fake::FakeDevices;
 using host::fake::FakeWatcher;
 
-[[noreturn]] void broken(const char* rule, u64 value) {
-    std::fprintf(stderr, "broken: %s (%#llx)\n", rule, static_cast<unsigned long long>(value));
-    std::abort();
-}
-void hold(bool rule_holds, const char* rule, u64 value = 0) {
-    if (!rule_holds) broken(rule, value);
-}
+using fuzz::broken;
+using fuzz::hold;
 
-/// The input, read from front to back; zeros behind its end.
-class Input {
+class Input : public fuzz::Input {
 public:
-    explicit Input(std::span<const u8> bytes) : bytes_{bytes} {}
+    using fuzz::Input::Input;
 
-    [[nodiscard]] bool empty() const { return bytes_.empty(); }
-    u8 byte() {
-        if (bytes_.empty()) return 0;
-        const u8 first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    u64 word(unsigned count = 8) {
-        u64 value = 0;
-        for (unsigned i = 0; i < count; ++i) value |= u64{byte()} << 8 * i;
-        return value;
-    }
     /// Small, at an end of its range, one that something knows, or anything.
     u64 value() {
         const u8 kind = byte();
@@ -81,8 +61,6 @@ private:
     static constexpr std::array<u64, 16> known{
         0x3a, 0x8c,        0x277,       0x1a0,       0xc000'0080, 0x7, 0xd,   0x12,
         0x1,  0x4000'0000, 0x8000'0001, 0x8000'0033, 0x20,        0x4, 0xd00, 0x3f8'0008};
-
-    std::span<const u8> bytes_;
 };
 
 /// The rules for an injected event, once more from the manual. SDM 3C, "VM-Entry Control Fields"

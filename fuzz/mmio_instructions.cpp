@@ -3,11 +3,7 @@
 // whatever they are, the exit ends, nothing but the guest's memory and the hypervisor's own pages
 // is touched, ROM stays as it was, and what is injected is one event.
 // iterations: 20000
-#include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <span>
-
+#include "fuzz/input.h"
 #include "host/decode.h"
 #include "host/fake_processor.h"
 
@@ -16,29 +12,12 @@ namespace {
 using namespace postern;
 using namespace postern::host::fake;
 
-[[noreturn]] void broken(const char* rule, u64 value) {
-    std::fprintf(stderr, "broken: %s (%#llx)\n", rule, static_cast<unsigned long long>(value));
-    std::abort();
-}
-void hold(bool rule_holds, const char* rule, u64 value = 0) {
-    if (!rule_holds) broken(rule, value);
-}
+using fuzz::broken;
+using fuzz::hold;
 
-class Input {
+class Input : public fuzz::Input {
 public:
-    explicit Input(std::span<const u8> bytes) : bytes_{bytes} {}
-    [[nodiscard]] bool empty() const { return bytes_.empty(); }
-    u8 byte() {
-        if (bytes_.empty()) return 0;
-        const u8 first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    u64 word(unsigned count = 8) {
-        u64 value = 0;
-        for (unsigned i = 0; i < count; ++i) value |= u64{byte()} << 8 * i;
-        return value;
-    }
+    using fuzz::Input::Input;
     /// Where something is, near an edge of it, small, or anything.
     u64 value() {
         constexpr std::array<u64, 8> places{0,
@@ -54,9 +33,6 @@ public:
         if (kind < 0xa0) return kind & 0x1f;
         return kind < 0xc0 ? word(4) : word();
     }
-
-private:
-    std::span<const u8> bytes_;
 };
 
 constexpr u64 ram_end = guest_ram_host + guest_ram_size;

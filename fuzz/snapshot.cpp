@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "fuzz/input.h"
 #include "platform/snapshot/container.h"
 #include "platform/snapshot/processor.h"
 #include "unit/platform/running_computer.h"
@@ -13,6 +14,7 @@
 namespace {
 
 using namespace postern;
+using fuzz::Input;
 using platform::snapshot::Bytes;
 using platform::snapshot::Section;
 
@@ -46,37 +48,16 @@ void load(const Bytes& file) {
     pc.computer->run_until(pc.computer->now() + instructions);
 }
 
-/// Takes numbers off the input, zeros at its end.
-class Input {
-public:
-    Input(const u8* data, size_t size) : data_{data}, left_{size} {}
-    [[nodiscard]] bool empty() const { return left_ == 0; }
-    u8 byte() {
-        if (left_ == 0) return 0;
-        --left_;
-        return *data_++;
-    }
-    u64 number(unsigned bytes) {
-        u64 value = 0;
-        while (bytes-- != 0) value = value << 8 | byte();
-        return value;
-    }
-
-private:
-    const u8* data_;
-    size_t left_;
-};
-
 /// One section gets other bytes somewhere, or another length.
 void change(std::vector<Section>& sections, Input& input) {
     Bytes& bytes = sections[input.byte() % sections.size()].bytes;
     const u8 what = input.byte();
     if (what % 16 == 0) {
-        bytes.resize(input.number(2) % (bytes.size() + 64));
+        bytes.resize(input.word(2) % (bytes.size() + 64));
         return;
     }
     if (bytes.empty()) return;
-    const u64 at = input.number(3) % bytes.size();
+    const u64 at = input.word(3) % bytes.size();
     const u64 count = std::min<u64>(u64{1} << what % 4, bytes.size() - at);
     for (u64 n = 0; n < count; ++n) bytes[at + n] = input.byte();
 }
@@ -91,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     load(behind_header);
 
     std::vector<Section> sections = good;
-    Input input{data, size};
+    Input input{{data, size}};
     for (unsigned left = 1 + input.byte() % 8; left != 0 && !input.empty(); --left)
         change(sections, input);
     load(platform::snapshot::encode_container(version(), sections));

@@ -6,11 +6,8 @@
 // iterations: 20000
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <span>
 #include <vector>
 
@@ -22,6 +19,7 @@
 #include "cpu/vmx/capability.h"
 #include "cpu/vmx/exec.h"
 #include "cpu/vmx/vmx.h"
+#include "fuzz/input.h"
 
 namespace {
 
@@ -29,13 +27,8 @@ using namespace postern;
 using cpu::Cpu;
 using F = VmcsField;
 
-[[noreturn]] void broken(const char* rule, u64 value) {
-    std::fprintf(stderr, "broken: %s (%#llx)\n", rule, static_cast<unsigned long long>(value));
-    std::abort();
-}
-void hold(bool rule_holds, const char* rule, u64 value = 0) {
-    if (!rule_holds) broken(rule, value);
-}
+using fuzz::broken;
+using fuzz::hold;
 
 namespace at {
 constexpr u64 vmxon = 0x1000, vmcs = 0x2000, linked_vmcs = 0x3000;
@@ -207,22 +200,9 @@ private:
     cpu::System system_;
 };
 
-/// Numbers from the input, then from a generator that the input seeds.
-class Random {
+class Random : public fuzz::Random {
 public:
-    explicit Random(std::span<const u8> bytes) : bytes_{bytes} {
-        std::uint64_t seed = 0;
-        for (const u8 byte : bytes) seed = seed * 0x100'0000'01b3 + byte;
-        generator_.seed(seed);
-    }
-    u8 byte() {
-        if (bytes_.empty()) return static_cast<u8>(generator_());
-        const u8 first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    u64 word() { return generator_(); }
-    size_t below(size_t limit) { return (size_t{byte()} << 8 | byte()) % limit; }
+    using fuzz::Random::Random;
 
     /// Anything, or something that looks like a value of a field.
     u64 value() {
@@ -248,10 +228,6 @@ public:
             default: return before ^ u64 { 1 } << (byte() & 63);
         }
     }
-
-private:
-    std::span<const u8> bytes_;
-    std::mt19937_64 generator_;
 };
 
 void randomize_all(Machine& m, Random& random) {

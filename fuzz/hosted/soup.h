@@ -5,9 +5,12 @@
 
 #include <vector>
 
-#include "fuzz/hosted/places.h"
+#include "fuzz/input.h"
+#include "support/hosted_kernel.h"
 
 namespace postern::fuzz {
+
+using namespace postern::test::hosted;
 
 class Soup {
 public:

@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <random>
 #include <span>
 #include <vector>
 
@@ -19,6 +18,7 @@
 #include "cpu/model.h"
 #include "cpu/sgx/epc.h"
 #include "cpu/sgx/sgx.h"
+#include "fuzz/input.h"
 #include "support/epc_invariants.h"
 
 namespace postern::cpu::sgx::fuzz {
@@ -50,29 +50,7 @@ constexpr u64 present = 1, writable = 2, user = 4, large = 0x80;
     std::abort();
 }
 
-/// Numbers from the input, then from a generator that the input seeds.
-class Random {
-public:
-    explicit Random(std::span<const u8> bytes) : bytes_{bytes} {
-        u64 seed = 0;
-        for (const u8 byte : bytes) seed = seed * 0x100'0000'01b3 + byte;
-        generator_.seed(seed);
-    }
-    u8 byte() {
-        if (bytes_.empty()) return static_cast<u8>(generator_());
-        const u8 first = bytes_.front();
-        bytes_ = bytes_.subspan(1);
-        return first;
-    }
-    u64 word() { return generator_(); }
-    u64 below(u64 limit) { return (u64{byte()} << 8 | byte()) % limit; }
-    /// Once in `n`.
-    bool once_in(u64 n) { return below(n) == 0; }
-
-private:
-    std::span<const u8> bytes_;
-    std::mt19937_64 generator_;
-};
+using postern::fuzz::Random;
 
 class World {
     struct alignas(page_size) Page {
