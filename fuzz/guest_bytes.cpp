@@ -12,9 +12,10 @@
 #include <cstring>
 #include <span>
 
-#include "arch/exception.h"
 #include "cpu/model.h"
+#include "fuzz/input.h"
 #include "host/guest.h"
+#include "support/kernel_image.h"
 #include "unit/platform/elf_image.h"
 
 // The kernel: everything it uses lies at fixed addresses (namespace at, below).
@@ -86,9 +87,8 @@ namespace {
 using namespace postern;
 
 namespace at {
-constexpr u64 kernel = 0x10'0000;
-constexpr u64 gdt = 0x10'1000, gdt_pointer = 0x10'1f00, idt_pointer = 0x10'1f10;
-constexpr u64 idt = 0x10'2000, tss = 0x10'3000, stack_top = 0x10'6000;
+constexpr u64 kernel = test::KernelImage::base;
+constexpr u64 stack_top = 0x10'6000;
 constexpr u64 registers = 0x10'6000;  // 15 of them, then the frame of an IRETQ
 constexpr u64 faults_left = 0x10'6f00, kernel_faults_end = 0x10'6f04;
 constexpr u64 tables = 0x10'7000;  // four pages
@@ -102,10 +102,7 @@ constexpr u32 faults_at_most = 40;
 
 enum class Mode : u8 { kernel, user };
 
-[[noreturn]] void broken(const char* rule, const std::string& what) {
-    std::fprintf(stderr, "broken: %s: %s\n", rule, what.c_str());
-    std::abort();
-}
+using fuzz::broken;
 
 /// An honest processor gives no reason for any of these.
 class Unsuspecting final : public hv::Watcher {
@@ -121,56 +118,24 @@ public:
     }
 };
 
+/// Where a place in the kernel's code is in the guest.
+u64 address_of(const unsigned char* place) {
+    return at::kernel + static_cast<u64>(place - postern_fuzz_start);
+}
+
 /// The kernel's pages, from at::kernel on.
-class Image {
+class Image : public test::KernelImage {
 public:
-    explicit Image(Mode mode) : bytes_(at::kernel_end - at::kernel) {
-        const auto size = static_cast<size_t>(postern_fuzz_end - postern_fuzz_start);
-        std::memcpy(bytes_.data(), postern_fuzz_start, size);
+    explicit Image(Mode mode)
+        : KernelImage{{postern_fuzz_start, postern_fuzz_end}, at::kernel_end} {
         put(at::faults_left, faults_at_most, 4);
         put(at::kernel_faults_end, mode == Mode::kernel ? 0 : 1, 1);
-        write_descriptors();
+        write_segments({.rsp0 = at::stack_top, .ist1 = at::stack_top});
+        write_gates(address_of(postern_fuzz_fault), address_of(postern_fuzz_fault_code));
         write_page_tables();
     }
 
-    void put(u64 address, u64 value, unsigned size) {
-        std::memcpy(&bytes_[address - at::kernel], &value, size);
-    }
-    [[nodiscard]] const std::vector<u8>& bytes() const { return bytes_; }
-
 private:
-    void write_descriptors() {
-        constexpr u64 descriptors[] = {
-            0,
-            0x00af'9b00'0000'ffff,  // 08: code, 64-bit, DPL 0
-            0x00cf'9300'0000'ffff,  // 10: data, DPL 0
-            0x00cf'f300'0000'ffff,  // 18: data, DPL 3
-            0x00af'fb00'0000'ffff,  // 20: code, 64-bit, DPL 3
-            0x0000'8900'0000'0067 | (at::tss & 0xffff) << 16 | (at::tss >> 16 & 0xff) << 32,
-            0,  // 28: TSS
-        };
-        for (size_t i = 0; i < std::size(descriptors); ++i) put(at::gdt + 8 * i, descriptors[i], 8);
-        put(at::gdt_pointer, sizeof descriptors - 1, 2);
-        put(at::gdt_pointer + 2, at::gdt, 8);
-        put(at::idt_pointer, 256 * 16 - 1, 2);
-        put(at::idt_pointer + 2, at::idt, 8);
-        put(at::tss + 4, at::stack_top, 8);     // RSP0
-        put(at::tss + 0x24, at::stack_top, 8);  // IST1
-        put(at::tss + 0x66, 0x68, 2);           // no I/O bitmap
-        for (unsigned vector = 0; vector < 256; ++vector) write_gate(vector);
-    }
-
-    void write_gate(unsigned vector) {
-        const bool code = vector < 32 && has_error_code(static_cast<Vector>(vector));
-        const unsigned char* const handler = code ? postern_fuzz_fault_code : postern_fuzz_fault;
-        const u64 target = at::kernel + static_cast<u64>(handler - postern_fuzz_start);
-        // Of those with an error code, INT would push none: DPL 0.
-        const u64 rights = code ? 0x8e01 : 0xee01;
-        put(at::idt + 16 * vector,
-            (target & 0xffff) | 0x08 << 16 | rights << 32 | (target >> 16 & 0xffff) << 48, 8);
-        put(at::idt + 16 * vector + 8, target >> 32, 8);
-    }
-
     /// Identity: 0 to 2 MiB and 4 to 8 MiB are the kernel's, 2 to 4 MiB and the devices' page
     /// are everybody's.
     void write_page_tables() {
@@ -184,8 +149,6 @@ private:
         put(high + 8 * (platform::doorbell_base >> 21 & 511), platform::doorbell_base | everybody,
             8);
     }
-
-    std::vector<u8> bytes_;
 };
 
 /// Registers that point to something, with a few bits of the input.

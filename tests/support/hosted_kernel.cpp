@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <cstring>
 
-#include "arch/exception.h"
 #include "arch/msr.h"
 #include "arch/sgx/leaf.h"
 #include "arch/sgx/pageinfo.h"
 #include "arch/sgx/secs.h"
 #include "arch/sgx/sigstruct.h"
 #include "arch/sgx/tcs.h"
+#include "support/kernel_image.h"
 #include "unit/cpu/sgx/enclave_machine.h"
 #include "unit/platform/elf_image.h"
 
@@ -194,81 +194,43 @@ Sigstruct make_signature() {
     return s;
 }
 
+/// Where a place in the kernel's code is in the guest.
+u64 address_of(const unsigned char* place) {
+    return at::kernel + static_cast<u64>(place - postern_soup_start);
+}
+
 /// The guest's memory from at::kernel to at::kernel_end.
-class Image {
+class Image : public test::KernelImage {
 public:
     explicit Image(const Program& program)
-        : program_{program}, bytes_(at::kernel_end - at::kernel) {
-        const auto size = static_cast<size_t>(postern_soup_end - postern_soup_start);
-        std::memcpy(bytes_.data(), postern_soup_start, size);
+        : KernelImage{{postern_soup_start, postern_soup_end}, at::kernel_end}, program_{program} {
         put(at::faults_left, program.faults, 8);
         put(at::repairs, program.repairs ? 1 : 0, 8);
         put(soup_size_at, program.slots.size() * slot_size, 8);
-        write_descriptors();
+        write_segments({.rsp0 = at::stack_top, .ist1 = at::fault_stack}, more_segments);
+        write_gates(address_of(postern_soup_fault), address_of(postern_soup_fault_code));
         write_page_tables();
         write_banks();
         write_operands();
         write_lists();
     }
 
-    [[nodiscard]] const std::vector<u8>& bytes() const { return bytes_; }
-
 private:
-    void put(u64 address, u64 value, unsigned size) {
-        std::memcpy(&bytes_[address - at::kernel], &value, size);
-    }
-    template <class T>
-    void put(u64 address, const T& value) {
-        std::memcpy(&bytes_[address - at::kernel], &value, sizeof value);
-    }
-
-    void write_descriptors();
-    void write_gate(unsigned vector);
-    void write_page_tables();
-    void write_banks();
-    void write_operands();
-    void write_lists();
-
-    const Program& program_;
-    std::vector<u8> bytes_;
-};
-
-void Image::write_descriptors() {
-    constexpr u64 descriptors[] = {
-        0,
-        0x00af'9b00'0000'ffff,  // 08: code, 64-bit, DPL 0
-        0x00cf'9300'0000'ffff,  // 10: data, DPL 0
-        0x00cf'f300'0000'ffff,  // 18: data, DPL 3
-        0x00af'fb00'0000'ffff,  // 20: code, 64-bit, DPL 3
-        0x0000'8900'0000'0067 | (at::tss & 0xffff) << 16 | (at::tss >> 16 & 0xff) << 32,
-        0,                      // 28: TSS
+    static constexpr std::array<u64, 5> more_segments{
         0,                      // 38
         0x00cf'9b00'0000'ffff,  // 40: code, 32-bit, DPL 0
         0x008f'9b00'0000'ffff,  // 48: code, 16-bit, DPL 0
         0x00cf'fb00'0000'ffff,  // 50: code, 32-bit, DPL 3
         0x0000'8500'0000'0000,  // 58: task gate
     };
-    for (size_t i = 0; i < std::size(descriptors); ++i) put(at::gdt + 8 * i, descriptors[i], 8);
-    put(at::gdt_pointer, sizeof descriptors - 1, 2);
-    put(at::gdt_pointer + 2, at::gdt, 8);
-    put(at::idt_pointer, 256 * 16 - 1, 2);
-    put(at::idt_pointer + 2, at::idt, 8);
-    put(at::tss + 4, at::stack_top, 8);       // RSP0
-    put(at::tss + 0x24, at::fault_stack, 8);  // IST1
-    put(at::tss + 0x66, 0x68, 2);             // no I/O bitmap
-    for (unsigned vector = 0; vector < 256; ++vector) write_gate(vector);
-}
 
-void Image::write_gate(unsigned vector) {
-    const bool has_code = vector < 32 && has_error_code(static_cast<Vector>(vector));
-    const unsigned char* const handler = has_code ? postern_soup_fault_code : postern_soup_fault;
-    const u64 target = at::kernel + static_cast<u64>(handler - postern_soup_start);
-    // Of those with an error code, INT would push none: DPL 0.
-    const u64 rights = has_code ? 0x8e01 : 0xee01;
-    put(at::idt + 16 * vector,
-        (target & 0xffff) | 0x08 << 16 | rights << 32 | (target >> 16 & 0xffff) << 48, 8);
-    put(at::idt + 16 * vector + 8, target >> 32, 8);
-}
+    void write_page_tables();
+    void write_banks();
+    void write_operands();
+    void write_lists();
+
+    const Program& program_;
+};
 
 /// Identity: 0 to 2 MiB and 4 to 8 MiB are the kernel's, 2 to 4 MiB and the doorbell's 2 MiB are
 /// everybody's, so is the ELRANGE. The kernel has the other devices and the window, too.

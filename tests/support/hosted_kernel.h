@@ -11,14 +11,16 @@
 #include "base/address.h"
 #include "base/types.h"
 #include "platform/layout.h"
+#include "support/kernel_image.h"
 
 namespace postern::test::hosted {
 
 /// Fixed addresses; the kernel's code in image.cpp has them as numbers.
 namespace at {
-inline constexpr u64 kernel = 0x10'0000;
-inline constexpr u64 gdt = 0x10'1000, gdt_pointer = 0x10'1f00, idt_pointer = 0x10'1f10;
-inline constexpr u64 idt = 0x10'2000, tss = 0x10'3000;
+inline constexpr u64 kernel = KernelImage::base;
+inline constexpr u64 gdt = KernelImage::gdt, gdt_pointer = KernelImage::gdt_pointer;
+inline constexpr u64 idt = KernelImage::idt, idt_pointer = KernelImage::idt_pointer;
+inline constexpr u64 tss = KernelImage::tss;
 inline constexpr u64 fault_stack = 0x10'5000, stack_top = 0x10'6000;
 inline constexpr u64 next_slot = 0x10'6f00, faults_left = 0x10'6f08, repairs = 0x10'6f10;
 inline constexpr u64 lists = 0x10'7000;   // count and records: WRMSRs, then ENCLSs
