@@ -6,26 +6,14 @@
 
 #include <fmt/format.h>
 
+#include "tests/support/random.h"
+
 namespace postern::host::test {
 namespace {
 
 constexpr u64 seed = 0x0bad'cafe'1234'5678;
 
-/// xorshift64*: the same numbers everywhere.
-class Random {
-public:
-    u64 next() {
-        state_ ^= state_ >> 12;
-        state_ ^= state_ << 25;
-        state_ ^= state_ >> 27;
-        return state_ * 0x2545'f491'4f6c'dd1d;
-    }
-    u64 below(u64 limit) { return next() % limit; }
-    bool once_in(u64 n) { return below(n) == 0; }
-
-private:
-    u64 state_ = seed;
-};
+using postern::test::Random;
 
 enum class Immediate : u8 { none, byte, full };
 
@@ -301,7 +289,7 @@ protected:
 
 TEST_F(Emulation, InstructionsWithAMemoryOperandDoWhatTheProcessorDoes) {
     constexpr int rounds = 60;
-    Random random;
+    Random random{seed};
     fill_memory(random);
     const std::vector<Form> forms = all_forms();
     for (int round = 0; round < rounds; ++round)
@@ -320,7 +308,7 @@ TEST_F(Emulation, InstructionsWithAMemoryOperandDoWhatTheProcessorDoes) {
 
 TEST_F(Emulation, SegmentsAndOlderPagingDoWhatTheProcessorDoes) {
     constexpr int rounds = 20;
-    Random random;
+    Random random{seed};
     fill_memory(random);
     const std::vector<Form> forms = all_forms();
     for (int round = 0; round < rounds; ++round)
@@ -354,7 +342,7 @@ TEST_F(Emulation, SegmentsAndOlderPagingDoWhatTheProcessorDoes) {
 
 TEST_F(Emulation, StringInstructionsDoWhatTheProcessorDoes) {
     constexpr int rounds = 4000;
-    Random random;
+    Random random{seed};
     fill_memory(random);
     for (int round = 0; round < rounds; ++round) {
         Start start = random_start(random);
@@ -382,7 +370,7 @@ TEST_F(Emulation, StringInstructionsDoWhatTheProcessorDoes) {
 }
 
 TEST_F(Emulation, AbsoluteAddressesOfTheAccumulator) {
-    Random random;
+    Random random{seed};
     fill_memory(random);
     for (int round = 0; round < 400; ++round) {
         Start start = random_start(random);
@@ -397,7 +385,7 @@ TEST_F(Emulation, AbsoluteAddressesOfTheAccumulator) {
 
 /// INS and OUTS exit in both; here the other side is RAM or the device.
 TEST_F(Emulation, StringsOfPortsReachMemoryAndDevicesAlike) {
-    Random random;
+    Random random{seed};
     fill_memory(random);
     for (int round = 0; round < 2000; ++round) {
         Start start = random_start(random);

@@ -2,6 +2,7 @@
 // Exits with every field random, from a processor that keeps to nothing: whatever it says, an
 // exit with bit 27 fetches nothing, touches no device and leaves RIP and registers alone.
 #include "tests/support/fake_port.h"
+#include "tests/support/random.h"
 
 namespace postern::hv::test {
 namespace {
@@ -10,22 +11,7 @@ constexpr u64 seed = 0x9e37'79b9'7f4a'7c15;
 constexpr int guests = 600;
 constexpr int exits_per_guest = 100;
 
-/// xorshift64*: the same numbers everywhere.
-class Random {
-public:
-    u64 next() {
-        state_ ^= state_ >> 12;
-        state_ ^= state_ << 25;
-        state_ ^= state_ >> 27;
-        return state_ * 0x2545'f491'4f6c'dd1d;
-    }
-    u64 below(u64 limit) { return next() % limit; }
-    bool once_in(u64 n) { return below(n) == 0; }
-    u32 next32() { return static_cast<u32>(next() >> 32); }
-
-private:
-    u64 state_ = seed;
-};
+using postern::test::Random;
 
 Gpa random_address(Random& random) {
     const std::array places{u64{0},        epc_base.raw(), doorbell.raw(),
@@ -77,7 +63,7 @@ void expect_enclave_left_alone(Machine& machine, size_t devices_before, size_t d
 }
 
 TEST(RandomExits, NeverMakeAnEnclavesExitDoMoreThanItMay) {
-    Random random;
+    Random random{seed};
     int enclave_exits = 0;
     for (int guest = 0; guest < guests; ++guest) {
         Machine machine;
