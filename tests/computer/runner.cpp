@@ -3,16 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <map>
 #include <optional>
 #include <span>
-#include <sstream>
 #include <vector>
 
+#include "computer/programs.h"
 #include "cpu/model.h"
 #include "platform/computer.h"
 #include "support/flat_program.h"
@@ -20,43 +15,9 @@
 namespace postern::platform {
 namespace {
 
+using test::Specification;
+
 constexpr u64 most_time = 20'000'000;
-
-struct Specification {
-    unsigned processors = 1;
-    u32 exit = 0;
-    std::map<u64, std::vector<u8>> memory;
-    std::string error;
-};
-
-u64 number(const std::string& text) { return std::strtoull(text.c_str(), nullptr, 0); }
-
-bool read_line(const std::string& text, Specification& s) {
-    std::istringstream line{text};
-    std::string what, value;
-    if (!(line >> what >> value)) return false;
-    if (what == "processors") {
-        s.processors = static_cast<unsigned>(number(value));
-    } else if (what == "exit") {
-        s.exit = static_cast<u32>(number(value));
-    } else if (what.starts_with('[') && value == "=") {
-        std::vector<u8>& bytes = s.memory[number(what.substr(1, what.size() - 2))];
-        while (line >> value) bytes.push_back(static_cast<u8>(std::stoul(value, nullptr, 16)));
-    } else {
-        return false;
-    }
-    return true;
-}
-
-Specification parse(const std::string& source) {
-    Specification s;
-    std::ifstream file{source};
-    for (std::string line; std::getline(file, line);)
-        if (line.starts_with("#:") && !read_line(line.substr(2), s))
-            s.error = "not understood: " + line;
-    if (s.exit == 0) s.error = "expects nothing";
-    return s;
-}
 
 const cpu::Model& model() {
     static const cpu::Model with_monitor = [] {
@@ -147,10 +108,9 @@ ComputerOutcome ComputerTest::run_through_snapshots(Pc& pc, u64 slice) {
 }
 
 void ComputerTest::TestBody() {
-    specification_ = parse(source_);
+    specification_ = test::read_specification(source_);
     ASSERT_EQ(specification_.error, "");
-    std::ifstream file{binary_, std::ios::binary};
-    code_.assign(std::istreambuf_iterator<char>{file}, {});
+    code_ = test::bytes_of(binary_);
     ASSERT_FALSE(code_.empty());
     Pc whole = make();
     check(whole, whole.computer->run_until(most_time), "at once");
@@ -165,18 +125,11 @@ void ComputerTest::TestBody() {
 }
 
 void register_tests() {
-    namespace fs = std::filesystem;
-    const fs::path sources{COMPUTER_SOURCES}, binaries{COMPUTER_BINARIES};
-    std::vector<fs::path> files;
-    for (const fs::directory_entry& e : fs::directory_iterator{sources})
-        if (e.path().extension() == ".s") files.push_back(e.path().filename());
-    std::ranges::sort(files);
-    for (const fs::path& file : files) {
-        const std::string source = sources / file;
-        const std::string binary = (binaries / file).replace_extension(".bin");
-        testing::RegisterTest("Computer", file.stem().c_str(), nullptr, nullptr, source.c_str(), 1,
-                              [=]() -> testing::Test* { return new ComputerTest{source, binary}; });
-    }
+    for (const auto& [name, source, binary] : test::computer_programs())
+        testing::RegisterTest("Computer", name.c_str(), nullptr, nullptr, source.c_str(), 1,
+                              [source, binary]() -> testing::Test* {
+                                  return new ComputerTest{source, binary};
+                              });
 }
 
 }  // namespace

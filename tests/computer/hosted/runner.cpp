@@ -5,16 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
-#include <map>
-#include <sstream>
 #include <string_view>
 #include <vector>
 
+#include "computer/programs.h"
 #include "cpu/model.h"
 #include "host/guest.h"
 
@@ -28,37 +23,6 @@ constexpr u64 entry = 0x10'0000, program_at = 0x1'0000, program_size = 0x4000;
 /// from them, and of VMX what hv/nested does not offer.
 constexpr std::array<std::string_view, 4> left_out{"vmx_posted_", "vmx_virtual_", "ept_with_a_modif",
                                                    "mwait_"};
-
-struct Specification {
-    unsigned processors = 1;
-    u32 exit = 0;
-    std::map<u64, std::vector<u8>> memory;
-};
-
-u64 number(const std::string& text) { return std::strtoull(text.c_str(), nullptr, 0); }
-
-/// The headers are checked by the other runner.
-Specification parse(const std::string& source) {
-    Specification s;
-    std::ifstream file{source};
-    for (std::string text; std::getline(file, text);) {
-        if (!text.starts_with("#:")) continue;
-        std::istringstream line{text.substr(2)};
-        std::string what, value;
-        line >> what >> value;
-        if (what == "processors") s.processors = static_cast<unsigned>(number(value));
-        if (what == "exit") s.exit = static_cast<u32>(number(value));
-        if (!what.starts_with('[')) continue;
-        std::vector<u8>& bytes = s.memory[number(what.substr(1, what.size() - 2))];
-        while (line >> value) bytes.push_back(static_cast<u8>(std::stoul(value, nullptr, 16)));
-    }
-    return s;
-}
-
-std::vector<u8> bytes_of(const std::string& path) {
-    std::ifstream file{path, std::ios::binary};
-    return {std::istreambuf_iterator<char>{file}, {}};
-}
 
 /// An ELF file: the way to 32-bit mode at 1 MiB, the program where it expects to be.
 std::vector<u8> kernel_of(const std::vector<u8>& program) {
@@ -85,7 +49,7 @@ std::vector<u8> kernel_of(const std::vector<u8>& program) {
     put(56, 2, 2);
     segment(64, way_offset, entry, page_size);
     segment(64 + 56, program_offset, program_at, program_size);
-    const std::vector<u8> way = bytes_of(COMPUTER_BINARIES "/to_protected_mode.bin");
+    const std::vector<u8> way = test::bytes_of(COMPUTER_BINARIES "/to_protected_mode.bin");
     std::ranges::copy(way, file.begin() + way_offset);
     std::ranges::copy(program, file.begin() + program_offset);
     return file;
@@ -117,8 +81,9 @@ private:
 };
 
 void HostedTest::TestBody() {
-    const Specification s = parse(source_);
-    const std::vector<u8> program = bytes_of(binary_);
+    const test::Specification s = test::read_specification(source_);
+    ASSERT_EQ(s.error, "");
+    const std::vector<u8> program = test::bytes_of(binary_);
     ASSERT_FALSE(program.empty());
     ASSERT_LE(program.size(), program_size);
     GuestConfig config;
@@ -146,21 +111,15 @@ void HostedTest::TestBody() {
 }
 
 void register_tests() {
-    namespace fs = std::filesystem;
-    const fs::path sources{COMPUTER_SOURCES}, binaries{COMPUTER_BINARIES};
-    std::vector<fs::path> files;
-    for (const fs::directory_entry& e : fs::directory_iterator{sources})
-        if (e.path().extension() == ".s") files.push_back(e.path().filename());
-    std::ranges::sort(files);
-    for (const fs::path& file : files) {
-        const std::string name = file.stem();
-        if (std::ranges::any_of(left_out, [&](auto start) { return name.starts_with(start); }))
-            continue;
-        const std::string source = sources / file;
-        const std::string binary = (binaries / file).replace_extension(".bin");
+    for (const auto& [name, source, binary] : test::computer_programs()) {
+        const auto begins_name = [&name](std::string_view start) {
+            return name.starts_with(start);
+        };
+        if (std::ranges::any_of(left_out, begins_name)) continue;
         for (const bool apicv : {true, false})
             testing::RegisterTest(apicv ? "HostedWithApicv" : "HostedWithoutApicv", name.c_str(),
-                                  nullptr, nullptr, source.c_str(), 1, [=]() -> testing::Test* {
+                                  nullptr, nullptr, source.c_str(), 1,
+                                  [source, binary, apicv]() -> testing::Test* {
                                       return new HostedTest{source, binary, apicv};
                                   });
     }
