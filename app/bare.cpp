@@ -2,13 +2,10 @@
 // A bare run from power-on to its end.
 #include "app/bare.h"
 
-#include <algorithm>
 #include <chrono>
-#include <optional>
 
 #include <fmt/format.h>
 
-#include "app/serial_input.h"
 #include "app/stats.h"
 #include "app/text.h"
 
@@ -20,67 +17,39 @@ using platform::Computer;
 using platform::ComputerOutcome;
 using platform::ComputerStop;
 
-/// How often the wall clock is looked at and output is flushed, in instructions.
-constexpr u64 watch_period = 20'000'000;
-
-enum class Limit : u8 { none, instructions, time, save };
-
 struct End {
     ComputerOutcome outcome;
     Limit limit = Limit::none;
     bool killed = false;  // by a debugger
 };
 
-/// What was typed goes to the port, as much as it takes; time that passed idle passes here.
-void exchange(Computer& computer, const BarePlan& plan, SerialInput& input, u64 idle) {
-    if (plan.input == BarePlan::Input::console)
-        feed(*computer.console(), input);
-    else
-        feed(computer.devices().serial, input);
-    input.wait(idle);
-}
-
-void flush(const BarePlan& plan) {
-    plan.serial->flush();
-    if (plan.console) plan.console->flush();
-}
-
-/// `marked` becomes true, and the run is interrupted, when the guest writes to the mark port.
-End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const bool& marked) {
-    using Clock = std::chrono::steady_clock;
-    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
-    const u64 limit = plan.instructions != 0 ? plan.instructions : Computer::never;
-    const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Computer::never;
-    const u64 last = std::min(limit, save);
-    std::optional<SerialInput> input;
-    if (plan.input != BarePlan::Input::none) input.emplace();
+End run_to_end(Computer& computer, const BarePlan& plan, DebugRun& debug, const SaveAtMark& mark) {
+    RunWatch watch{plan};
     for (;;) {
         const u64 idle = computer.idle();
-        const u64 until = std::min(last, computer.now() + watch_period);
-        const ComputerOutcome outcome = debug.run_until(until);
-        flush(plan);
-        if (input) exchange(computer, plan, *input, computer.idle() - idle);
-        if (outcome.stop == ComputerStop::interrupted && marked) return {outcome, Limit::save};
+        const ComputerOutcome outcome = debug.run_until(watch.next(computer.now()));
+        watch.attend(computer, idle);
+        if (outcome.stop == ComputerStop::interrupted && mark.taken())
+            return {outcome, Limit::save};
         if (outcome.stop != ComputerStop::time) return {outcome};
-        if (computer.now() >= save) return {outcome, Limit::save};
-        if (computer.now() >= last) return {outcome, Limit::instructions};
-        if (plan.milliseconds != 0 && Clock::now() >= deadline) return {outcome, Limit::time};
+        if (const Limit limit = watch.reached(computer.now()); limit != Limit::none)
+            return {outcome, limit};
     }
 }
 
 /// The run as a debugger has it, then what is left of it.
 platform::Expected<End> run_debugged(Computer& computer, const BarePlan& plan, DebugRun& debug,
-                                     const bool& marked) {
+                                     const SaveAtMark& mark) {
     using Clock = std::chrono::steady_clock;
-    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.milliseconds};
+    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.limits.milliseconds};
     const auto between = [&] {
         flush(plan);
-        return plan.milliseconds != 0 && Clock::now() >= deadline;
+        return plan.limits.milliseconds != 0 && Clock::now() >= deadline;
     };
-    const u64 last = plan.instructions != 0 ? plan.instructions : Computer::never;
+    const u64 last = plan.limits.instructions != 0 ? plan.limits.instructions : Computer::never;
     const auto session = debug.serve(last, between);
     if (!session) return std::unexpected{session.error()};
-    if (!session->over) return run_to_end(computer, plan, debug, marked);
+    if (!session->over) return run_to_end(computer, plan, debug, mark);
     End end{session->outcome, Limit::none, session->killed};
     if (session->limit) end.limit = computer.now() >= last ? Limit::instructions : Limit::time;
     return end;
@@ -140,40 +109,30 @@ void report(Computer& computer, const End& end, const BarePlan& plan, Terminal t
                                     lines_of(sgx_lines(computer.machine().system())));
 }
 
-int save(Computer& computer, const BarePlan& plan, Terminal terminal) {
-    if (auto saved = save_snapshot(subject_of(computer), plan.save); !saved)
-        return refuse(terminal, saved.error());
-    terminal.err << fmt::format("postern: saved to {} after {} instructions\n", plan.save,
-                                computer.now());
-    return 0;
-}
-
 }  // namespace
 
 int run_bare(BarePlan& plan, Terminal terminal) {
     StreamSink debug{terminal.err};
     plan.computer.model = &plan.model;
     Computer* running = nullptr;
-    bool marked = false;
-    const bool save_at_mark = !plan.save.empty() && plan.save_at == 0;
+    SaveAtMark mark{plan};
     const auto on_mark = [&](u32) {
-        if (!save_at_mark || marked) return;
-        marked = true;
-        running->interrupt();
+        if (mark.take()) running->interrupt();
     };
     auto computer = Computer::create(std::move(plan.computer), {*plan.serial, debug, on_mark});
     if (!computer) return refuse(terminal, computer.error());
     running = computer->get();
-    if (!plan.load.empty())
-        if (auto loaded = load_snapshot(subject_of(*running), plan.load); !loaded)
-            return refuse(terminal, loaded.error());
+    if (auto loaded = load(subject_of(*running), plan); !loaded)
+        return refuse(terminal, loaded.error());
     apply(plan.sgx, running->machine().system());
     DebugRun debugging{*running, plan.debug, terminal};
-    const auto end = run_debugged(*running, plan, debugging, marked);
+    const auto end = run_debugged(*running, plan, debugging, mark);
     if (!end) return refuse(terminal, end.error());
     flush(plan);
     if (end->limit == Limit::save)
-        if (const int status = save(*running, plan, terminal); status != 0) return status;
+        if (const int status = save(subject_of(*running), running->now(), plan, terminal);
+            status != 0)
+            return status;
     report(*running, *end, plan, terminal);
     if (cannot_go_on(*end)) debugging.report(end->outcome.processor);
     return exit_status(*end);

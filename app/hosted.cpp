@@ -2,16 +2,13 @@
 // A hosted run from power-on to its end.
 #include "app/hosted.h"
 
-#include <algorithm>
 #include <array>
-#include <chrono>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "app/hosted_stats.h"
 #include "app/report.h"
-#include "app/serial_input.h"
 #include "app/stats.h"
 #include "app/text.h"
 #include "app/trace_writer.h"
@@ -23,9 +20,6 @@ namespace {
 using host::Ending;
 using host::Guest;
 using host::RunResult;
-
-/// How often the wall clock is looked at and output is flushed, in instructions.
-constexpr u64 watch_period = 20'000'000;
 
 /// Warns of anomalies, at a limited rate, and leaves the rest to the counters.
 class Reporter final : public hv::Watcher {
@@ -47,40 +41,21 @@ private:
     std::array<u32, hv::anomaly_count> warned_{};
 };
 
-void flush(const HostedPlan& plan) {
-    plan.serial->flush();
-    if (plan.console) plan.console->flush();
-}
-
-/// What was typed goes to the port, as much as it takes; time that passed idle passes here.
-void exchange(Guest& guest, const HostedPlan& plan, SerialInput& input, u64 idle) {
-    if (plan.input == HostedPlan::Input::console)
-        feed(*guest.console(), input);
-    else
-        feed(guest.devices().serial, input);
-    input.wait(idle);
-}
-
-/// Nothing: it is time to save. `marked` becomes true, and the run is interrupted, when the guest
-/// writes to the mark port.
-std::optional<RunResult> run_to_end(Guest& guest, const HostedPlan& plan, const bool& marked) {
-    using Clock = std::chrono::steady_clock;
-    const auto deadline = Clock::now() + std::chrono::milliseconds{plan.limits.milliseconds};
-    const u64 limit = plan.limits.instructions != 0 ? plan.limits.instructions : Guest::never;
-    const u64 save = !plan.save.empty() && plan.save_at != 0 ? plan.save_at : Guest::never;
-    const u64 last = std::min(limit, save);
-    std::optional<SerialInput> input;
-    if (plan.input != HostedPlan::Input::none) input.emplace();
+/// Nothing: it is time to save.
+std::optional<RunResult> run_to_end(Guest& guest, const HostedPlan& plan, const SaveAtMark& mark) {
+    RunWatch watch{plan};
     for (;;) {
         const u64 idle = guest.idle();
-        auto result = guest.run_until(std::min(last, guest.now() + watch_period));
-        flush(plan);
-        if (input) exchange(guest, plan, *input, guest.idle() - idle);
+        auto result = guest.run_until(watch.next(guest.now()));
+        watch.attend(guest, idle);
         if (result) return *result;
-        if (marked || guest.now() >= save) return std::nullopt;
-        if (guest.now() >= last) return guest.finish(Ending::instruction_limit);
-        if (plan.limits.milliseconds != 0 && Clock::now() >= deadline)
-            return guest.finish(Ending::time_limit);
+        if (mark.taken()) return std::nullopt;
+        switch (watch.reached(guest.now())) {
+            case Limit::none: break;
+            case Limit::save: return std::nullopt;
+            case Limit::instructions: return guest.finish(Ending::instruction_limit);
+            case Limit::time: return guest.finish(Ending::time_limit);
+        }
     }
 }
 
@@ -105,14 +80,6 @@ void show_stats(Guest& guest, const HostedPlan& plan, Terminal terminal) {
                      << lines_of(sgx_lines(guest.machine().system()));
 }
 
-int save(Guest& guest, const HostedPlan& plan, Terminal terminal) {
-    if (auto saved = save_snapshot(guest.subject(), plan.save); !saved)
-        return refuse(terminal, saved.error());
-    terminal.err << fmt::format("postern: saved to {} after {} instructions\n", plan.save,
-                                guest.now());
-    return 0;
-}
-
 /// Null: none is asked for.
 platform::Expected<std::unique_ptr<TraceWriter>> open_trace(const HostedPlan& plan,
                                                             hv::Watcher& next) {
@@ -135,27 +102,24 @@ int run_hosted(HostedPlan& plan, Terminal terminal) {
     StreamSink debug{terminal.err};
     plan.guest.model = &plan.model;
     Guest* running = nullptr;
-    bool marked = false;
-    const bool save_at_mark = !plan.save.empty() && plan.save_at == 0;
+    SaveAtMark mark{plan};
     const auto on_mark = [&](u32) {
-        if (!save_at_mark || marked) return;
-        marked = true;
-        running->interrupt();
+        if (mark.take()) running->interrupt();
     };
     auto guest = Guest::create(std::move(plan.guest), {*plan.serial, debug, *watcher, on_mark});
     if (!guest) return refuse(terminal, guest.error());
     running = guest->get();
-    if (!plan.load.empty())
-        if (auto loaded = load_snapshot(running->subject(), plan.load); !loaded)
-            return refuse(terminal, loaded.error());
+    if (auto loaded = load(running->subject(), plan); !loaded)
+        return refuse(terminal, loaded.error());
     if (*trace) (*trace)->begin(running->vm().enclaves());
     apply(plan.sgx, running->machine().system());
-    const auto result = run_to_end(*running, plan, marked);
+    const auto result = run_to_end(*running, plan, mark);
     flush(plan);
     if (*trace)
         if (const auto done = (*trace)->finish(); !done)
             terminal.err << line_of(done.error()) << '\n';
-    const int status = result ? host::exit_status(*result) : save(*running, plan, terminal);
+    const int status = result ? host::exit_status(*result)
+                              : save(running->subject(), running->now(), plan, terminal);
     if (result) report(*running, *result, terminal);
     if (result || status == 0) show_stats(*running, plan, terminal);
     return status;

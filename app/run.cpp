@@ -249,41 +249,48 @@ Expected<Saving> plan_saving(const RunOptions& options) {
     return made;
 }
 
+/// What both plans have. `config`: the machine's, bare or hosted, which names what both have alike.
+Expected<void> fill(RunPlan& plan, auto& config, const RunOptions& options, Common& common,
+                    Terminal terminal) {
+    EXPECT(stats_file, open_stats(options));
+    EXPECT(drive, open_drive(options.drive));
+    EXPECT(console, plan_console(options, terminal));
+    EXPECT(saving, plan_saving(options));
+    plan.model = common.model;
+    plan.limits = common.limits;
+    plan.serial = std::move(common.serial);
+    plan.console = std::move(*console);
+    plan.drive = std::move(*drive);
+    plan.stats = options.stats;
+    plan.stats_file = std::move(*stats_file);
+    plan.save = saving->file;
+    plan.save_at = saving->at;
+    plan.load = options.load;
+    if (options.serial == "stdio") plan.input = RunPlan::Input::serial;
+    if (options.console == "stdio") plan.input = RunPlan::Input::console;
+    config.layout = common.layout;
+    config.processors = common.processors;
+    config.kernel = std::move(common.kernel);
+    config.boot = common.boot;
+    config.choices = common.choices;
+    config.engine = common.engine;
+    config.sgx_seed = common.sgx.seed;
+    config.drive = plan.drive.get();
+    config.console = plan.console.get();
+    config.test_devices = options.test_devices;
+    plan.sgx = std::move(common.sgx);
+    return {};
+}
+
 Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Terminal terminal) {
     HostedPlan made;
-    made.model = common.model;
     made.trace = options.trace;
     made.command_line = options.command_line;
-    made.guest.layout = common.layout;
-    made.guest.processors = common.processors;
-    made.guest.kernel = std::move(common.kernel);
-    made.guest.boot = common.boot;
     made.guest.protections = common.protections;
     made.guest.enclave_fault = common.enclave_fault;
-    made.guest.choices = common.choices;
-    made.guest.engine = common.engine;
-    made.guest.sgx_seed = common.sgx.seed;
     made.guest.provision_key = common.sgx.provision;
-    made.guest.test_devices = options.test_devices;
     made.guest.nested = options.nested;
-    made.sgx = std::move(common.sgx);
-    made.limits = common.limits;
-    made.serial = std::move(common.serial);
-    made.stats = options.stats;
-    EXPECT(stats_file, open_stats(options));
-    made.stats_file = std::move(*stats_file);
-    EXPECT(drive, open_drive(options.drive));
-    made.drive = std::move(*drive);
-    made.guest.drive = made.drive.get();
-    EXPECT(console, plan_console(options, terminal));
-    made.console = std::move(*console);
-    made.guest.console = made.console.get();
-    if (options.serial == "stdio") made.input = HostedPlan::Input::serial;
-    if (options.console == "stdio") made.input = HostedPlan::Input::console;
-    EXPECT(saving, plan_saving(options));
-    made.save = saving->file;
-    made.save_at = saving->at;
-    made.load = options.load;
+    EXPECT(filled, fill(made, made.guest, options, common, terminal));
     return made;
 }
 
@@ -294,34 +301,7 @@ Expected<BarePlan> plan_bare(const RunOptions& options, Common& common, Terminal
                      "monitor save FILE, in the debugger");
     EXPECT(debug, plan_debugging(options.gdb, options.log, options.symbols, common.kernel));
     made.debug = std::move(*debug);
-    made.model = common.model;
-    made.computer.layout = common.layout;
-    made.computer.processors = common.processors;
-    made.computer.kernel = std::move(common.kernel);
-    made.computer.boot = common.boot;
-    made.computer.choices = common.choices;
-    made.computer.sgx_seed = common.sgx.seed;
-    made.sgx = std::move(common.sgx);
-    made.computer.engine = common.engine;
-    made.serial = std::move(common.serial);
-    made.instructions = common.limits.instructions;
-    made.milliseconds = common.limits.milliseconds;
-    made.stats = options.stats;
-    EXPECT(stats_file, open_stats(options));
-    made.stats_file = std::move(*stats_file);
-    EXPECT(drive, open_drive(options.drive));
-    made.drive = std::move(*drive);
-    made.computer.drive = made.drive.get();
-    EXPECT(console, plan_console(options, terminal));
-    made.console = std::move(*console);
-    made.computer.console = made.console.get();
-    if (options.serial == "stdio") made.input = BarePlan::Input::serial;
-    if (options.console == "stdio") made.input = BarePlan::Input::console;
-    made.computer.test_devices = options.test_devices;
-    EXPECT(saving, plan_saving(options));
-    made.save = saving->file;
-    made.save_at = saving->at;
-    made.load = options.load;
+    EXPECT(filled, fill(made, made.computer, options, common, terminal));
     return made;
 }
 
