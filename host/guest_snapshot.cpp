@@ -73,6 +73,8 @@ platform::SnapshotSubject Guest::subject() {
     s.parts.push_back(part("turns", *this));
     if (drive_) s.parts.push_back(part("drive", *drive_));
     if (console_) s.parts.push_back(part("console", *console_));
+    if (auto* const bell = devices_->doorbell_function.get())
+        s.parts.push_back(part("doorbell", *bell));
     if (test_device_) s.parts.push_back(part("test", *test_device_));
     s.parts.push_back(hypervisor_part("hv.vm", *vm_));
     for (unsigned n = 0; n < processors_.size(); ++n) {

@@ -20,11 +20,12 @@ public:
 
 /// A guest of two processors with what it writes to.
 struct Whole {
-    explicit Whole(const std::vector<u8>& code) {
+    explicit Whole(const std::vector<u8>& code, bool test_devices = false) {
         GuestConfig config;
         config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
         config.model = &cpu::default_model();
         config.processors = 2;
+        config.test_devices = test_devices;
         config.kernel.name = "test";
         if (!code.empty()) config.kernel.file = file_of(code);
         auto made = Guest::create(std::move(config), {serial, debug, recorded, {}});
@@ -77,6 +78,33 @@ TEST(GuestSnapshot, TheHostsTimerIsSavedToo) {
     EXPECT_FALSE(loaded.guest->run_until(10'000));
     ASSERT_FALSE(loaded.recorded.exits.empty());
     EXPECT_EQ(loaded.recorded.exits.back().tsc, 5'000u);
+}
+
+/// BAR 0 of the function in the first slot, and its command register: memory is decoded.
+void move_doorbell(Guest& guest, u32 address) {
+    const auto write = [&](u32 offset, u32 value) {
+        guest.bus().out(0xcf8, 4, 1u << 31 | 1u << 11 | offset);
+        guest.bus().out(0xcfc, 4, value);
+    };
+    write(0x10, address);
+    write(4, 2);
+}
+
+TEST(GuestSnapshot, TheDoorbellIsWhereSoftwareHasPutIt) {
+    constexpr u32 place = 0xd000'0000;
+    Whole saved{busy, true};
+    const u64 before = saved.guest->devices().doorbell_function->address();
+    move_doorbell(*saved.guest, place);
+    ASSERT_EQ(saved.guest->devices().doorbell_function->address(), place);
+    ASSERT_NE(before, place);
+    const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+    Whole loaded{{}, true};
+    ASSERT_TRUE(load_snapshot(loaded.guest->subject(), bytes, "memory").has_value());
+    EXPECT_EQ(loaded.guest->devices().doorbell_function->address(), place);
+    EXPECT_EQ(loaded.guest->bus().read(Hpa{place + 4}, 4), platform::Doorbell::load_value + 4);
+    EXPECT_EQ(loaded.digest(), saved.digest());
+    Whole without{{}};
+    EXPECT_FALSE(load_snapshot(without.guest->subject(), bytes, "memory").has_value());
 }
 
 TEST(GuestSnapshot, OneOfAGuestWithAnotherNumberOfProcessorsIsRefused) {
