@@ -136,23 +136,16 @@ bool skip_to_event(Cpu& c, u64 until) {
 /// A handler whose first instruction faults retires nothing: time would stand still, and no
 /// interrupt, limit or turn would ever end that. From the thousandth fault in a row on, each counts
 /// as an instruction. One that fails has begun before the slice's end, so none is overrun.
-class FaultStorm {
-public:
-    void fault(Cpu& c) {
-        constexpr u64 calm = 1000;
-        in_a_row_ = since_ == now(c) ? in_a_row_ + 1 : 0;
-        if (in_a_row_ >= calm) ++c.horizon;
-        since_ = now(c);
-    }
-
-private:
-    u64 in_a_row_ = 0;
-    u64 since_ = 0;
-};
+void count_fault(Cpu& c) {
+    constexpr u64 calm = 1000;
+    EventState& e = c.event;
+    e.faults_in_a_row = e.latest_fault == now(c) ? e.faults_in_a_row + 1 : 0;
+    if (e.faults_in_a_row >= calm) ++c.horizon;
+    e.latest_fault = now(c);
+}
 
 RunOutcome loop(Cpu& c, u64 until) {
     RunOutcome outcome = RunOutcome::time;
-    FaultStorm storm;
     for (;;) {
         c.recheck = false;
         const Delivery delivery = poll(c);
@@ -185,7 +178,7 @@ RunOutcome loop(Cpu& c, u64 until) {
         const bool watched = debugger_met_watch(c, step != Step::fault);
         if (step == Step::fault) {
             if (must_return(c, take_pending(c), outcome)) return outcome;
-            storm.fault(c);
+            count_fault(c);
         } else if (step_one && c.vmx.non_root == in_guest) {
             // After a VM entry blocking and traps are those that it loaded.
             const bool branched = c.rip != following && !c.event.repeating;

@@ -21,7 +21,7 @@ using platform::snapshot::Section;
 constexpr u64 instructions = 300;
 constexpr u64 second = 1'000'000'000;
 
-platform::snapshot::Version version() { return {3, platform::snapshot::processor_layout()}; }
+platform::snapshot::Version version() { return {4, platform::snapshot::processor_layout()}; }
 
 std::vector<Section> good_sections() {
     test::RunningComputer pc;

@@ -98,9 +98,9 @@ u64 Guest::next_wake() const {
 /// instruction.
 void Guest::keep_time_moving(u64 now) {
     constexpr u64 free_exits = 1000;
-    const bool moved = now != turns_.now;
-    timeless_exits_ = moved ? 0 : timeless_exits_ + 1;
+    timeless_exits_ = now == latest_exit_ ? timeless_exits_ + 1 : 0;
     turns_.now = timeless_exits_ > free_exits ? now + 1 : now;
+    latest_exit_ = turns_.now;
 }
 
 std::optional<RunResult> Guest::run_turn(u64 until) {
@@ -112,7 +112,12 @@ std::optional<RunResult> Guest::run_turn(u64 until) {
     running_ = &c;
     const hv::Next next = p.vcpu->run_once();
     running_ = nullptr;
-    keep_time_moving(cpu::now(c));
+    const u64 now = cpu::now(c);
+    // Where a run is cut no exit is counted.
+    if (next == hv::Next::paused && now != turns_.now)
+        turns_.now = now;
+    else
+        keep_time_moving(now);
     p.halted = next == hv::Next::halt;
     const bool over = p.halted || (next == hv::Next::paused && p.port->is_turn_over());
     // One alone has no turns, and where its run is cut must not be seen in its state.

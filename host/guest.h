@@ -99,6 +99,8 @@ public:
     struct State {
         platform::TurnState turns;
         u64 halted = 0;  // a bit for each processor
+        u64 timeless_exits = 0;
+        u64 latest_exit = 0;
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
 
@@ -189,7 +191,8 @@ private:
     platform::TurnState turns_;
     cpu::Cpu* running_ = nullptr;
     u64 idle_ = 0;
-    u64 timeless_exits_ = 0;  // in a row; not saved
+    u64 timeless_exits_ = 0;  // in a row, all at the time of the latest one
+    u64 latest_exit_ = 0;
     bool interrupted_ = false;
 };
 

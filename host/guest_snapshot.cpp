@@ -49,7 +49,7 @@ Part hypervisor_part(std::string name, Owner& owner) {
 }  // namespace
 
 Guest::State Guest::state() const {
-    State state{turns_, 0};
+    State state{turns_, 0, timeless_exits_, latest_exit_};
     for (unsigned n = 0; n < processors_.size(); ++n)
         state.halted |= u64{processors_[n].halted} << n;
     return state;
@@ -57,6 +57,8 @@ Guest::State Guest::state() const {
 
 void Guest::restore(const State& state) {
     turns_ = state.turns;
+    timeless_exits_ = state.timeless_exits;
+    latest_exit_ = state.latest_exit;
     for (unsigned n = 0; n < processors_.size(); ++n)
         processors_[n].halted = (state.halted >> n & 1) != 0;
 }

@@ -47,6 +47,8 @@ struct EventState {
     u64 watch_hits;
     /// PAUSE-loop exiting: times of the loop's first and latest PAUSE; 0 and 0: none since entry.
     u64 pause_first, pause_latest;
+    /// Faults since something retired, and the time of the latest one.
+    u64 faults_in_a_row, latest_fault;
 };
 
 }  // namespace postern::cpu

@@ -22,7 +22,8 @@ void fields(auto& f, Is<cpu::EventInProgress> auto& s) {
 void fields(auto& f, Is<cpu::EventState> auto& s) {
     f(s.blocking, s.activity, s.nmi_pending, s.init_pending, s.sipi_pending, s.sipi_vector,
       s.mtf_pending, s.trap_pending, s.pending_debug, s.delivering, s.injection, s.resume_loaded,
-      s.trap_inhibited, s.repeating, s.watch_hits, s.pause_first, s.pause_latest);
+      s.trap_inhibited, s.repeating, s.watch_hits, s.pause_first, s.pause_latest, s.faults_in_a_row,
+      s.latest_fault);
 }
 
 void fields(auto& f, Is<cpu::Vmcs> auto& s) { f(s.slot, s.launched); }

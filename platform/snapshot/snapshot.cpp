@@ -22,7 +22,7 @@ namespace {
 
 using namespace snapshot;
 
-constexpr u32 format = 3;
+constexpr u32 format = 4;
 
 u64 ram_size(const cpu::System& system) { return system.memory.low_size + system.memory.high_size; }
 

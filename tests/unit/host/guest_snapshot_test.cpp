@@ -107,6 +107,27 @@ TEST(GuestSnapshot, TheDoorbellIsWhereSoftwareHasPutIt) {
     EXPECT_FALSE(load_snapshot(without.guest->subject(), bytes, "memory").has_value());
 }
 
+/// Exits that take no time, more of them than are free: in the midst of them is as good a place.
+TEST(GuestSnapshot, HowManyExitsTookNoTimeIsSavedToo) {
+    std::vector<u8> code;
+    for (unsigned n = 0; n < 3000; ++n) code.insert(code.end(), {0xe6, 0x80});  // out 80h, al
+    code.insert(code.end(), {0xeb, 0xfe});                                      // jmp $
+    constexpr u64 where = 300, end = 5'000;
+    Whole whole{code};
+    EXPECT_FALSE(whole.guest->run_until(end));
+    EXPECT_GE(whole.recorded.exits.size(), 3000u);
+    EXPECT_GT(whole.recorded.exits.back().tsc, where);
+
+    Whole saved{code};
+    EXPECT_FALSE(saved.guest->run_until(where));
+    const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+    Whole loaded{{}};
+    ASSERT_TRUE(load_snapshot(loaded.guest->subject(), bytes, "memory").has_value());
+    EXPECT_FALSE(loaded.guest->run_until(end));
+    EXPECT_EQ(loaded.digest(), whole.digest());
+    EXPECT_EQ(loaded.recorded.exits.back(), whole.recorded.exits.back());
+}
+
 TEST(GuestSnapshot, OneOfAGuestWithAnotherNumberOfProcessorsIsRefused) {
     Whole saved{busy};
     const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());

@@ -237,12 +237,12 @@ TEST_F(BadSnapshot, OtherFilesAreNone) {
 TEST_F(BadSnapshot, AnotherVersionIsNamed) {
     file[8] = 99;
     EXPECT_EQ(refused(),
-              "file: a snapshot of version 99; one of version 3, which this program writes");
+              "file: a snapshot of version 99; one of version 4, which this program writes");
 }
 
 TEST_F(BadSnapshot, AnotherLayoutOfTheStateIsRefused) {
     // With its checksum right, as the other build would have written it.
-    file = snapshot::encode_container({3, snapshot::processor_layout() + 1}, {});
+    file = snapshot::encode_container({4, snapshot::processor_layout() + 1}, {});
     EXPECT_EQ(refused(),
               "file: a snapshot by a build that lays out the machine's state differently; one "
               "written by this build");
@@ -380,7 +380,7 @@ protected:
         ASSERT_TRUE(found.has_value());
         for (const auto& s : *found) sections.push_back({s.name, {s.bytes.begin(), s.bytes.end()}});
     }
-    static snapshot::Version version() { return {3, snapshot::processor_layout()}; }
+    static snapshot::Version version() { return {4, snapshot::processor_layout()}; }
     snapshot::Bytes& section(const std::string& name) {
         for (auto& s : sections)
             if (s.name == name) return s.bytes;

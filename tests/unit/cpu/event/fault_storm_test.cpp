@@ -2,6 +2,8 @@
 // Handlers that fault at once, for ever: nothing retires, and still a run comes to its end.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "support/guest_code.h"
 
 namespace postern::cpu {
@@ -24,6 +26,28 @@ TEST(FaultStorm, AHandlerThatFaultsAtOnceDoesNotStopTime) {
     EXPECT_EQ(run(guest.c, start + 50), RunOutcome::time);
     EXPECT_EQ(now(guest.c), start + 50) << "to the instruction";
     EXPECT_EQ(guest.c.rip, handler_of(guest, Vector::invalid_opcode));
+}
+
+/// RSP after a storm of 50 ns. Nothing but the frames on the stack tells how many faults it had.
+u64 stack_after_a_storm(u64 slice) {
+    GuestCode guest;
+    constexpr u64 ist = u64{7} << 32;
+    guest.at<u64>(guest_at::idt + 16 * static_cast<u64>(Vector::invalid_opcode)) &= ~ist;
+    guest.write(handler_of(guest, Vector::invalid_opcode), ud2);
+    guest.write(guest_at::code, ud2);
+    guest.set_plain_state(guest_at::code);
+    const u64 end = now(guest.c) + 50;
+    while (now(guest.c) < end)
+        EXPECT_EQ(run(guest.c, std::min(now(guest.c) + slice, end)), RunOutcome::time);
+    EXPECT_EQ(guest.c.rip, handler_of(guest, Vector::invalid_opcode));
+    return guest.c.gpr[rsp];
+}
+
+TEST(FaultStorm, WhereARunIsCutIsNotSeen) {
+    const u64 at_once = stack_after_a_storm(50);
+    EXPECT_LT(at_once, guest_at::stack - 1000 * 40);
+    EXPECT_EQ(stack_after_a_storm(7), at_once);
+    EXPECT_EQ(stack_after_a_storm(1), at_once);
 }
 
 TEST(FaultStorm, AFaultThatIsHandledStillCostsNothing) {
