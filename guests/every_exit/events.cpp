@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "guests/every_exit/events.h"
 
+#include "guests/every_exit/event_log.h"
 #include "guests/every_exit/instructions.h"
 #include "guests/kernel/processor.h"
 
@@ -9,20 +10,9 @@ namespace {
 
 constexpr u32 double_fault = 8;
 constexpr u32 page_fault = 14;
-constexpr u64 eresume = 3;
 constexpr u64 end_of_interrupt = apic_physical + 0xb0;
 
-u64 expected_aep, expected_tcs;
-
-/// SDM 3D, "Synthetic State on Asynchronous Enclave Exit". RBP and RSP are not looked at.
-bool is_synthetic(const Registers& registers) {
-    constexpr u64 cleared_flags = 0x1'08d5;  // CF, PF, AF, ZF, SF, OF, RF
-    const u64 zero = registers.rdx | registers.rsi | registers.rdi | registers.r8 | registers.r9 |
-                     registers.r10 | registers.r11 | registers.r12 | registers.r13 | registers.r14 |
-                     registers.r15 | (registers.rflags & cleared_flags);
-    return zero == 0 && registers.rax == eresume && registers.rbx == expected_tcs &&
-           registers.rcx == expected_aep;
-}
+EventRecorder recorder;
 
 void record_vector_state(EventLog& log) {
     constexpr u32 mxcsr = 6, xmm = 40, xmm_end = xmm + 64;
@@ -35,25 +25,13 @@ void record_vector_state(EventLog& log) {
 
 }  // namespace
 
-void watch(u64 aep, u64 tcs) {
-    expected_aep = aep;
-    expected_tcs = tcs;
-    EventLog& log = orders().events;
-    log = {};
-    log.all_at_aep = log.all_synthetic = log.vectors_clear = 1;
-}
+void watch(u64 aep, u64 tcs) { recorder.watch(orders().events, aep, tcs); }
 
 void record(const Registers& registers) {
     EventLog& log = orders().events;
-    if (log.count < events_listed) log.vectors[log.count] = registers.vector;
-    if (registers.rip != expected_aep || registers.rax != eresume) log.all_at_aep = 0;
-    if (!is_synthetic(registers)) log.all_synthetic = 0;
+    recorder.judge(log, registers);
     record_vector_state(log);
-    if (log.count++ != 0) return;
-    log.error_code = registers.error_code;
-    log.rip = registers.rip;
-    log.rax = registers.rax;
-    log.ring = registers.cs & 3;
+    if (!EventRecorder::count(log, registers)) return;
     if (registers.vector == page_fault || registers.vector == double_fault) log.cr2 = read_cr2();
 }
 

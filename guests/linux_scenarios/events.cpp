@@ -8,7 +8,7 @@
 
 #include <initializer_list>
 
-#include "guests/every_exit/abi.h"
+#include "guests/every_exit/event_log.h"
 #include "guests/linux_scenarios/machine.h"
 #include "guests/linux_scenarios/system.h"
 
@@ -16,10 +16,9 @@ namespace postern::guests {
 namespace {
 
 constexpr u64 page_fault = 14;
-constexpr u64 eresume = 3;
 constexpr u64 rflags_tf = 1 << 8;
 
-u64 expected_aep, expected_tcs;
+EventRecorder recorder;
 SignalHandler* handler;
 
 Registers registers_of(const greg_t* from) {
@@ -49,30 +48,14 @@ Registers registers_of(const greg_t* from) {
     return registers;
 }
 
-/// SDM 3D, "Synthetic State on Asynchronous Enclave Exit". RBP and RSP are not looked at.
-bool is_synthetic(const Registers& registers) {
-    constexpr u64 cleared_flags = 0x1'08d5;  // CF, PF, AF, ZF, SF, OF, RF
-    const u64 zero = registers.rdx | registers.rsi | registers.rdi | registers.r8 | registers.r9 |
-                     registers.r10 | registers.r11 | registers.r12 | registers.r13 | registers.r14 |
-                     registers.r15 | (registers.rflags & cleared_flags);
-    return zero == 0 && registers.rax == eresume && registers.rbx == expected_tcs &&
-           registers.rcx == expected_aep;
-}
-
 void record(const Registers& registers, u64 cr2, const _libc_fpstate& state) {
     EventLog& log = orders().events;
-    if (log.count < events_listed) log.vectors[log.count] = registers.vector;
-    if (registers.rip != expected_aep || registers.rax != eresume) log.all_at_aep = 0;
-    if (!is_synthetic(registers)) log.all_synthetic = 0;
+    recorder.judge(log, registers);
     for (const _libc_xmmreg& xmm : state._xmm)
         for (const u32 element : xmm.element)
             if (element != 0) log.vectors_clear = 0;
-    if (log.count++ != 0) return;
+    if (!EventRecorder::count(log, registers)) return;
     log.mxcsr = state.mxcsr;
-    log.error_code = registers.error_code;
-    log.rip = registers.rip;
-    log.rax = registers.rax;
-    log.ring = registers.cs & 3;
     if (registers.vector == page_fault) log.cr2 = cr2;
 }
 
@@ -88,17 +71,11 @@ void on_signal(int, siginfo_t*, void* frame) {
 
 }  // namespace
 
-void watch(u64 aep, u64 tcs) {
-    expected_aep = aep;
-    expected_tcs = tcs;
-    EventLog& log = orders().events;
-    log = {};
-    log.all_at_aep = log.all_synthetic = log.vectors_clear = 1;
-}
+void watch(u64 aep, u64 tcs) { recorder.watch(orders().events, aep, tcs); }
 
 void set_signal_handler(SignalHandler* new_handler) {
     handler = new_handler;
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO;
     for (const int number : {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP})
