@@ -23,8 +23,8 @@ constexpr u32 epc_fault =
 }  // namespace
 
 EnclsTrap::EnclsTrap(Vcpu& vcpu, const Capture& exit)
-    : vcpu_{vcpu}, paging_{vcpu.paging_registers()},
-      alignment_override_{Rflags::from_raw(exit.rflags).has(Rflag::ac)}, rip_{exit.rip} {
+    : vcpu_{vcpu}, alignment_override_{Rflags::from_raw(exit.rflags).has(Rflag::ac)},
+      paging_{vcpu.paging_registers()}, rip_{exit.rip} {
     const Segment code{0, 0, vcpu.read32(VmcsField::guest_cs_access_rights), 0, 0, 0};
     operand_rules_ = {.mode64 = paging_.efer.has(Efer::lma) && code.is_long(),
                       .linear_bits = paging_.cr4.has(Cr4::la57) ? 57u : 48u,
@@ -113,8 +113,8 @@ Result<Hpa> EnclsTrap::epc_page(Gva at) {
     return MemoryMap::host_address(*slot, found);
 }
 
-void EnclsTrap::remember(unsigned number, unsigned window, u64 offset, u64 size, Gva guest) {
-    origins_[number] = {encls_window(window) + offset, size, guest};
+void EnclsTrap::remember(unsigned number, u16 window, u16 offset, u16 size, Gva guest) {
+    origins_[number] = {guest, window, offset, size};
 }
 
 Result<> EnclsTrap::judge(const u8* secs) {
@@ -211,8 +211,9 @@ Result<> EnclsTrap::execute(EnclsLeaf leaf, Hpa epc) {
 
 bool EnclsTrap::find_origin(u64 host, Gva& guest) const {
     for (const Origin& origin : origins_) {
-        if (host - origin.window >= origin.size) continue;
-        guest = origin.guest + (host - origin.window);
+        const u64 start = encls_window(origin.window) + origin.offset;
+        if (host - start >= origin.size) continue;
+        guest = origin.guest + (host - start);
         return true;
     }
     return false;

@@ -44,9 +44,10 @@ public:
 private:
     /// Where the guest has what the leaf sees in one of our windows.
     struct Origin {
-        u64 window = 0;  // linear address of ours
-        u64 size = 0;    // 0: unused
         Gva guest;
+        u16 window = 0;
+        u16 offset = 0;  // in the window
+        u16 size = 0;    // 0: unused
     };
 
     [[nodiscard]] Result<> ecreate();
@@ -61,7 +62,7 @@ private:
     void write_launch_key();
     void tell_who_it_is();
 
-    void remember(unsigned number, unsigned window, u64 offset, u64 size, Gva guest);
+    void remember(unsigned number, u16 window, u16 offset, u16 size, Gva guest);
     [[nodiscard]] Result<> execute(EnclsLeaf leaf, Hpa epc);
     [[nodiscard]] Failed faulted(const EnclsResult& result);
     [[nodiscard]] bool find_origin(u64 host, Gva& guest) const;
@@ -74,9 +75,9 @@ private:
 
     Vcpu& vcpu_;
     EnclsLeaf leaf_{};
+    bool alignment_override_;
     OperandRules operand_rules_;
     PagingRegisters paging_;
-    bool alignment_override_;
     std::array<Origin, 4> origins_{};
     EnclsOperands operands_;
     u64 secs_ = 0;
