@@ -64,8 +64,8 @@ struct StartState {
 
 inline constexpr size_t command_line_most = page_size - 1;
 
-/// `--boot elf`. `ram` must be all zero, but for what firmware put where the memory map has no
-/// RAM. All is checked before its first byte is written.
+/// `--boot elf`. `ram` may hold anything: after a reset it holds what was left there. All is
+/// checked before its first byte is written.
 Expected<StartState> load_elf(const Kernel& kernel, const GuestRam& ram);
 
 // Xen, "x86/HVM direct boot ABI" (PVH): what RSI leads to.

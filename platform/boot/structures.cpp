@@ -2,6 +2,8 @@
 // Page tables and descriptors, as a boot loader leaves them.
 #include "platform/boot/structures.h"
 
+#include <algorithm>
+
 namespace postern::platform {
 
 namespace {
@@ -21,10 +23,22 @@ void put_bytes(const GuestRam& ram, u64 address, std::span<const u8> bytes) {
     if (!bytes.empty()) std::memcpy(ram.at(address), bytes.data(), bytes.size());
 }
 
+void put_zeros(const GuestRam& ram, u64 address, u64 size) {
+    for (u64 count = 0; size != 0; address += count, size -= count) {
+        count = std::min(size, page_size - address % page_size);
+        const std::span<u8> piece{ram.at(address), count};
+        if (std::ranges::any_of(piece, [](u8 byte) { return byte != 0; }))
+            std::memset(piece.data(), 0, count);
+    }
+}
+
 void put_segments(const std::vector<ElfSegment>& segments, std::span<const u8> file,
                   const GuestRam& ram) {
-    for (const ElfSegment& segment : segments)
+    for (const ElfSegment& segment : segments) {
         put_bytes(ram, segment.physical, file.subspan(segment.file_offset, segment.file_size));
+        put_zeros(ram, segment.physical + segment.file_size,
+                  segment.memory_size - segment.file_size);
+    }
 }
 
 void put_identity_map(const GuestRam& ram, u64 base) {

@@ -15,7 +15,10 @@ void put(const GuestRam& ram, u64 address, const T& value) {
 
 void put_bytes(const GuestRam& ram, u64 address, std::span<const u8> bytes);
 
-/// The contents of an image's segments. What lies beyond their part of the file must be zero.
+/// Memory that is zero already is only read: it costs the host none.
+void put_zeros(const GuestRam& ram, u64 address, u64 size);
+
+/// An image's segments, with zeros beyond their part of the file.
 void put_segments(const std::vector<ElfSegment>& segments, std::span<const u8> file,
                   const GuestRam& ram);
 

@@ -37,6 +37,24 @@ TEST_F(Loading, SegmentsLieWhereTheyAskToAndTheirRestIsZero) {
     EXPECT_EQ(std::string(reinterpret_cast<char*>(ram.at(0x10'0000)), 5), std::string("code\0", 5));
 }
 
+/// As after a reset, which keeps RAM.
+TEST_F(Loading, UsedMemoryIsLoadedAsFreshMemoryIs) {
+    kernel.initrd = {1, 2, 3};
+    const auto fresh = load_elf(kernel, ram);
+    ASSERT_TRUE(fresh.has_value());
+    HostMemory used_memory = std::move(*HostMemory::map(64 * mib));
+    std::memset(used_memory.data(), 0xa5, 64 * mib);
+    const GuestRam used{used_memory.data(), ram.layout};
+    const auto again = load_elf(kernel, used);
+    ASSERT_TRUE(again.has_value());
+    EXPECT_EQ(again->rsi, fresh->rsi);
+    EXPECT_EQ(std::memcmp(used.at(0x10'0000), ram.at(0x10'0000), 2 * page_size), 0)
+        << "the segment";
+    EXPECT_EQ(std::memcmp(used.at(fresh->cr3), ram.at(fresh->cr3), 8 * page_size), 0)
+        << "tables, start info and command line";
+    EXPECT_EQ(*used.at(32 * mib), 0xa5) << "the rest stays";
+}
+
 TEST_F(Loading, TheStartStateIsFlat64BitMode) {
     const auto start = load_elf(kernel, ram);
     ASSERT_TRUE(start.has_value());
