@@ -95,6 +95,15 @@ void PcDevices::restore(const State& state) {
     reset_port.restore({state.reset});
 }
 
+void PcDevices::reset(const State& power_on) {
+    rtc.reset();
+    State state = power_on;
+    state.rtc = rtc.state();
+    state.pit.seen = pit.state().seen;
+    state.power.seen = power.state().seen;
+    restore(state);
+}
+
 bool PcDevices::plausible(const State& state) {
     return Pit::plausible(state.pit) && Rtc::plausible(state.rtc) &&
            Serial::plausible(state.serial);

@@ -88,6 +88,10 @@ public:
     [[nodiscard]] u64 next_event() const;
     void advance(u64 now);
 
+    /// They become what they were at power-on, as `power_on` has it; time goes on, and with it the
+    /// clock. Not for devices with local APICs.
+    void reset(const State& power_on);
+
     [[nodiscard]] State state() const;
     void restore(const State& state);
     /// Nothing in a state from a file would lead a device out of its own arrays.

@@ -36,6 +36,7 @@ constexpr u8 periodic_flag = 0x40;  // enabled in B, flagged in C
 constexpr u8 alarm_flag = 0x20;
 constexpr u8 update_flag = 0x10;
 constexpr u8 request_flag = 0x80;
+constexpr u8 square_wave = 0x08;   // B
 constexpr u8 valid_memory = 0x80;  // D
 constexpr u8 any_value = 0xc0;     // of an alarm register
 
@@ -193,6 +194,15 @@ u64 Rtc::next_event() const {
     if ((waited & update_flag) != 0 && runs()) due = std::min(due, next_second(state_.seen));
     if ((waited & alarm_flag) != 0) due = std::min(due, state_.alarm_due);
     return due;
+}
+
+/// MC146818A, "RESET": the enable bits of register B and the flags of register C.
+void Rtc::reset() {
+    catch_up(clock_->now());
+    u8& control = state_.memory[register_b];
+    control = static_cast<u8>(control & ~(periodic_flag | alarm_flag | update_flag | square_wave));
+    state_.flags = 0;
+    update_line();
 }
 
 void Rtc::advance(u64 now) {

@@ -46,6 +46,9 @@ public:
     [[nodiscard]] u64 next_event() const override;
     void advance(u64 now) override;
 
+    /// Its RESET pin: nothing asks for an interrupt. Clock and memory have a battery.
+    void reset();
+
     [[nodiscard]] const State& state() const { return state_; }
     void restore(const State& state) { state_ = state; }
     static bool plausible(const State& state) { return state.index < state.memory.size(); }

@@ -41,6 +41,20 @@ protected:
     Rtc rtc{clock, lines, layout_of(5 * gib, 0)};
 };
 
+TEST_F(RealTimeClock, AResetKeepsTimeAndMemoryAndEndsItsInterrupts) {
+    write(0x50, 0x77);
+    write(0xb, 0x7a);
+    set_date(0x20'30'05'06'07'08'09);
+    go(5 * second);
+    EXPECT_TRUE(lines.levels[Rtc::line]);
+    rtc.reset();
+    EXPECT_FALSE(lines.levels[Rtc::line]);
+    EXPECT_EQ(read(0xb), 0x02);
+    EXPECT_EQ(read(0xc), 0);
+    EXPECT_EQ(date(), 0x20'30'05'06'07'08'14u);
+    EXPECT_EQ(read(0x50), 0x77);
+}
+
 TEST_F(RealTimeClock, ItBeginsOnTheFirstOfJanuary2024AMonday) {
     EXPECT_EQ(date(), 0x20'24'01'01'00'00'00u);
     EXPECT_EQ(read(6), 2);
