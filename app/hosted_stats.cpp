@@ -77,7 +77,7 @@ Json of_entry(const hv::EnclaveTable::Entry& entry) {
              {"secs", fmt::format("{:#x}", entry.enclave.secs)},
              {"base", fmt::format("{:#x}", entry.enclave.base)},
              {"size", entry.enclave.size},
-             {"secs_reused", !entry.lives}};
+             {"gone", !entry.lives}};
     row.update(of_enclave(entry.counters));
     return row;
 }

@@ -10,6 +10,7 @@
 #include "cpu/flags.h"
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
+#include "cpu/simd/xsave.h"
 
 namespace postern::cpu {
 
@@ -74,6 +75,11 @@ void reset_vmx(Cpu& c) {
 }
 
 }  // namespace
+
+void reset_extended_state(Cpu& c) {
+    reset_vectors(c);
+    set_pkru(c, 0);
+}
 
 void reset_registers(Cpu& c) {
     c.gpr.fill(0);

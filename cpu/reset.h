@@ -10,7 +10,11 @@ namespace postern::cpu {
 /// caches, the clock and the pointers are left alone. SDM 3A, "Processor State After Reset".
 void reset_registers(Cpu& c);
 
-/// The same for INIT, which keeps MSRs, x87 and vector registers, and CR0.CD and NW.
+/// Of a processor that has run: what XSAVE manages, but for XCR0, as after reset_registers(). That
+/// is x87, SSE, AVX and PKRU.
+void reset_extended_state(Cpu& c);
+
+/// As reset_registers() for INIT, which keeps MSRs, x87 and vector registers, and CR0.CD and NW.
 void init_registers(Cpu& c);
 
 }  // namespace postern::cpu

@@ -204,6 +204,10 @@ public:
     void write_dr(unsigned number, u64 value) override { dr.at(number) = value; }
     u64 tsc() override { return now; }
     u32 pkru() override { return guest_pkru; }
+    void reset_extended_state() override {
+        guest_pkru = 0;
+        ++extended_resets;
+    }
     void set_timer(u64 deadline) override { timer = deadline; }
     void kick(unsigned vcpu) override { kicks.push_back(vcpu); }
     u8* page(Hpa address) override {
@@ -246,6 +250,7 @@ public:
     size_t decodes = 0;
     size_t invepts = 0;
     std::vector<u16> invvpids;
+    size_t extended_resets = 0;
     std::function<hv::EnclsResult(EnclsLeaf, const hv::EnclsOperands&)> on_encls;
     u32 guest_pkru = 0;
     u64 now = 0;

@@ -38,6 +38,7 @@ public:
     void write_dr(unsigned number, u64 value) override { honest_->write_dr(number, value); }
     u64 tsc() override { return honest_->tsc(); }
     u32 pkru() override { return honest_->pkru(); }
+    void reset_extended_state() override { honest_->reset_extended_state(); }
     void set_timer(u64 deadline) override { honest_->set_timer(deadline); }
     void kick(unsigned vcpu) override { honest_->kick(vcpu); }
     u8* page(Hpa address) override { return honest_->page(address); }

@@ -18,6 +18,7 @@
 #include "cpu/mmu/access.h"
 #include "cpu/model.h"
 #include "cpu/msr.h"
+#include "cpu/reset.h"
 #include "cpu/run.h"
 #include "cpu/sgx/sgx.h"
 #include "cpu/vmx/vmx.h"
@@ -289,6 +290,7 @@ bool SoftwarePort::xsetbv(u32 xcr, u64 value) {
 /// The host's, also while the guest is only paused.
 u64 SoftwarePort::tsc() { return clock_->now() + cpu_->msr.tsc_adjust; }
 u32 SoftwarePort::pkru() { return cpu_->pkru; }
+void SoftwarePort::reset_extended_state() { cpu::reset_extended_state(*cpu_); }
 
 void SoftwarePort::set_timer(u64 deadline) {
     const bool is_never = deadline == HostTicks::never;

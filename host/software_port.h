@@ -80,6 +80,7 @@ public:
     void write_dr(unsigned number, u64 value) override;
     u64 tsc() override;
     u32 pkru() override;
+    void reset_extended_state() override;
     void set_timer(u64 deadline) override;
     void kick(unsigned vcpu) override;
     u8* page(Hpa address) override;

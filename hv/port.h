@@ -173,6 +173,9 @@ public:
     virtual u64 tsc() = 0;
     /// PKRU, which no VM exit changes: the guest's.
     virtual u32 pkru() = 0;
+    /// What XSAVE manages of the processor, but for XCR0 and IA32_XSS, becomes what RESET makes of
+    /// it: x87, SSE, AVX, PKRU. No VM exit changes them: they are the guest's.
+    virtual void reset_extended_state() = 0;
 
     /// The processor leaves its guest by an external interrupt when its TSC has reached
     /// `deadline`, or runs a halted virtual processor again; ~0: never. There is one deadline, and

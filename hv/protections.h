@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The protections that make an exit from an enclave safe. Each can be left out, so that a test
-// or a lesson sees what it is good for. Leaving one out only leaves out its check: no code
+// The protections that make an exit from an enclave safe, and a guest's SGX its own. Each can be
+// left out, so that a test or a lesson sees what it is good for. Leaving one out only leaves out its check: no code
 // exists that produces the harm.
 #pragma once
 
@@ -20,13 +20,14 @@ enum class Protection : u8 {
     delivery,       // the delivery of an event is told from an enclave's instruction
     mov_ss_shadow,  // blocking by MOV SS is not set beside enclave interruption
     sgx_policy,     // ECREATE is refused what the guest may not have
+    epc_scrub,      // a reset takes every enclave out of the guest's EPC
 };
 using Protections = FlagWord<Protection, u32>;
 
 /// As `--without` spells them, in the order of the enumeration.
-inline constexpr std::array<std::string_view, 8> protection_names{
+inline constexpr std::array<std::string_view, 9> protection_names{
     "capture", "guard",    "skip-check",    "bp-type",
-    "retry",   "delivery", "mov-ss-shadow", "sgx-policy"};
+    "retry",   "delivery", "mov-ss-shadow", "sgx-policy", "epc-scrub"};
 
 inline constexpr Protections all_protections =
     Protections::from_raw((1u << protection_names.size()) - 1);

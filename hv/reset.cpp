@@ -54,9 +54,19 @@ void Vcpu::start_up(u8 vector) {
     set_rip(RipCause::reset, 0);
 }
 
-/// SDM 3A, "Processor State After Reset". The x87, SSE and AVX registers are out of the port's
-/// reach and stay as they are.
+/// What ended the guest, and what its last exit left to be watched, is over. The timer of one that
+/// waits for a start-up message would never be set again.
+void Vcpu::forget_run() {
+    stop_ = {};
+    retries_ = {};
+    injected_on_entry_ = false;
+    armed_ = VirtualApic::never;
+    port_.set_timer(armed_);
+}
+
+/// SDM 3A, "Processor State After Reset".
 bool Vcpu::reset() {
+    forget_run();
     forget_events();
     apic_.take_init();
     static_cast<void>(apic_.take_start_up());
@@ -71,6 +81,7 @@ bool Vcpu::reset() {
     port_.vmwrite(VmcsField::guest_ia32_debugctl, 0);
     port_.vmwrite(VmcsField::guest_ia32_pat, pat_reset);
     static_cast<void>(port_.xsetbv(0, 1));
+    port_.reset_extended_state();
     msrs_ = {};
     msrs_.tsc_base = u64{0} - port_.tsc();
     msrs_.misc_enable = MiscEnableWord{MiscEnable::fast_strings, MiscEnable::bts_unavailable,
@@ -79,6 +90,22 @@ bool Vcpu::reset() {
     write_tsc_offset();
     take_reset_state();
     port_.invvpid(vpid());
+    return start_sgx();
+}
+
+/// Firmware has set the memory types by then, as before the first start.
+bool Vcpu::restart(const StartState& state) {
+    if (!reset()) return false;
+    take_over_msrs();
+    take_start_state(state);
+    apic_.set_activity(ActivityState::active);
+    return true;
+}
+
+bool Vcpu::restart_waiting() {
+    if (!reset()) return false;
+    take_over_msrs();
+    apic_.set_activity(ActivityState::wait_for_sipi);
     return true;
 }
 

@@ -41,9 +41,13 @@ public:
     /// The same, as INIT leaves a processor other than the first: it waits for a start-up message.
     [[nodiscard]] bool start_waiting();
 
-    /// RESET. Between exits only: not while run_once() has said `paused` and no exit has come
-    /// since. False: stop_report() says why.
+    /// RESET, also of one that was stopped. Between exits only: not while run_once() has said
+    /// `paused` and no exit has come since. False: stop_report() says why.
     [[nodiscard]] bool reset();
+    /// RESET, and then what firmware and a boot loader leave, as start() and start_waiting() make
+    /// it.
+    [[nodiscard]] bool restart(const StartState& state);
+    [[nodiscard]] bool restart_waiting();
 
     /// Runs the guest to its next exit and handles that.
     [[nodiscard]] Next run_once();
@@ -152,6 +156,7 @@ private:
     void reset_by_init();
     void start_up(u8 vector);
     void forget_events();
+    void forget_run();
     [[nodiscard]] u32 signature();
 
     // control_registers.cpp: what MOV to a control register does. False: #GP(0).

@@ -24,6 +24,11 @@ bool Vm::add_mmio(const MmioRange& range) {
     return true;
 }
 
+EpcScrub Vm::reset() {
+    sgx_.reset();
+    return config_.protections.has(Protection::epc_scrub) ? scrub_epc() : EpcScrub{};
+}
+
 const u8* Vm::bytes_at(Gpa address) const {
     const MemorySlot* const slot = map_.find(address);
     if (slot == nullptr || slot->kind == SlotKind::epc) return nullptr;

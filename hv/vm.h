@@ -67,8 +67,16 @@ public:
     [[nodiscard]] const EptMap& ept() const { return ept_; }
     [[nodiscard]] Sgx& sgx() { return sgx_; }
     [[nodiscard]] const Sgx& sgx() const { return sgx_; }
-    /// At a reset: takes every enclave out of the guest's EPC.
-    EpcScrub scrub_epc() { return sgx_.scrub(map_); }
+    /// At a reset, while no virtual processor is in the guest: IA32_FEATURE_CONTROL is as at the
+    /// start, and the EPC is empty. What each processor has is its own to reset.
+    EpcScrub reset();
+    /// Takes every enclave out of the guest's EPC. If something is left, somebody's
+    /// enclave may be.
+    EpcScrub scrub_epc() {
+        const EpcScrub scrub = sgx_.scrub(map_);
+        if (scrub.left == 0) enclaves_.all_removed();
+        return scrub;
+    }
     [[nodiscard]] PageAllocator& pages() { return pages_; }
     [[nodiscard]] Devices& devices() { return devices_; }
     [[nodiscard]] Watcher& watcher() { return watcher_; }

@@ -58,6 +58,10 @@ void EnclaveTable::initialized(Gpa secs, const u8 (&mrenclave)[32]) {
     watcher_.enclave(entry->enclave);
 }
 
+void EnclaveTable::all_removed() {
+    for (Entry& entry : state_.entries) entry.lives = 0;
+}
+
 const EnclaveTable::Entry* EnclaveTable::find(u64 tcs, u64 cr3) const {
     const Entry* exact = nullptr;
     const Entry* isolated = nullptr;

@@ -30,7 +30,7 @@ public:
     struct Entry {
         EnclaveIdentity enclave;
         u64 cr3 = 0;    // of the address space that created it
-        u64 lives = 0;  // 0: its SECS page was given to another enclave since; else 1
+        u64 lives = 0;  // 0: removed, or its SECS page was given to another; else 1
         EnclaveCounters counters;
     };
 
@@ -50,6 +50,9 @@ public:
     void created(Gpa secs, Gva base, u64 size, u64 cr3);
     /// Its EINIT has. A SECS that nobody created here is passed over.
     void initialized(Gpa secs, const u8 (&mrenclave)[32]);
+
+    /// The EPC was emptied: none of them is there any more.
+    void all_removed();
 
     /// Whose thread control structure `tcs` is. Null: no enclave that is known. An enclave belongs
     /// to the address space that created it, told by the page frame in CR3; if none matches

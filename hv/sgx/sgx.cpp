@@ -79,14 +79,23 @@ bool Sgx::backs(const MemorySlot& slot) const {
     return false;
 }
 
-/// One pass. SDM 3D, "EREMOVE".
+/// Nobody else works on the page: a fault is a conflict that passes, or stays. SDM 3D, "EREMOVE".
+EnclsResult Sgx::remove(Hpa page) {
+    constexpr unsigned attempts = 64;
+    EnclsOperands operands;
+    operands.window[2] = page;
+    operands.rcx = encls_window(2);
+    EnclsResult end = port_.encls(EnclsLeaf::eremove, operands);
+    for (unsigned n = 1; end.faulted && n < attempts; ++n)
+        end = port_.encls(EnclsLeaf::eremove, operands);
+    return end;
+}
+
+/// One pass.
 void Sgx::remove_all(const MemorySlot& slot, EpcScrub& result) {
     for (u64 offset = 0; offset < slot.size; offset += page_size) {
         ++result.pages;
-        EnclsOperands operands;
-        operands.window[2] = slot.host + offset;
-        operands.rcx = encls_window(2);
-        const EnclsResult end = port_.encls(EnclsLeaf::eremove, operands);
+        const EnclsResult end = remove(slot.host + offset);
         const auto status = static_cast<SgxError>(static_cast<u32>(end.rax));
         if (!end.faulted && status == SgxError::success) continue;
         if (result.left++ == 0) result.first_left = slot.base + offset;

@@ -23,6 +23,7 @@ public:
     void invvpid(u16) override {}
     hv::EnclsResult encls(EnclsLeaf, const hv::EnclsOperands&) override { return {}; }
     u32 pkru() override { return 0; }
+    void reset_extended_state() override {}
     hv::CpuidResult cpuid(u32, u32) override { return {}; }
     u64 rdmsr(u32) override { return 0; }
     bool wrmsr(u32, u64) override { return true; }

@@ -3,6 +3,8 @@
 // processor is brought up.
 #include "hv/reset.h"
 
+#include <memory>
+
 #include "arch/apic_message.h"
 #include "arch/vmx/controls.h"
 #include "tests/support/fake_port.h"
@@ -141,6 +143,106 @@ TEST(Reset, GivesTheMsrsTheirFirstValuesAndTheCounterItsStart) {
     EXPECT_EQ(machine.processor.at(VmcsField::guest_ia32_sysenter_cs), 0u);
     EXPECT_EQ(machine.vcpu.guest_tsc(), 0u);
     EXPECT_EQ(machine.processor.at(VmcsField::tsc_offset), u64{0} - 4000);
+}
+
+TEST(Reset, ReachesWhatNoVmExitChanges) {
+    Machine machine;
+    machine.processor.pkru = 5;
+    ASSERT_TRUE(machine.vcpu.reset());
+    EXPECT_EQ(machine.processor.extended_resets, 1u);
+    EXPECT_EQ(machine.processor.guest_pkru(), 0u);
+}
+
+TEST(Reset, LetsAGuestRunThatWasStopped) {
+    Machine machine;
+    EXPECT_EQ(machine.normal_exit(BasicReason::triple_fault), Next::stop);
+    ASSERT_TRUE(machine.vcpu.reset());
+    EXPECT_EQ(machine.vcpu.stop_report().reason, StopReason::none);
+    EXPECT_EQ(machine.normal_exit(BasicReason::external_interrupt), Next::resume);
+}
+
+TEST(Reset, GivesTheLaunchKeyBack) {
+    Machine machine;
+    const auto state = std::make_unique<Vcpu::State>();
+    machine.vcpu.save(*state);
+    const auto first = state->sgx.launch_key;
+    state->sgx.launch_key = {1, 2, 3, 4};
+    ASSERT_TRUE(machine.vcpu.restore(*state));
+    ASSERT_TRUE(machine.vcpu.reset());
+    machine.vcpu.save(*state);
+    EXPECT_EQ(state->sgx.launch_key, first);
+}
+
+StartState long_start() {
+    StartState state;
+    state.rip = kernel_rip;
+    state.cr3 = 0x1000;
+    state.gpr[rsi] = 0x7000;
+    return state;
+}
+
+TEST(Restart, LeavesTheVirtualProcessorAsAFirstStartDoes) {
+    Machine fresh, used;
+    ASSERT_TRUE(used.vcpu.receive({0, false, false, DeliveryMode::nmi, 0}));
+    used.enclave_exits(BasicReason::ept_violation, {.gpa = nowhere});
+    for (auto& [field, value] : used.processor.vmcs)
+        if (!is_read_only(field) && name_of(field).starts_with("guest")) value ^= 0x10;
+    used.vcpu.registers().gpr.fill(7);
+    used.vcpu.registers().cr2 = 7;
+    for (const unsigned n : {0, 1, 2, 3, 6}) used.processor.dr[n] = 7;
+    used.processor.now = 5'000'000;
+    ASSERT_TRUE(used.vcpu.restart(long_start()));
+    for (const auto& [field, value] : fresh.processor.vmcs) {
+        // The second follows the local APIC before each entry.
+        if (field == VmcsField::tsc_offset || field == VmcsField::guest_interrupt_status) continue;
+        if (is_read_only(field)) continue;
+        EXPECT_EQ(used.processor.at(field), value) << name_of(field);
+    }
+    auto registers = fresh.vcpu.registers().gpr;
+    registers[rsi] = 0x7000;
+    EXPECT_EQ(used.vcpu.registers().gpr, registers);
+    EXPECT_EQ(used.vcpu.registers().cr2, 0u);
+    EXPECT_EQ(used.processor.dr, fresh.processor.dr);
+    EXPECT_EQ(used.vcpu.guest_tsc(), 0u);
+    EXPECT_FALSE(used.injected().has_value()) << "neither the guard's #UD nor the NMI";
+}
+
+TEST(Restart, TakesTheMemoryTypesOfItsFirmware) {
+    Machine machine;
+    const auto state = std::make_unique<Vcpu::State>();
+    machine.processor.msrs[0x2ff] = 0xc00;
+    machine.processor.msrs[0x200] = 0x8000'0000;
+    ASSERT_TRUE(machine.vcpu.reset());
+    machine.vcpu.save(*state);
+    EXPECT_EQ(state->msrs.mtrr_def_type, 0u) << "RESET alone: none";
+    ASSERT_TRUE(machine.vcpu.restart(long_start()));
+    machine.vcpu.save(*state);
+    EXPECT_EQ(state->msrs.mtrr_def_type, 0xc00u);
+    EXPECT_EQ(state->msrs.mtrr_variable[0], 0x8000'0000u);
+}
+
+TEST(Restart, AnotherProcessorWaitsForItsStartUpMessageAgain) {
+    Waiting waiting;
+    ASSERT_TRUE(send(waiting, DeliveryMode::start_up, 1));
+    waiting.processor.exits_with(ExitReason{BasicReason::external_interrupt});
+    EXPECT_EQ(waiting.vcpu.run_once(), Next::resume);
+    waiting.processor.timer = 1234;
+    ASSERT_TRUE(waiting.vcpu.restart_waiting());
+    EXPECT_EQ(waiting.processor.timer, ~u64{0}) << "nobody would set it anew";
+    EXPECT_EQ(waiting.vcpu.run_once(), Next::halt);
+    EXPECT_EQ(waiting.processor.entries.size(), 1u);
+    ASSERT_TRUE(send(waiting, DeliveryMode::start_up, 0x9a));
+    waiting.processor.exits_with(ExitReason{BasicReason::external_interrupt}, {.rip = 0});
+    EXPECT_EQ(waiting.vcpu.run_once(), Next::resume);
+    EXPECT_EQ(waiting.processor.at(VmcsField::guest_cs_base), 0x9'a000u);
+}
+
+TEST(Restart, TakesNoPagesHoweverOftenItHappens) {
+    Machine machine;
+    const u32 before = machine.vm.pages().state().used;
+    for (int n = 0; n < 1000; ++n) ASSERT_TRUE(machine.vcpu.restart(long_start()));
+    EXPECT_EQ(machine.vm.pages().state().used, before);
+    EXPECT_TRUE(machine.processor.complaints.empty());
 }
 
 /// A processor with its guest in `mode`.
