@@ -61,7 +61,9 @@ std::optional<RunResult> Guest::stop_request() {
     const platform::StopRequest request = bus_.stop_request();
     switch (request.kind) {
         case platform::StopKind::exit_port: return finish(Ending::exit_port, request.value);
-        case platform::StopKind::reset: return finish(Ending::reset);
+        case platform::StopKind::reset:
+            if (config_.on_reset == OnReset::restart) return begin_reset(hv::ResetCause::device);
+            return finish(Ending::reset);
         case platform::StopKind::power_off: return finish(Ending::power_off);
         case platform::StopKind::none: break;
     }
@@ -124,6 +126,7 @@ std::optional<RunResult> Guest::run_turn(u64 until) {
     if (alone || over) turns_.turn_end = turns_.now;
     if (!p.port->failure().empty()) return finish(Ending::processor, 0, p.port->failure());
     if (next != hv::Next::stop || bus_.stop_requested()) return std::nullopt;
+    if (restarts_after(p.vcpu->stop_report())) return begin_reset(hv::ResetCause::triple_fault);
     return finish(Ending::stopped);
 }
 
@@ -138,6 +141,13 @@ std::optional<RunResult> Guest::run_until(u64 until) {
         devices_->advance(turns_.now);
         if (auto result = stop_request()) return result;
         if (std::exchange(interrupted_, false) || turns_.now >= until) return std::nullopt;
+        if (restart_at_ != never) {
+            if (turns_.now < restart_at_)
+                pass_time(std::min(restart_at_, until));
+            else if (auto result = restart())
+                return result;
+            continue;
+        }
         if (platform::find_turn(turns_, processor_count(),
                                 [this](unsigned n) { return wakes(n); })) {
             if (auto result = run_turn(until)) return result;

@@ -30,12 +30,20 @@
 
 namespace postern::host {
 
+/// What a reset of the guest is.
+enum class OnReset : u8 {
+    end,      // its end; a triple fault is no reset then
+    restart,  // the kernel is loaded again
+};
+
 struct GuestConfig {
     platform::Layout layout;
     const cpu::Model* model = nullptr;
     unsigned processors = 1;
     platform::Kernel kernel;  // an empty file: none, a snapshot follows
     platform::BootWay boot = platform::BootWay::automatic;
+    bool snapshot_follows = false;  // though there is a kernel, which is for resets
+    OnReset on_reset = OnReset::end;
     // Null: there is none. Must outlive the guest.
     const platform::Disk* drive = nullptr;
     platform::Sink* console = nullptr;
@@ -96,11 +104,17 @@ class Guest final : public platform::Clock {
 public:
     static constexpr u64 never = ~u64{0};
 
+    /// How long a reset takes before the first instruction. PCI Local Bus Specification 3.0,
+    /// "Reset": RST# is asserted for 1 ms at least.
+    static constexpr u64 reset_time = 1'000'000;
+
     struct State {
         platform::TurnState turns;
-        u64 halted = 0;  // a bit for each processor
+        u64 halted = 0;          // a bit for each processor
         u64 timeless_exits = 0;
         u64 latest_exit = 0;
+        u64 restart_at = never;  // no processor runs before; never: the guest is not being reset
+        u64 resets = 0;          // so far
     };
     static_assert(std::is_standard_layout_v<State> && std::is_trivially_copyable_v<State>);
 
@@ -122,6 +136,7 @@ public:
     [[nodiscard]] u64 now() const override;
     /// How much of the time so far nobody ran, since this object began.
     [[nodiscard]] u64 idle() const { return idle_; }
+    [[nodiscard]] u64 resets() const { return resets_; }
     [[nodiscard]] unsigned processor_count() const {
         return static_cast<unsigned>(processors_.size());
     }
@@ -155,6 +170,15 @@ private:
         bool halted = false;  // the hypervisor has nothing for it to run
     };
 
+    /// The devices before anything ran.
+    struct PowerOn {
+        platform::PcDevices::State pc{};
+        platform::PciFunction::State doorbell;
+        platform::VirtioPci::State drive;
+        platform::VirtioConsole::State console;
+        platform::TestDevice::State test;
+    };
+
     Guest(GuestConfig config, const GuestSurroundings& surroundings);
 
     // guest_build.cpp
@@ -162,10 +186,20 @@ private:
     [[nodiscard]] platform::Expected<void> build_devices();
     [[nodiscard]] platform::Expected<void> build_hypervisor(const platform::Layout& machine,
                                                             u64 reserve);
-    [[nodiscard]] platform::Expected<platform::StartState> load(u64 reserve);
-    [[nodiscard]] platform::Expected<void> build_processors(const platform::StartState& start);
+    [[nodiscard]] platform::Expected<platform::StartState> load();
+    /// `again`: they have run, and are reset.
+    [[nodiscard]] platform::Expected<void> start_processors(const platform::StartState& start,
+                                                            bool again);
     [[nodiscard]] bool add_memory(const platform::Layout& machine);
     [[nodiscard]] hv::Config hypervisor_config(u64 reserve) const;
+
+    // guest_reset.cpp
+    void remember_power_on();
+    void reset_devices();
+    [[nodiscard]] bool restarts_after(const hv::StopReport& report) const;
+    [[nodiscard]] std::optional<RunResult> begin_reset(hv::ResetCause cause);
+    [[nodiscard]] std::optional<RunResult> leave_guest(unsigned n);
+    [[nodiscard]] std::optional<RunResult> restart();
 
     [[nodiscard]] bool wakes(unsigned n);
     [[nodiscard]] u64 next_wake() const;
@@ -190,6 +224,9 @@ private:
     std::unique_ptr<hv::Vm> vm_;
     platform::TurnState turns_;
     cpu::Cpu* running_ = nullptr;
+    u64 restart_at_ = never;
+    u64 resets_ = 0;
+    std::unique_ptr<const PowerOn> power_on_;
     u64 idle_ = 0;
     u64 timeless_exits_ = 0;  // in a row, all at the time of the latest one
     u64 latest_exit_ = 0;

@@ -155,8 +155,8 @@ platform::Expected<void> Guest::build_hypervisor(const Layout& machine, u64 rese
     return {};
 }
 
-platform::Expected<platform::StartState> Guest::load(u64 reserve) {
-    const platform::GuestRam ram{machine_->ram() + reserve, config_.layout};
+platform::Expected<platform::StartState> Guest::load() {
+    const platform::GuestRam ram{machine_->ram() + reserve_for(config_.layout), config_.layout};
     const platform::AcpiTables tables =
         platform::acpi_tables(config_.layout, config_.processors, platform::firmware_base);
     std::memcpy(ram.at(tables.base), tables.bytes.data(), tables.bytes.size());
@@ -165,10 +165,12 @@ platform::Expected<platform::StartState> Guest::load(u64 reserve) {
         {.rsdp = tables.base, .memory = platform::memory_map(config_.layout)});
 }
 
-platform::Expected<void> Guest::build_processors(const platform::StartState& start) {
+platform::Expected<void> Guest::start_processors(const platform::StartState& start, bool again) {
+    const hv::StartState first = start_state(start);
     for (unsigned n = 0; n < processors_.size(); ++n) {
         hv::Vcpu& vcpu = *processors_[n].vcpu;
-        if (n == 0 ? vcpu.start(start_state(start)) : vcpu.start_waiting()) continue;
+        const bool waits = n != 0 && (again ? vcpu.restart_waiting() : vcpu.start_waiting());
+        if (waits || (n == 0 && (again ? vcpu.restart(first) : vcpu.start(first)))) continue;
         const hv::StopReport& report = vcpu.stop_report();
         return platform::error(
             fmt::format("the hypervisor cannot start a guest ({})",
@@ -199,11 +201,13 @@ platform::Expected<void> Guest::build() {
         platform::set_memory_types(machine_->processor(n));
     }
     if (auto built = build_devices(); !built) return built;
-    if (config_.kernel.file.empty()) return build_hypervisor(below, reserve);
-    const auto start = load(reserve);
+    remember_power_on();
+    if (config_.kernel.file.empty() || config_.snapshot_follows)
+        return build_hypervisor(below, reserve);
+    const auto start = load();
     if (!start) return std::unexpected{start.error()};
     if (auto built = build_hypervisor(below, reserve); !built) return built;
-    return build_processors(*start);
+    return start_processors(*start, false);
 }
 
 }  // namespace postern::host

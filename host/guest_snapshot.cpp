@@ -49,7 +49,7 @@ Part hypervisor_part(std::string name, Owner& owner) {
 }  // namespace
 
 Guest::State Guest::state() const {
-    State state{turns_, 0, timeless_exits_, latest_exit_};
+    State state{turns_, 0, timeless_exits_, latest_exit_, restart_at_, resets_};
     for (unsigned n = 0; n < processors_.size(); ++n)
         state.halted |= u64{processors_[n].halted} << n;
     return state;
@@ -59,12 +59,17 @@ void Guest::restore(const State& state) {
     turns_ = state.turns;
     timeless_exits_ = state.timeless_exits;
     latest_exit_ = state.latest_exit;
+    restart_at_ = state.restart_at;
+    resets_ = state.resets;
     for (unsigned n = 0; n < processors_.size(); ++n)
         processors_[n].halted = (state.halted >> n & 1) != 0;
 }
 
 bool Guest::plausible(const State& state) const {
-    return state.turns.turn < processors_.size() && state.turns.now <= never / 4;
+    const bool restarts = state.restart_at != never;
+    return state.turns.turn < processors_.size() && state.turns.now <= never / 4 &&
+           (!restarts || (state.restart_at >= state.turns.now &&
+                          state.restart_at - state.turns.now <= reset_time));
 }
 
 platform::SnapshotSubject Guest::subject() {

@@ -128,6 +128,22 @@ struct EnclaveIdentity {
 static_assert(std::is_trivially_copyable_v<EnclaveIdentity> &&
               std::is_standard_layout_v<EnclaveIdentity>);
 
+enum class ResetCause : u32 {
+    device,        // software asked for it
+    triple_fault,  // the chipset answers the shutdown with it
+};
+
+/// A guest that begins anew. Its exits behind this are of what it runs then.
+struct ResetRecord {
+    u64 number = 0;  // 1: the first
+    u64 tsc = 0;     // as ExitRecord has it
+    u32 vcpu = 0;    // who brought it about
+    ResetCause cause = ResetCause::device;
+
+    friend constexpr bool operator==(const ResetRecord&, const ResetRecord&) = default;
+};
+static_assert(std::is_trivially_copyable_v<ResetRecord> && std::is_standard_layout_v<ResetRecord>);
+
 class Watcher {
 public:
     virtual void exit(const ExitRecord& record) = 0;
@@ -136,6 +152,8 @@ public:
     virtual void stopped(const StopReport& report) = 0;
     /// One was created, or initialized.
     virtual void enclave(const EnclaveIdentity&) {}
+    /// By whoever runs the guest.
+    virtual void reset(const ResetRecord&) {}
 
 protected:
     ~Watcher() = default;

@@ -83,6 +83,7 @@ private:
     [[nodiscard]] SgxProcessor processor() const;
     /// The bits of IA32_FEATURE_CONTROL that the guest has.
     [[nodiscard]] FeatureControlWord defined_feature_control() const;
+    [[nodiscard]] EnclsResult remove(Hpa page);
     void remove_all(const MemorySlot& slot, EpcScrub& result);
 
     Port& port_;
