@@ -21,14 +21,18 @@ using host::Ending;
 using host::Guest;
 using host::RunResult;
 
-/// Warns of anomalies, at a limited rate, and leaves the rest to the counters.
+/// Tells of anomalies and resets, of the first of each, and leaves the rest to the counters.
 class Reporter final : public hv::Watcher {
 public:
     explicit Reporter(std::ostream& stream) : stream_{&stream} {}
     void exit(const hv::ExitRecord&) override {}
     void stopped(const hv::StopReport&) override {}
+    void reset(const hv::ResetRecord& record) override {
+        if (record.number <= most)
+            *stream_ << "postern: the guest begins anew: " << reset_text(record) << '\n';
+        if (record.number == most) *stream_ << "postern: no more of these are shown\n";
+    }
     void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
-        constexpr u32 most = 5;
         u32& count = warned_[static_cast<size_t>(anomaly)];
         if (++count > most) return;
         for (const std::string& line : anomaly_lines(anomaly, record))
@@ -37,6 +41,8 @@ public:
     }
 
 private:
+    static constexpr u32 most = 5;  // of each
+
     std::ostream* stream_;
     std::array<u32, hv::anomaly_count> warned_{};
 };
@@ -75,6 +81,7 @@ void show_stats(Guest& guest, const HostedPlan& plan, Terminal terminal) {
         write_stats(*plan.stats_file, guest);
     else if (plan.stats)
         terminal.err << lines_of(counter_lines(guest.counters(), guest.now()))
+                     << (guest.resets() != 0 ? fmt::format("{:>12}  resets\n", guest.resets()) : "")
                      << lines_of(enclave_lines(guest.vm().enclaves()))
                      << fmt::format("state {}\n", state_digest(guest.subject()))
                      << lines_of(sgx_lines(guest.machine().system()));

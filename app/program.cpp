@@ -94,6 +94,9 @@ private:
         run->add_flag("--test-devices", o.test_devices,
                       "QEMU's pc-testdev, for kvm-unit-tests (with --bare)");
         run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");
+        run->add_option("--on-reset", o.on_reset,
+                        "What a reset is to a guest: end, or restart (the kernel is loaded again)")
+            ->capture_default_str();
         run->add_option("--enclave-fault", o.enclave_fault,
                         "What an enclave gets that touches a device: ud, gp or stop")
             ->capture_default_str();

@@ -144,6 +144,12 @@ std::string_view name_of(hv::Anomaly anomaly) {
         anomaly);
 }
 
+std::string reset_text(const hv::ResetRecord& reset) {
+    const bool asked = reset.cause == hv::ResetCause::device;
+    return fmt::format("reset {}: {} processor {} after {} instructions", reset.number,
+                       asked ? "asked for by" : "a triple fault of", reset.vcpu, reset.tsc);
+}
+
 std::string reason_text(u32 raw_reason) {
     if (raw_reason == no_exit_reason) return "no exit reason: the entry failed";
     const ExitReason reason = ExitReason::from_vmcs(raw_reason);

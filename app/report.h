@@ -19,6 +19,9 @@ std::string_view name_of(hv::Anomaly anomaly);
 /// "0x08000031 ept_misconfiguration, enclave".
 std::string reason_text(u32 raw_reason);
 
+/// "reset 1: asked for by processor 0 after 1234 instructions".
+std::string reset_text(const hv::ResetRecord& reset);
+
 /// An anomaly and the exit it was found in; for a livelock also who is caught in it, and what one
 /// can do.
 std::vector<std::string> anomaly_lines(hv::Anomaly anomaly, const hv::ExitRecord& record);

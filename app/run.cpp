@@ -34,6 +34,7 @@ struct Common {
     host::Limits limits;
     std::unique_ptr<platform::Sink> serial;
     hv::EnclaveFault enclave_fault = hv::EnclaveFault::ud;
+    host::OnReset on_reset = host::OnReset::end;
     Protections protections = hv::all_protections;
 };
 
@@ -79,6 +80,15 @@ Expected<hv::EnclaveFault> parse_enclave_fault(const std::string& word) {
     if (word == "gp") return hv::EnclaveFault::gp;
     if (word == "stop") return hv::EnclaveFault::stop;
     return error(fmt::format("unknown fault \"{}\"", word), "--enclave-fault", "ud, gp or stop");
+}
+
+Expected<host::OnReset> parse_on_reset(const RunOptions& options) {
+    if (options.on_reset == "end") return host::OnReset::end;
+    if (options.on_reset != "restart")
+        return error(fmt::format("unknown way to go on \"{}\"", options.on_reset), "--on-reset",
+                     "end or restart");
+    if (!options.bare) return host::OnReset::restart;
+    return error("not implemented yet with --bare", "--on-reset restart", "--on-reset end");
 }
 
 Expected<std::unique_ptr<platform::Sink>> open_output(const std::string& word, const char* option,
@@ -177,6 +187,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
         EXPECT(allowed, check_hosted(options));
     }
     EXPECT(fault, parse_enclave_fault(options.enclave_fault));
+    EXPECT(on_reset, parse_on_reset(options));
     EXPECT(protections, parse_without(options.without));
     EXPECT(model, parse_model(options.cpu));
     EXPECT(layout, parse_layout(options.memory, options.epc));
@@ -190,8 +201,10 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
            parse_count(options.max_instructions, "--max-instructions", instructions_most));
     EXPECT(seconds, parse_count(options.timeout, "--timeout", seconds_most));
     platform::Kernel no_kernel;
-    EXPECT(kernel, options.load.empty() ? read_kernel(options, *boot, *layout)
-                                        : Expected<platform::Kernel>{no_kernel});
+    // There is no firmware that could load it: a restart needs it, snapshot or not.
+    const bool loads = options.load.empty() || *on_reset == host::OnReset::restart;
+    EXPECT(kernel,
+           loads ? read_kernel(options, *boot, *layout) : Expected<platform::Kernel>{no_kernel});
     EXPECT(serial, open_output(options.serial, "--serial", terminal));
     made.boot = *boot;
     made.processors = *processors;
@@ -204,6 +217,7 @@ Expected<Common> plan_common(const RunOptions& options, Terminal terminal) {
     made.limits = {*instructions, *seconds * 1000};
     made.serial = std::move(*serial);
     made.enclave_fault = *fault;
+    made.on_reset = *on_reset;
     made.protections = *protections;
     return made;
 }
@@ -288,6 +302,8 @@ Expected<HostedPlan> plan_hosted(const RunOptions& options, Common& common, Term
     made.command_line = options.command_line;
     made.guest.protections = common.protections;
     made.guest.enclave_fault = common.enclave_fault;
+    made.guest.on_reset = common.on_reset;
+    made.guest.snapshot_follows = !options.load.empty();
     made.guest.provision_key = common.sgx.provision;
     made.guest.nested = options.nested;
     EXPECT(filled, fill(made, made.guest, options, common, terminal));

@@ -24,6 +24,7 @@ struct RunOptions {
     std::string console = "none";
     std::string boot = "auto";
     std::string enclave_fault = "ud";
+    std::string on_reset = "end";
     std::string without;
     std::vector<std::string> choices;
     SgxOptions sgx;

@@ -90,6 +90,7 @@ void write_stats(platform::Sink& to, host::Guest& guest) {
     Json all{{"way", "hosted"},
              {"instructions", guest.now()},
              {"idle", guest.idle()},
+             {"resets", guest.resets()},
              {"state", state_digest(guest.subject())},
              {"devices", devices_of(guest.bus())},
              {"counters", plain},

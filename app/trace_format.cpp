@@ -35,10 +35,20 @@ const char* fault_of(const hv::EnclaveIdentity& e) {
     return e.number == 0 || e.initialized > 1 ? "an enclave that cannot be" : nullptr;
 }
 
+const char* fault_of(const hv::ResetRecord& r) {
+    const bool good =
+        r.number != 0 && r.vcpu < hv::Vm::vcpu_limit && r.cause <= hv::ResetCause::triple_fault;
+    return good ? nullptr : "a reset that cannot be";
+}
+
 }  // namespace
 
 Record::Record(const hv::EnclaveIdentity& e) : kind{RecordKind::enclave}, bytes{} {
     std::memcpy(bytes.data(), &e, sizeof e);
+}
+
+Record::Record(const hv::ResetRecord& r) : kind{RecordKind::reset}, bytes{} {
+    std::memcpy(bytes.data(), &r, sizeof r);
 }
 
 u32 checksum_of(std::span<const u8> bytes) {
@@ -85,6 +95,7 @@ const char* fault_of(const Record& record) {
     switch (record.kind) {
         case RecordKind::exit: return fault_of(record.exit);
         case RecordKind::enclave: return fault_of(record.enclave);
+        case RecordKind::reset: return fault_of(record.reset);
     }
     return "a record of an unknown kind";
 }

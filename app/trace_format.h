@@ -49,26 +49,29 @@ struct BlockHeader {
     u32 header_checksum = 0;  // CRC-32 of what is before it
 };
 
-enum class RecordKind : u32 { exit = 1, enclave = 2 };
+enum class RecordKind : u32 { exit = 1, enclave = 2, reset = 3 };
 
-/// What a record holds: an exit, or an enclave and zeros behind it.
+/// What a record holds: an exit, or an enclave or a reset and zeros behind it.
 struct Record {
     RecordKind kind = RecordKind::exit;
     u32 reserved = 0;
     union {
         hv::ExitRecord exit;
         hv::EnclaveIdentity enclave;
+        hv::ResetRecord reset;
         std::array<u8, 144> bytes;
     };
 
     explicit Record(const hv::ExitRecord& e) : exit{e} {}
     explicit Record(const hv::EnclaveIdentity& e);
+    explicit Record(const hv::ResetRecord& r);
     Record() : bytes{} {}
 };
 
 static_assert(sizeof(FileHeader) == 48 && offsetof(FileHeader, checksum) == 44);
 static_assert(sizeof(BlockHeader) == 32 && offsetof(BlockHeader, header_checksum) == 28);
 static_assert(sizeof(Record) == 152 && offsetof(Record, exit) == 8);
+static_assert(sizeof(hv::ResetRecord) == 24 && offsetof(hv::ResetRecord, vcpu) == 16);
 static_assert(sizeof(hv::EnclaveIdentity) == 72 && offsetof(hv::EnclaveIdentity, mrenclave) == 40);
 
 /// What a trace says of itself.

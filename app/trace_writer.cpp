@@ -62,6 +62,11 @@ void TraceWriter::enclave(const hv::EnclaveIdentity& enclave) {
     next_.enclave(enclave);
 }
 
+void TraceWriter::reset(const hv::ResetRecord& record) {
+    add(trace::Record{record});
+    next_.reset(record);
+}
+
 Expected<void> TraceWriter::finish() {
     const std::lock_guard held{lock_};
     if (!finished_) flush(true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --trace FILE: every exit and every enclave into a file, block by block. What has been written is
+// --trace FILE: every exit, enclave and reset into a file, block by block. What has been written is
 // there whatever becomes of the program: a block goes out when it is full, and no record waits
 // longer than `age_most`.
 #pragma once
@@ -36,6 +36,7 @@ public:
     void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override;
     void stopped(const hv::StopReport& report) override;
     void enclave(const hv::EnclaveIdentity& enclave) override;
+    void reset(const hv::ResetRecord& record) override;
 
     /// Writes the last block. The error of a file that could not be written to its end.
     platform::Expected<void> finish();

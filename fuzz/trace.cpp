@@ -38,7 +38,7 @@ void show(const std::vector<u8>& bytes) {
     ExitsOptions options;
     options.trace = path();
     show(options);
-    for (bool ExitsOptions::* const format :
+    for (bool ExitsOptions::*const format :
          {&ExitsOptions::list, &ExitsOptions::json, &ExitsOptions::csv, &ExitsOptions::kvm}) {
         ExitsOptions one = options;
         one.*format = true;
@@ -63,6 +63,11 @@ std::vector<u8> of_records(const u8* data, size_t size) {
             record.exit.anomalies &= (1u << hv::anomaly_count) - 1;
         }
         if (record.kind == app::trace::RecordKind::enclave) record.enclave.initialized &= 1;
+        if ((data[at] & 0x1f) == 0x1c) record.kind = app::trace::RecordKind::reset;
+        if (record.kind == app::trace::RecordKind::reset) {
+            record.reset.vcpu &= 63;
+            record.reset.cause = hv::ResetCause{static_cast<u32>(data[at]) >> 5 & 1};
+        }
         records.push_back(record);
     }
     std::vector<u8> file = app::trace::encode_header(app::test::about);

@@ -79,10 +79,11 @@ Expected<RecordLine> chosen_line(const ExitsOptions& options) {
     return options.json ? json_line : list_line;
 }
 
-/// `visit` gets the first `most` exits that `filter` takes, each with its enclave.
-template <class Visit>
+/// `visit` gets the first `most` exits that `filter` takes, each with its enclave; `visit_reset`
+/// every reset on the way in the time that it takes.
+template <class Visit, class VisitReset>
 Expected<TraceEnding> each_exit(TraceReader& reader, const ExitFilter& filter, u64 most,
-                                Visit visit) {
+                                Visit visit, VisitReset visit_reset) {
     EnclaveBook enclaves;
     for (u64 left = most;;) {
         const auto records = reader.next();
@@ -91,6 +92,12 @@ Expected<TraceEnding> each_exit(TraceReader& reader, const ExitFilter& filter, u
         for (const trace::Record& record : *records) {
             if (record.kind == trace::RecordKind::enclave) {
                 enclaves.see(record.enclave);
+                continue;
+            }
+            if (record.kind == trace::RecordKind::reset) {
+                enclaves.forget();
+                const u64 when = record.reset.tsc;
+                if (when >= filter.from && when <= filter.to) visit_reset(record.reset);
                 continue;
             }
             const hv::EnclaveIdentity* const who = enclaves.of(record.exit);
@@ -133,8 +140,10 @@ void warn_of(const TraceEnding& ending, std::ostream& err) {
 Expected<TraceEnding> survey(const Request& request, Summary& summary) {
     const auto reader = TraceReader::open(request.trace);
     if (!reader) return std::unexpected{reader.error()};
-    return each_exit(**reader, request.filter, ~u64{0},
-                     [&](const hv::ExitRecord& exit, const auto*) { summary.reach(exit); });
+    return each_exit(
+        **reader, request.filter, ~u64{0},
+        [&](const hv::ExitRecord& exit, const auto*) { summary.reach(exit); },
+        [&](const hv::ResetRecord&) { ++summary.resets; });
 }
 
 /// The file may have grown since: that is left out.
@@ -143,13 +152,17 @@ Expected<void> print(const Request& request, Summary& summary, const TraceEnding
     const auto reader = TraceReader::open(request.trace);
     if (!reader) return std::unexpected{reader.error()};
     if (request.csv) out << csv_head();
-    const auto read = each_exit(**reader, request.filter, summary.exits,
-                                [&](const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) {
-                                    if (request.line != nullptr)
-                                        out << request.line(exit, who);
-                                    else
-                                        summary.count(exit, who);
-                                });
+    const auto read = each_exit(
+        **reader, request.filter, summary.exits,
+        [&](const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) {
+            if (request.line != nullptr)
+                out << request.line(exit, who);
+            else
+                summary.count(exit, who);
+        },
+        [&](const hv::ResetRecord& reset) {
+            if (request.line == list_line) out << reset_line(reset);
+        });
     if (!read) return std::unexpected{read.error()};
     if (request.line != nullptr) return {};
     out << (request.json ? summary_json(summary, (*reader)->about(), ending)

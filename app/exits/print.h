@@ -20,6 +20,8 @@ std::string list_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who
 std::string json_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who);
 std::string csv_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who);
 std::string kvm_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who);
+/// A reset among the lines of list_line.
+std::string reset_line(const hv::ResetRecord& reset);
 /// The names of csv_line's columns.
 std::string csv_head();
 

@@ -103,6 +103,10 @@ std::string list_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who
     return line + '\n';
 }
 
+std::string reset_line(const hv::ResetRecord& reset) {
+    return fmt::format("-------- {}\n", reset_text(reset));
+}
+
 std::string json_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) {
     nlohmann::ordered_json row{{"sequence", exit.sequence},
                                {"vcpu", exit.vcpu},

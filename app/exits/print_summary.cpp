@@ -58,6 +58,8 @@ void add_head(std::string& text, const Summary& s, const trace::About& about) {
                             seconds(s.last - s.first, about.ticks_per_second));
     text += fmt::format(" on {}, {} processor{}\n", printable(about.model), about.processors,
                         about.processors == 1 ? "" : "s");
+    if (s.resets != 0)
+        text += fmt::format("the guest began anew {} time{}\n", s.resets, s.resets == 1 ? "" : "s");
     if (!about.command_line.empty())
         text += fmt::format("recorded by: {}\n", printable(about.command_line));
 }
@@ -226,6 +228,7 @@ std::string summary_json(const Summary& summary, const trace::About& about,
         {"complete", ending.complete},
         {"cut_off", ending.cut_off},
         {"count", summary.exits},
+        {"resets", summary.resets},
         {"first", summary.first},
         {"last", summary.last},
         {"exits", reasons},

@@ -17,6 +17,8 @@ namespace postern::app {
 class EnclaveBook {
 public:
     void see(const hv::EnclaveIdentity& enclave);
+    /// After a reset none of them is there any more.
+    void forget() { by_secs_.clear(); }
     /// Of an exit, at its place in the trace. Null: not an enclave's, or one that is not known.
     [[nodiscard]] const hv::EnclaveIdentity* of(const hv::ExitRecord& exit) const;
 
@@ -62,6 +64,7 @@ struct Summary {
     static constexpr size_t list_most = 1000;
 
     u64 exits = 0;
+    u64 resets = 0;           // in the same time
     u64 first = 0, last = 0;  // TSC, lowest and highest
     ByKind by_kind{};
     std::map<u16, ByKind> by_reason;

@@ -295,10 +295,16 @@ TEST(Trace, RecordsThatNoWriterWritesAreRefused) {
     e.anomalies = 1u << hv::anomaly_count;
     EXPECT_EQ(fault_of(Record{e}), "an unknown anomaly in the block at byte 84");
     Record record{cpuid_exit()};
-    record.kind = trace::RecordKind{3};
+    record.kind = trace::RecordKind{4};
     EXPECT_EQ(fault_of(record), "a record of an unknown kind in the block at byte 84");
     EXPECT_EQ(fault_of(Record{enclave(0, 0x5000)}),
               "an enclave that cannot be in the block at byte 84");
+    using hv::ResetCause;
+    EXPECT_EQ(fault_of(Record{hv::ResetRecord{1, 5, 63, ResetCause::triple_fault}}), "");
+    for (const hv::ResetRecord& wrong :
+         {hv::ResetRecord{0, 5, 0, ResetCause::device},
+          hv::ResetRecord{1, 5, 64, ResetCause::device}, hv::ResetRecord{1, 5, 0, ResetCause{2}}})
+        EXPECT_EQ(fault_of(Record{wrong}), "a reset that cannot be in the block at byte 84");
 }
 
 TEST(Trace, OtherVersionsAndOtherFilesAreRefusedByName) {
