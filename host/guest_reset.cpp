@@ -28,8 +28,8 @@ void Guest::reset_devices() {
     vm_->set_external(false);
 }
 
-/// A chipset answers the shutdown that follows a triple fault with a reset. SDM 3A, "Interrupt
-/// 8--Double Fault Exception (#DF)".
+/// A chipset answers the shutdown that follows a triple fault with a reset. SDM 3A, "Interrupt 8:
+/// Double Fault Exception (#DF)".
 bool Guest::restarts_after(const hv::StopReport& report) const {
     return config_.on_reset == OnReset::restart && report.reason == hv::StopReason::triple_fault;
 }
