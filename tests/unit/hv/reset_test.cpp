@@ -189,7 +189,7 @@ TEST(Restart, LeavesTheVirtualProcessorAsAFirstStartDoes) {
         if (!is_read_only(field) && name_of(field).starts_with("guest")) value ^= 0x10;
     used.vcpu.registers().gpr.fill(7);
     used.vcpu.registers().cr2 = 7;
-    for (const unsigned n : {0, 1, 2, 3, 6}) used.processor.dr[n] = 7;
+    for (const unsigned n : {0u, 1u, 2u, 3u, 6u}) used.processor.dr[n] = 7;
     used.processor.now = 5'000'000;
     ASSERT_TRUE(used.vcpu.restart(long_start()));
     for (const auto& [field, value] : fresh.processor.vmcs) {
