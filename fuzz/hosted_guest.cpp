@@ -8,6 +8,7 @@
 // iterations: 2000
 // with: fuzz/hosted/soup.cpp tests/support/hosted_kernel.cpp tests/support/hosted_invariants.cpp
 // with: tests/support/epc_invariants.cpp tests/unit/cpu/sgx/enclave_machine.cpp
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -62,6 +63,9 @@ public:
         guest_->vcpu().forget(Gpa{place + (exits_ * 0x9e37 % 16) * page_size});
     }
     void stopped(const hv::StopReport&) override {}
+    void reset(const hv::ResetRecord& record) override {
+        tally.count(record.cause == hv::ResetCause::device ? "resets" : "resets by a triple fault");
+    }
     void anomaly(hv::Anomaly anomaly, const hv::ExitRecord& record) override {
         broken("an honest processor gives no anomaly",
                hexadecimal(static_cast<u64>(anomaly)) + ", exit reason " +
@@ -73,6 +77,13 @@ private:
     u64 forgets_every_ = 0;
     u64 exits_ = 0;
 };
+
+/// The time of a few resets does not count.
+u64 limit_of(const host::Guest& guest) {
+    constexpr u64 resets_at_most = 3;
+    return instructions_at_most +
+           std::min(guest.resets(), resets_at_most) * host::Guest::reset_time;
+}
 
 /// The rule of VM entry that the guest's state breaks.
 std::string failed_check(host::Guest& guest) {
@@ -115,7 +126,7 @@ void judge(host::Guest& guest, const host::test::ReserveWatch& reserve,
         broken(breach.rule,
                host::test::describe(result) + (entry ? "; " + failed_check(guest) : ""));
     }
-    if (result.instructions > instructions_at_most)
+    if (result.instructions > limit_of(guest))
         broken("the limit holds", host::test::describe(result));
     if (const auto breach = host::test::ept_maps_only_the_guest(guest))
         broken(breach.rule, hexadecimal(breach.value));
@@ -133,9 +144,8 @@ host::RunResult run_bounded(host::Guest& guest) {
     unsigned still = 0;
     u64 before = guest.now();
     for (;;) {
-        if (auto result = guest.run_until(instructions_at_most)) return *result;
-        if (guest.now() >= instructions_at_most)
-            return guest.finish(host::Ending::instruction_limit);
+        if (auto result = guest.run_until(limit_of(guest))) return *result;
+        if (guest.now() >= limit_of(guest)) return guest.finish(host::Ending::instruction_limit);
         still = guest.now() == before ? still + 1 : 0;
         if (still == patience) return guest.finish(host::Ending::time_limit);
         before = guest.now();
@@ -202,6 +212,7 @@ void run(Random& random, bool programs_only) {
     host::GuestConfig config = any_config(random);
     const u64 forgets_every = random.once_in(3) ? 1 + random.below(16) : 0;
     config.kernel.file = make_kernel(any_program(random, programs_only));
+    if (!programs_only && random.once_in(2)) config.on_reset = host::OnReset::restart;
     auto guest = host::Guest::create(std::move(config), {nowhere, nowhere, watch, [](u32) {}});
     if (!guest) broken("the guest is built", guest.error().what);
     const host::test::ReserveWatch reserve{**guest};

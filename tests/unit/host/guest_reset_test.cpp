@@ -12,6 +12,7 @@
 #include "cpu/sgx/conflict.h"
 #include "cpu/vector_state.h"
 #include "host/guest.h"
+#include "support/hosted_invariants.h"
 #include "support/hosted_kernel.h"
 #include "unit/platform/elf_image.h"
 
@@ -230,7 +231,7 @@ protected:
         config.kernel.name = "test";
     }
     void program(const unsigned char* code, const unsigned char* end) {
-        test::ElfFile file;
+        postern::test::ElfFile file;
         file.entry(code_at);
         const auto size = static_cast<size_t>(end - code);
         file.add({1, 0x1000, code_at, size, 0x2000});
@@ -239,7 +240,7 @@ protected:
         config.kernel.file = file.bytes;
     }
     /// Of reset_enclaves: an enclave of 511 pages.
-    static void add_operands(test::ElfFile& file) {
+    static void add_operands(postern::test::ElfFile& file) {
         constexpr u64 base = 0x4000'0000, source = operands_at, zeros = operands_at + 0x2000;
         constexpr u64 infos = operands_at + 0x1000;
         Secs secs{};
@@ -453,7 +454,9 @@ TEST_F(ResettingGuest, OthersThatRunHaltAndWaitAreResetToo) {
 
 /// Processor 0 is in an enclave for good; processor 1 resets the guest, and again.
 TEST_F(ResettingGuest, AnEnclaveThatRunsIsLeftAndItsPagesAreFree) {
-    using namespace test::hosted;
+    using namespace postern::test::hosted;
+    using test::ept_maps_only_the_guest;
+    using test::ReserveWatch;
     Program soup;
     soup.enclave_code = {0xeb, 0xfe};
     Slot start{.code = {0xc7, 0x04, 0x25, 0x00, 0x80, 0x00, 0x00, 0xb9, 0xff, 0xff,
@@ -474,6 +477,7 @@ TEST_F(ResettingGuest, AnEnclaveThatRunsIsLeftAndItsPagesAreFree) {
     config.layout = layout();
     config.processors = 2;
     create();
+    const ReserveWatch reserve{*guest};
     while (guest->resets() < 3) {
         const auto result = guest->run_until(guest->now() + 100'000);
         ASSERT_FALSE(result.has_value()) << result->what;
@@ -486,6 +490,8 @@ TEST_F(ResettingGuest, AnEnclaveThatRunsIsLeftAndItsPagesAreFree) {
     EXPECT_EQ(watched.enclaves[5].initialized, 1u);
     EXPECT_EQ(watched.enclaves[5].secs, watched.enclaves[0].secs);
     EXPECT_EQ(watched.anomalies, 0);
+    EXPECT_FALSE(reserve.look()) << reserve.look().rule;
+    EXPECT_FALSE(ept_maps_only_the_guest(*guest));
 }
 
 /// A guest of two processors, saved after `from` instructions, goes on as the one that was saved.
