@@ -70,6 +70,22 @@ reset_by_fault:
     ud2
 reset_by_fault_end:
 
+    .globl reset_patched, reset_patched_end
+reset_patched:                  # changes its code and runs that, too
+    boot
+    xorl %ecx, %ecx
+    jmp 1f                      # what is decoded begins at the same place both times
+1:  movl $1, %eax
+    movl %eax, 0x300010(,%rbx,4)
+    end_at 2
+    testl %ecx, %ecx
+    jnz 2f
+    incl %ecx
+    movb $7, 0x100001 + (1b - reset_patched)
+    jmp 1b
+2:  ask_for_reset
+reset_patched_end:
+
     .globl reset_vectors, reset_vectors_end
 reset_vectors:                  # stores XMM1, MXCSR and FCW, then changes them
     boot
@@ -196,6 +212,7 @@ reset_beside_others_end:
 CODE_OF(reset_plain);
 CODE_OF(reset_for_ever);
 CODE_OF(reset_by_fault);
+CODE_OF(reset_patched);
 CODE_OF(reset_vectors);
 CODE_OF(reset_devices);
 CODE_OF(reset_enclaves);
@@ -343,6 +360,13 @@ TEST_F(ResettingGuest, OneThatResetsForEverComesToItsLimit) {
     EXPECT_EQ(result.instructions, 10'000'000u) << "to the instruction";
     EXPECT_EQ(guest->resets(), 10u);
     EXPECT_EQ(boots(), 10u);
+}
+
+TEST_F(ResettingGuest, CodeThatTheFirstBootChangedIsTheLoadersAgain) {
+    PROGRAM(reset_patched);
+    EXPECT_EQ(run().value, 2u);
+    EXPECT_EQ(word(kept_at + 0x10 + 4), 7u);
+    EXPECT_EQ(word(kept_at + 0x10 + 8), 1u);
 }
 
 TEST_F(ResettingGuest, TheProcessorsExtendedStateIsThatOfAReset) {
