@@ -312,9 +312,10 @@ bool MsrAccess::set(MsrAccess& access, u64 value) {
     return true;
 }
 
+u64 Vcpu::tsc_of_l1() { return port_.tsc() + msrs_.tsc_base + msrs_.tsc_adjust; }
+
 u64 Vcpu::guest_tsc() {
-    const u64 of_l1 = port_.tsc() + msrs_.tsc_base + msrs_.tsc_adjust;
-    return nested_.in_l2() ? nested_.tsc_of_l2(of_l1) : of_l1;
+    return nested_.in_l2() ? nested_.tsc_of_l2(tsc_of_l1()) : tsc_of_l1();
 }
 
 void Vcpu::write_tsc_offset() {

@@ -54,6 +54,7 @@ bool Vcpu::skip(u32 length, RipCause cause) {
     if (flags.has(Rflag::rf))
         port_.vmwrite(VmcsField::guest_rflags, flags.without({Rflag::rf}).to_raw());
     trap_if_stepping(flags);
+    nested_.has_completed_instruction();
     return true;
 }
 

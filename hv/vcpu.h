@@ -179,6 +179,7 @@ private:
     bool write_msr_bitmap();
     void take_over_msrs();
     void write_tsc_offset();
+    [[nodiscard]] u64 tsc_of_l1();
     /// The bits above the processor's physical addresses.
     [[nodiscard]] u64 beyond_physical();
 

@@ -41,11 +41,10 @@ bool Vcpu::wants_to_run() {
         default: return true;
     }
     apic_.catch_up();
-    const bool nmi = state.nmi_pending != 0 &&
-                     (nested_.exits_for_nmis() || !interruptibility().has(Interruptibility::nmi));
-    if (nmi || init_waits() || nested_.timer_due() <= port_.tsc()) return true;
+    const bool nmi = state.nmi_pending != 0 && !interruptibility().has(Interruptibility::nmi);
+    if (nmi || init_waits()) return true;
     const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
-    return (flags.has(Rflag::if_) || nested_.exits_for_interrupts()) && interrupt_waits();
+    return flags.has(Rflag::if_) && interrupt_waits();
 }
 
 /// False: it is not to be run.
@@ -61,7 +60,6 @@ bool Vcpu::wake_up() {
         if (apic_.state().start_up_pending == 0) return false;
         start_up(apic_.take_start_up());
     }
-    if (apic_.state().activity == ActivityState::hlt) nested_.woken(port_.tsc());
     apic_.set_activity(ActivityState::active);
     return stop_.reason == StopReason::none;
 }
@@ -69,16 +67,13 @@ bool Vcpu::wake_up() {
 /// After HLT. If something to do has come already there is no halt.
 Next Vcpu::fall_asleep() {
     apic_.set_activity(ActivityState::hlt);
-    if (nested_.in_l2()) nested_.halted(port_.tsc());
     if (wants_to_run()) return Next::resume;
     arm_timer();
     return Next::halt;
 }
 
 void Vcpu::arm_timer() {
-    const u64 of_apic = apic_.due(), of_l2 = nested_.timer_due();
-    const u64 soonest = of_apic < of_l2 ? of_apic : of_l2;
-    const u64 due = nested_.leaves_soon() ? port_.tsc() : soonest;
+    const u64 due = nested_.leaves_soon() ? port_.tsc() : apic_.due();
     if (due == armed_) return;
     armed_ = due;
     port_.set_timer(due);

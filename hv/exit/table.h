@@ -114,7 +114,7 @@ inline constexpr std::array exit_rows{
     ExitRow{BasicReason::mwait, on_hidden_or_forced, never_from_enclave_ud, never_in_delivery,
             when<Primary::mwait_exiting>},
     ExitRow{BasicReason::monitor_trap_flag, on_acknowledged, on_enclave_acknowledged,
-            never_in_delivery, when<Primary::monitor_trap_flag>},
+            never_in_delivery, always},
     ExitRow{BasicReason::reserved_38, on_corrupt, corrupt_from_enclave, corrupt_in_delivery,
             always},
     ExitRow{BasicReason::monitor, on_hidden_or_forced, never_from_enclave_ud, never_in_delivery,

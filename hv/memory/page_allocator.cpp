@@ -36,6 +36,10 @@ bool PageAllocator::owns(u64 page) const {
     return is_aligned(page, page_size) && page - pool_.base.raw() < state_.used * page_size;
 }
 
+bool PageAllocator::could_own(u64 page) const {
+    return is_aligned(page, page_size) && page - pool_.base.raw() < pool_.pages * page_size;
+}
+
 bool PageAllocator::restore(const State& state) {
     if (state.used > pool_.pages || state.given_back > state.used) return false;
     const State before = state_;

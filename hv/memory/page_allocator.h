@@ -37,6 +37,8 @@ public:
     [[nodiscard]] bool restore(const State& state);
     /// A page of the pool that was handed out once; it may have been given back.
     [[nodiscard]] bool owns(u64 page) const;
+    /// The same of any state.
+    [[nodiscard]] bool could_own(u64 page) const;
 
 private:
     Port* port_;

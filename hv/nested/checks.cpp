@@ -108,9 +108,8 @@ const SecondLevel* Nested::second_level() {
 
 bool Nested::translate(Gpa& address) const {
     if (!in_l2() || !state_.vmcs12.has(SecondaryControl::enable_ept)) return true;
-    const Ept12Result l1 =
-        walk_ept12(vcpu_.vm_, Eptp::from_raw(this->l1<VmcsField::ept_pointer>()), address,
-                   {.read = true}, ept_rules());
+    const Ept12Result l1 = walk_ept12(vcpu_.vm_, Eptp::from_raw(this->l1<VmcsField::ept_pointer>()),
+                                      address, {.read = true}, ept_rules());
     address = l1.address;
     return l1.found();
 }

@@ -42,11 +42,8 @@ Next Nested::switch_to_l2(const Outer& outer) {
     v.set_rip(RipCause::nesting_switch, l1<F::guest_rip>());
     v.write_tsc_offset();
     v.write_encls_bitmap();
-    v.apic_.set_activity(static_cast<ActivityState>(l1<F::guest_activity_state>()));
     v.pending_ = {InterruptionInformation::from_raw(l1<F::vm_entry_interruption_information>()),
                   l1<F::vm_entry_exception_error_code>(), l1<F::vm_entry_instruction_length>()};
-    if (v.pending_.valid()) v.apic_.set_activity(ActivityState::active);
-    if (v.apic_.state().activity == ActivityState::hlt) halted(v.port_.tsc());
     v.entry_field_set_ = true;
     state_.entering = 1;
     return Next::resume;

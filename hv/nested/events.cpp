@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // While L2 runs: which of its exits are L1's, and the events that take L2 out for L1.
+#include <utility>
+
 #include "arch/vmx/exit_qualification.h"
+
 #include "hv/nested/nested.h"
 #include "hv/vcpu.h"
 
@@ -89,16 +92,18 @@ void Nested::leave_for_events() {
                              v.interruptibility().has(Interruptibility::nmi);
     const bool nmi = apic.nmi_pending != 0 && exits_for_nmis() && !nmi_blocked;
     const bool interrupt = exits_for_interrupts() && v.interrupt_waits();
-    const bool timer = state_.timer_due != none && state_.timer_due <= v.port_.tsc();
-    if (!init && !nmi && !interrupt && !timer) return;
-    leaves_soon_ = entering() && apic.activity == ActivityState::active;
+    const bool trap = std::exchange(state_.trap_exits, u8{0}) != 0;
+    if (!init && !trap && !nmi && !interrupt) return;
+    leaves_soon_ = entering();
     if (leaves_soon_) return;
-    L1Exit to = synthesized(init        ? BasicReason::init_signal
-                            : nmi       ? BasicReason::exception_or_nmi
-                            : interrupt ? BasicReason::external_interrupt
-                                        : BasicReason::vmx_preemption_timer_expired);
+    L1Exit to = synthesized(init   ? BasicReason::init_signal
+                            : trap ? BasicReason::monitor_trap_flag
+                            : nmi  ? BasicReason::exception_or_nmi
+                                   : BasicReason::external_interrupt);
     if (init) {
         v.apic_.drop_init();
+    } else if (trap) {
+        // Interrupts come after it.
     } else if (nmi) {
         v.apic_.set_nmi_pending(false);
         to.interruption = InterruptionInformation::nmi();
@@ -106,20 +111,6 @@ void Nested::leave_for_events() {
         to.interruption = InterruptionInformation::external(v.take_interrupt());
     }
     static_cast<void>(leave(to));
-}
-
-/// The VMX-preemption timer counts while its guest is halted. SDM 3C, "VMX-Preemption Timer".
-void Nested::halted(u64 now) {
-    if (!state_.vmcs12.has(PinControl::activate_vmx_preemption_timer)) return;
-    const u64 left = vcpu_.port_.vmread(F::vmx_preemption_timer_value);
-    state_.timer_due = now + (left << capabilities_.misc().timer_shift());
-}
-
-void Nested::woken(u64 now) {
-    if (state_.timer_due == none) return;
-    const u64 left = state_.timer_due > now ? state_.timer_due - now : 0;
-    vcpu_.port_.vmwrite(F::vmx_preemption_timer_value, left >> capabilities_.misc().timer_shift());
-    state_.timer_due = none;
 }
 
 }  // namespace postern::hv

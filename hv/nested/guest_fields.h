@@ -23,6 +23,7 @@ inline constexpr std::array guest_fields{
     VmcsField::guest_ia32_sysenter_esp,
     VmcsField::guest_ia32_sysenter_eip,
     VmcsField::guest_interruptibility_state,
+    VmcsField::guest_activity_state,
     VmcsField::guest_pending_debug_exceptions,
 };
 

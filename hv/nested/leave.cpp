@@ -107,7 +107,6 @@ void Nested::save_guest_state() {
     if (to.has(ExitControl::save_ia32_efer)) to.set<F::guest_ia32_efer>(efer);
     if (to.has(ExitControl::save_vmx_preemption_timer_value))
         to.set<F::vmx_preemption_timer_value>(port.vmread(F::vmx_preemption_timer_value));
-    to.set<F::guest_activity_state>(static_cast<u32>(vcpu_.apic_.state().activity));
     const bool lma = EferWord::from_raw(efer).has(Efer::lma);
     to.set<F::vm_entry_controls>(to.entry().with(EntryControl::ia32e_mode_guest, lma).to_raw());
 }
@@ -122,8 +121,7 @@ void Nested::switch_to_l1() {
     const u64 cr0 = v.seen_cr0();
     state_.launched02 = v.launched_;
     v.launched_ = state_.launched01 != 0;
-    state_.in_l2 = state_.entering = 0;
-    state_.timer_due = none;
+    state_.in_l2 = state_.entering = state_.trap_exits = 0;
     static_cast<void>(select(state_.vmcs01));
     v.windows_ = state_.windows01;
     v.entry_field_set_ = true;
@@ -206,7 +204,6 @@ Next Nested::load_host_state() {
     const bool nmi = v.interruptibility().has(Interruptibility::nmi);
     port.vmwrite(F::guest_interruptibility_state,
                  InterruptibilityState{}.with(Interruptibility::nmi, nmi).to_raw());
-    v.apic_.set_activity(ActivityState::active);
     if (!l1.has(SecondaryControl::enable_vpid)) port.invvpid(v.vpid());
     const ControlRegisters now = v.control_registers();
     if (is_pae_paging(now.cr0, now.cr4, now.efer) && !v.load_pdptes(now.cr3))

@@ -50,7 +50,7 @@ u32 Nested::load_msrs(u64 list, u32 count) {
     return 0;
 }
 
-/// False: an entry fails.
+/// False: an entry fails. The time-stamp counter is the one that L1 sees, not its guest's.
 bool Nested::store_msrs(u64 list, u32 count) {
     for (u32 n = 0; n < count; ++n) {
         Entry entry{};
@@ -59,6 +59,7 @@ bool Nested::store_msrs(u64 list, u32 count) {
         if (bytes == nullptr) return false;
         std::memcpy(&entry, bytes, sizeof entry);
         if (!may_store(entry) || !MsrAccess{vcpu_, entry.msr}.read(entry.value)) return false;
+        if (static_cast<Msr>(entry.msr) == Msr::tsc) entry.value = vcpu_.tsc_of_l1();
         std::memcpy(bytes, &entry, sizeof entry);
     }
     return true;

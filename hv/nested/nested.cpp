@@ -41,16 +41,16 @@ bool Nested::restore(const State& state, const ShadowEpt::State& ept) {
     const auto is_flag = [](u8 value) { return value <= 1; };
     const NestedCapabilities capabilities{vcpu_.port_, vcpu_.vm_.config().nested,
                                           vcpu_.vm_.config().hidden};
-    const auto owned = [&](u64 page) { return vcpu_.vm_.pages().owns(page); };
-    const bool pages = owned(state.vmcs01) && owned(state.msr_bitmap01) &&
-                       (!capabilities.present() ||
-                        (owned(state.vmcs02) && owned(state.msr_bitmap02)));
+    const auto is_ours = [&](u64 page) { return vcpu_.vm_.pages().could_own(page); };
+    const bool pages =
+        state.vmxon == none || (is_ours(state.vmcs01) && is_ours(state.msr_bitmap01) &&
+                                is_ours(state.vmcs02) && is_ours(state.msr_bitmap02));
     const bool in_order = (state.in_l2 == 0 || (state.built != 0 && state.current != none)) &&
                           (state.current == none || state.vmxon != none) &&
                           (state.vmxon == none || capabilities.present());
     if (!pages || !in_order || !is_flag(state.in_l2) || !is_flag(state.entering) ||
         !is_flag(state.launched01) || !is_flag(state.launched02) || !is_flag(state.built) ||
-        !ept_.restore(ept))
+        !is_flag(state.trap_exits) || !ept_.restore(ept))
         return false;
     capabilities_ = capabilities;
     state_ = state;

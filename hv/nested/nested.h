@@ -48,16 +48,15 @@ public:
         u64 vmcs02 = 0;
         u64 msr_bitmap01 = 0;
         u64 msr_bitmap02 = 0;
-        u64 timer_due = none;  // of L2 in HLT, in ticks of the processor's TSC
-        u32 primary02 = 0;     // of L2, without the windows that we ask for
+        u32 primary02 = 0;  // of L2, without the windows that we ask for
         PrimaryControls windows01;
         u16 vpid12 = 0;  // of the entry before; 0: none
         u8 in_l2 = 0;
         u8 entering = 0;  // VMLAUNCH or VMRESUME of L1 is done, its guest has not run yet
         u8 launched01 = 0;
         u8 launched02 = 0;
-        u8 built = 0;  // VMCS02 has what never changes
-        u8 unused = 0;
+        u8 built = 0;       // VMCS02 has what never changes
+        u8 trap_exits = 0;  // an instruction of L2 was carried out under the monitor trap flag
     };
     static_assert(std::is_trivially_copyable_v<State> && std::is_standard_layout_v<State>);
     static_assert(std::has_unique_object_representations_v<State>);
@@ -112,6 +111,10 @@ public:
     [[nodiscard]] bool takes_exception(const Event& event);
     /// A third fault while L2's #DF was delivered.
     Next shut_down();
+    /// An instruction of L2 was carried out for it.
+    void has_completed_instruction() {
+        if (in_l2() && state_.vmcs12.has(PrimaryControl::monitor_trap_flag)) state_.trap_exits = 1;
+    }
     /// Before L2 runs on, or wakes up: interrupts, NMIs and INIT are L1's exits.
     void leave_for_events();
     [[nodiscard]] bool exits_for_interrupts() const {
@@ -121,10 +124,6 @@ public:
         return in_l2() && state_.vmcs12.has(PinControl::nmi_exiting);
     }
 
-    // L2 in HLT: its VMX-preemption timer counts on.
-    void halted(u64 now);
-    void woken(u64 now);
-    [[nodiscard]] u64 timer_due() const { return state_.timer_due; }
     /// An event for L1 waits for the entry of L2 to be over.
     [[nodiscard]] bool leaves_soon() const { return leaves_soon_; }
 

@@ -95,7 +95,7 @@ bool ShadowEpt::can_be_ours(const State& state) const {
         if (context.last_used > state.uses) return false;
         if (context.eptp12 == 0 && (context.root | context.last_used) != 0) return false;
         if (context.eptp12 == 0) continue;
-        if (!vm_.pages().owns(context.root)) return false;
+        if (!vm_.pages().could_own(context.root)) return false;
         for (size_t j = 0; j < i; ++j)
             if (state.contexts[j].eptp12 == context.eptp12 ||
                 state.contexts[j].root == context.root)

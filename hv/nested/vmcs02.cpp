@@ -120,10 +120,12 @@ void Nested::write_processor_controls(const Outer& outer) {
     pin.set(PinControl::activate_vmx_preemption_timer, timer);
     port.vmwrite(F::pin_based_controls, pin.to_raw());
 
-    // All I/O exits; L1's bitmaps are looked at then.
+    // All I/O exits; L1's bitmaps are looked at then. In HLT the processor waits by itself, with
+    // all that can end it: windows, timer, pending debug exceptions.
     PrimaryControls primary =
         outer.primary.without(windows | apic_controls) | l1.primary().without(apic_controls);
     primary.set(PrimaryControl::use_io_bitmaps, false);
+    primary.set(PrimaryControl::hlt_exiting, l1.has(PrimaryControl::hlt_exiting));
     primary.set(PrimaryControl::activate_secondary_controls);
     primary = primary | (l1.primary() & apic_controls);
     // Without a shadow of its own its CR8 is the task priority of L1.

@@ -147,10 +147,10 @@ TEST(Reset, GivesTheMsrsTheirFirstValuesAndTheCounterItsStart) {
 
 TEST(Reset, ReachesWhatNoVmExitChanges) {
     Machine machine;
-    machine.processor.pkru = 5;
+    machine.processor.guest_pkru = 5;
     ASSERT_TRUE(machine.vcpu.reset());
     EXPECT_EQ(machine.processor.extended_resets, 1u);
-    EXPECT_EQ(machine.processor.guest_pkru(), 0u);
+    EXPECT_EQ(machine.processor.guest_pkru, 0u);
 }
 
 TEST(Reset, LetsAGuestRunThatWasStopped) {
