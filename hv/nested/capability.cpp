@@ -2,6 +2,7 @@
 #include "hv/nested/capability.h"
 
 #include "arch/cpuid.h"
+#include "arch/vmx/interruptibility.h"
 #include "base/table.h"
 #include "hv/control_registers.h"
 #include "hv/port.h"
@@ -172,10 +173,13 @@ VmxBasic offered_basic(VmxBasic processor) {
         .with_true_controls();
 }
 
+/// L2 may begin in HLT or waiting for a SIPI. Nothing of ours could reach one that is shut down.
 VmxMisc offered_misc(VmxMisc processor) {
     unsigned activities = 0;
-    for (unsigned state = 1; state <= 3; ++state)
-        if (processor.supports_activity(state)) activities |= 1u << (state - 1);
+    for (const auto state : {ActivityState::hlt, ActivityState::wait_for_sipi}) {
+        const auto number = static_cast<unsigned>(state);
+        if (processor.supports_activity(number)) activities |= 1u << (number - 1);
+    }
     return VmxMisc{}
         .with_timer_shift(processor.timer_shift())
         .with_lma_stored(processor.stores_lma())

@@ -46,6 +46,11 @@ Next Nested::switch_to_l2(const Outer& outer) {
                   l1<F::vm_entry_exception_error_code>(), l1<F::vm_entry_instruction_length>()};
     v.entry_field_set_ = true;
     state_.entering = 1;
+    if (static_cast<ActivityState>(l1<F::guest_activity_state>()) == ActivityState::wait_for_sipi) {
+        // Nothing runs, and only the local APIC is told of what would end it.
+        v.port_.vmwrite(F::guest_activity_state, 0);
+        v.apic_.set_activity(ActivityState::wait_for_sipi);
+    }
     return Next::resume;
 }
 

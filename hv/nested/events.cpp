@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // While L2 runs: which of its exits are L1's, and the events that take L2 out for L1.
-#include <utility>
+#include <array>
 
 #include "arch/vmx/exit_qualification.h"
-
 #include "hv/nested/nested.h"
 #include "hv/vcpu.h"
 
@@ -79,36 +78,59 @@ bool Nested::takes_exception(const Event& event) {
 
 Next Nested::shut_down() { return leave(synthesized(BasicReason::triple_fault)); }
 
-/// The entry of L2 comes first, if L1 has just asked for it: then the event takes it out at its
-/// first boundary.
+/// What takes L2 out for L1, in the order of its priority. A processor that waits for a SIPI takes
+/// nothing else; blocking by STI and MOV SS holds back interrupts and NMIs. SDM 3C, "Event
+/// Blocking", "Other Causes of VM Exits".
+Nested::ForL1 Nested::event_for_l1() const {
+    const VirtualApic::State& apic = vcpu_.apic_.state();
+    if (apic.activity == ActivityState::wait_for_sipi)
+        return apic.start_up_pending != 0 ? ForL1::start_up : ForL1::nothing;
+    if (apic.init_pending != 0) return ForL1::init;
+    if (state_.trap_exits != 0) return ForL1::trap;
+    const bool nmi_blocked = !state_.vmcs12.has(PinControl::virtual_nmis) &&
+                             vcpu_.interruptibility().has(Interruptibility::nmi);
+    if (apic.nmi_pending != 0 && exits_for_nmis() && !nmi_blocked) return ForL1::nmi;
+    return exits_for_interrupts() && vcpu_.interrupt_waits() ? ForL1::interrupt : ForL1::nothing;
+}
+
+/// The entry of L2 comes first, if L1 has just asked for it, and what blocks events in L2 has to
+/// end: then the event takes it out at its first boundary.
 void Nested::leave_for_events() {
     leaves_soon_ = false;
     if (!in_l2()) return;
+    vcpu_.apic_.catch_up();
+    const ForL1 event = event_for_l1();
+    if (event == ForL1::nothing) return;
+    const bool blockable = event == ForL1::nmi || event == ForL1::interrupt;
+    const bool blocked =
+        vcpu_.interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss});
+    leaves_soon_ = event != ForL1::start_up && (entering() || (blockable && blocked));
+    if (!leaves_soon_) leave_for(event);
+}
+
+void Nested::leave_for(ForL1 event) {
     Vcpu& v = vcpu_;
-    v.apic_.catch_up();
-    const VirtualApic::State& apic = v.apic_.state();
-    const bool init = apic.init_pending != 0;
-    const bool nmi_blocked = !state_.vmcs12.has(PinControl::virtual_nmis) &&
-                             v.interruptibility().has(Interruptibility::nmi);
-    const bool nmi = apic.nmi_pending != 0 && exits_for_nmis() && !nmi_blocked;
-    const bool interrupt = exits_for_interrupts() && v.interrupt_waits();
-    const bool trap = std::exchange(state_.trap_exits, u8{0}) != 0;
-    if (!init && !trap && !nmi && !interrupt) return;
-    leaves_soon_ = entering();
-    if (leaves_soon_) return;
-    L1Exit to = synthesized(init   ? BasicReason::init_signal
-                            : trap ? BasicReason::monitor_trap_flag
-                            : nmi  ? BasicReason::exception_or_nmi
-                                   : BasicReason::external_interrupt);
-    if (init) {
-        v.apic_.drop_init();
-    } else if (trap) {
-        // Interrupts come after it.
-    } else if (nmi) {
-        v.apic_.set_nmi_pending(false);
-        to.interruption = InterruptionInformation::nmi();
-    } else if (interrupt && state_.vmcs12.has(ExitControl::acknowledge_interrupt_on_exit)) {
-        to.interruption = InterruptionInformation::external(v.take_interrupt());
+    constexpr std::array reasons{BasicReason::startup_ipi, BasicReason::init_signal,
+                                 BasicReason::monitor_trap_flag, BasicReason::exception_or_nmi,
+                                 BasicReason::external_interrupt};
+    L1Exit to = synthesized(reasons[static_cast<size_t>(event) - 1]);
+    switch (event) {
+        case ForL1::start_up:
+            v.port_.vmwrite(F::guest_activity_state,
+                            static_cast<u32>(ActivityState::wait_for_sipi));
+            to.qualification = v.apic_.take_start_up();
+            break;
+        case ForL1::init: v.apic_.drop_init(); break;
+        case ForL1::nmi:
+            v.apic_.set_nmi_pending(false);
+            to.interruption = InterruptionInformation::nmi();
+            break;
+        case ForL1::interrupt:
+            if (state_.vmcs12.has(ExitControl::acknowledge_interrupt_on_exit))
+                to.interruption = InterruptionInformation::external(v.take_interrupt());
+            break;
+        case ForL1::trap:
+        case ForL1::nothing: break;
     }
     static_cast<void>(leave(to));
 }

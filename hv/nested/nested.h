@@ -78,7 +78,7 @@ public:
     [[nodiscard]] bool in_root() const { return in_vmx_operation() && !in_l2(); }
     /// INIT stays pending in VMX root operation; for L2 it is an exit to L1. SDM 3C, "Restrictions
     /// on VMX Operation".
-    [[nodiscard]] bool holds_init() const { return in_root(); }
+    [[nodiscard]] bool holds_init() const { return in_vmx_operation(); }
     [[nodiscard]] bool has_current() const { return state_.current != none; }
     [[nodiscard]] Vmcs12& vmcs12() { return state_.vmcs12; }
     [[nodiscard]] const Vmcs12& vmcs12() const { return state_.vmcs12; }
@@ -208,6 +208,9 @@ private:
     void load_host_registers();
     void load_host_segments();
     [[nodiscard]] Next abort(const char* what);
+    enum class ForL1 : u8 { nothing, start_up, init, trap, nmi, interrupt };
+    [[nodiscard]] ForL1 event_for_l1() const;
+    void leave_for(ForL1 event);
     [[nodiscard]] L1Exit synthesized(BasicReason reason);
     [[nodiscard]] L1Exit reflected(const Capture& exit) const;
     Sorted sort_ept(Capture& exit);

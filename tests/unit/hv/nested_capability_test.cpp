@@ -145,7 +145,8 @@ TEST(NestedCapability, TheRevisionIsNotTheProcessors) {
 
 TEST(NestedCapability, TheOtherMsrsAreTheProcessorsWithoutWhatIsNotCarriedOut) {
     Vmx processor;
-    EXPECT_EQ(processor.read(0x485), 0x4004'01e5u) << "no VMWRITE to any field, no MSEG";
+    EXPECT_EQ(processor.read(0x485), 0x4004'0165u)
+        << "no VMWRITE to any field, no MSEG, no start in shutdown";
     EXPECT_EQ(processor.read(0x486), 0x8000'0021u);
     EXPECT_EQ(processor.read(0x487), 0xffff'ffffu);
     EXPECT_EQ(processor.read(0x488), 0x2000u);

@@ -692,7 +692,7 @@ TEST(ShadowEpt, AStateThatCannotBeItsOwnIsRefused) {
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[0].root = root + 8; }));
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[0].root = 0; }));
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[0].root = ram_host; }));
-    EXPECT_TRUE(refuses([&](auto& s) { s.contexts[0].root = root + 100 * page_size; }));
+    EXPECT_TRUE(refuses([&](auto& s) { s.contexts[0].root = root + 10'000 * page_size; }));
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[1].root = root; }));
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[1].eptp12 = s.contexts[0].eptp12; }));
     EXPECT_TRUE(refuses([&](auto& s) { s.contexts[1].eptp12 = 0; }));
