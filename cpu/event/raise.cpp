@@ -42,9 +42,11 @@ Failed raise_debug(Cpu& c, u64 dr6_bits) {
     return {};
 }
 
+/// RF is cleared at its start. SDM 3B, "Instruction-Breakpoint Exception Condition".
 Failed raise_software(Cpu& c, Vector vector, u32 interruption_type, u32 length) {
     fill(c, vector, static_cast<InterruptionType>(interruption_type));
     c.pending.software = true;
+    c.flags.set(Rflag::rf, false);
     c.pending.instruction_length = length;
     return {};
 }
