@@ -58,4 +58,11 @@ bool Vcpu::skip(u32 length, RipCause cause) {
     return true;
 }
 
+/// What VM entry injects pushes RF as it was loaded. SDM 3B, "Instruction-Breakpoint Exception
+/// Condition".
+void Vcpu::set_resume_flag() {
+    const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
+    port_.vmwrite(VmcsField::guest_rflags, flags.with(Rflag::rf).to_raw());
+}
+
 }  // namespace postern::hv

@@ -241,6 +241,8 @@ private:
     bool skip(u32 length, RipCause cause);
     void end_interrupt_shadow();
     void trap_if_stepping(Rflags flags);
+    /// Of the image that the delivery of a fault pushes.
+    void set_resume_flag();
 
     // emulate.cpp
     [[nodiscard]] CodeSize code_size();

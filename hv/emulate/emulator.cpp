@@ -161,6 +161,7 @@ Next Emulator::give_up(const char* what) {
     if (capture_->cpl != 3) return vcpu_.stop(StopReason::not_implemented, what);
     ++vcpu_.counters_.injected_ud;
     vcpu_.act(Action::faulted);
+    vcpu_.set_resume_flag();
     return vcpu_.inject(Event::exception(Vector::invalid_opcode));
 }
 

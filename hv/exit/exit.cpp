@@ -109,10 +109,12 @@ Next NormalExit::reinject() { return inject_exception(); }
 Next NormalExit::fault(Vector vector) {
     if (vector == Vector::invalid_opcode) ++counters().injected_ud;
     if (vector == Vector::general_protection) ++counters().injected_gp;
+    vcpu_->set_resume_flag();
     return inject(Event::exception(vector), Action::faulted);
 }
 
 Next NormalExit::page_fault(Gva address, u32 error_code) {
+    vcpu_->set_resume_flag();
     vcpu_->registers_.cr2 = address.raw();
     return inject(Event::exception(Vector::page_fault, error_code), Action::faulted);
 }

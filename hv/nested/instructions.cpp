@@ -91,15 +91,13 @@ Next VmxInstruction::stumble() {
     return view_.not_implemented(obstacle.what);
 }
 
-/// RF is set in the image that a fault's delivery pushes. SDM 3B, "EFLAGS.RF".
 Next VmxInstruction::take_fault(const Event& event, u64 cr2) {
     vcpu_.retries_ = {};
     const InterruptionInformation what = event.information;
     if (what.is_exception(Vector::page_fault)) vcpu_.registers_.cr2 = cr2;
     if (what.is_exception(Vector::general_protection)) ++vcpu_.counters_.injected_gp;
     if (what.is_exception(Vector::invalid_opcode)) ++vcpu_.counters_.injected_ud;
-    vcpu_.port_.vmwrite(VmcsField::guest_rflags,
-                        Rflags::from_raw(exit_.rflags).with(Rflag::rf).to_raw());
+    vcpu_.set_resume_flag();
     vcpu_.act(Action::faulted);
     return vcpu_.inject(event);
 }
