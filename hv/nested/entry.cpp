@@ -24,6 +24,8 @@ Nested::Entered Nested::enter() {
     const u32 bad = load_msrs(l1<F::vm_entry_msr_load_address>(), l1<F::vm_entry_msr_load_count>());
     if (bad != 0) return fail_entry(BasicReason::entry_failure_msr_loading, bad);
     state_.vmcs12.launched = 1;
+    // What L1's exit saves, and has for bits that it owns.
+    state_.vmcs12.set<F::guest_cr0>((l1<F::guest_cr0>() & ~cr0_kept) | (outer.cr0 & cr0_kept));
     return {};
 }
 

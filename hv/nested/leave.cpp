@@ -13,11 +13,6 @@ namespace {
 
 using F = VmcsField;
 
-/// CR0 bits that no VM exit changes. SDM 3C, "Loading Host Control Registers, Debug Registers,
-/// MSRs".
-constexpr u64 cr0_kept = ~u64{0xffff'ffff} | Cr0Word{Cr0::et, Cr0::nw, Cr0::cd}.to_raw() |
-                         bit_mask(28, 19) | bit_mask(17, 17) | bit_mask(15, 6);
-
 // Access rights of segments that an exit loads. SDM 3C, "Loading Host Segment and Descriptor-Table
 // Registers".
 constexpr u32 code_64 = 0xa09b, code_32 = 0xc09b, data = 0xc093, busy_tss = 0x8b;
@@ -118,7 +113,6 @@ void Nested::switch_to_l1() {
     const u64 efer = port.vmread(F::guest_ia32_efer);
     const u64 pat = port.vmread(F::guest_ia32_pat);
     const bool nmi = v.interruptibility().has(Interruptibility::nmi);
-    const u64 cr0 = v.seen_cr0();
     state_.launched02 = v.launched_;
     v.launched_ = state_.launched01 != 0;
     state_.in_l2 = state_.entering = state_.trap_exits = 0;
@@ -127,7 +121,6 @@ void Nested::switch_to_l1() {
     v.entry_field_set_ = true;
     port.vmwrite(F::guest_ia32_efer, efer);
     port.vmwrite(F::guest_ia32_pat, pat);
-    v.store_cr0(Cr0Word::from_raw((v.seen_cr0() & ~cr0_kept) | (cr0 & cr0_kept)));
     if (!state_.vmcs12.has(PinControl::virtual_nmis))
         port.vmwrite(F::guest_interruptibility_state,
                      v.interruptibility().with(Interruptibility::nmi, nmi).to_raw());
@@ -225,6 +218,8 @@ Next Nested::leave(const L1Exit& exit) {
     }
     const bool was_long = EferWord::from_raw(v.port_.vmread(F::guest_ia32_efer)).has(Efer::lma);
     if (in_l2()) switch_to_l1();
+    if (!exit.reason.entry_failed())
+        v.store_cr0(Cr0Word::from_raw((v.seen_cr0() & ~cr0_kept) | (l1<F::guest_cr0>() & cr0_kept)));
     if (was_long && !state_.vmcs12.has(ExitControl::host_address_space_size))
         return abort("a nested guest of 64 bits exits to a host of 32");
     if (is_nmi(exit.interruption))

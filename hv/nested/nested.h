@@ -163,7 +163,7 @@ private:
         SecondaryControls secondary;
         ExitControls exit;
         EntryControls entry;
-        u64 efer = 0, pat = 0, dr7 = 0, debugctl = 0;
+        u64 cr0 = 0, efer = 0, pat = 0, dr7 = 0, debugctl = 0;
     };
     [[nodiscard]] Outer outer() const;
 

@@ -90,6 +90,7 @@ Nested::Outer Nested::outer() const {
     outer.secondary = SecondaryControls::from_raw(v.read32(F::secondary_processor_based_controls));
     outer.exit = ExitControls::from_raw(v.read32(F::vm_exit_controls));
     outer.entry = EntryControls::from_raw(v.read32(F::vm_entry_controls));
+    outer.cr0 = v.seen_cr0();
     outer.efer = v.port_.vmread(F::guest_ia32_efer);
     outer.pat = v.port_.vmread(F::guest_ia32_pat);
     outer.dr7 = v.port_.vmread(F::guest_dr7);
@@ -277,10 +278,11 @@ void Nested::write_guest_state(const Outer& outer) {
     const u64 cr4_fixed = capabilities_.cr4_fixed0();
     port.vmwrite(F::cr0_guest_host_mask, mask0 | cr0_masked.to_raw());
     port.vmwrite(F::cr4_guest_host_mask, mask4 | cr4_masked.to_raw() | cr4_fixed);
-    port.vmwrite(F::guest_cr0, hv::real_cr0(Cr0Word::from_raw(l1.get<F::guest_cr0>())).to_raw());
+    const u64 seen0 = (l1.get<F::guest_cr0>() & ~cr0_kept) | (outer.cr0 & cr0_kept);
+    port.vmwrite(F::guest_cr0, hv::real_cr0(Cr0Word::from_raw(seen0)).to_raw());
     port.vmwrite(F::guest_cr4, (l1.get<F::guest_cr4>() & ~cr4_masked.to_raw()) | cr4_fixed);
     port.vmwrite(F::cr0_read_shadow,
-                 (l1.get<F::guest_cr0>() & ~mask0) | (l1.get<F::cr0_read_shadow>() & mask0));
+                 (seen0 & ~mask0) | (l1.get<F::cr0_read_shadow>() & mask0));
     port.vmwrite(F::cr4_read_shadow,
                  (l1.get<F::guest_cr4>() & ~mask4) | (l1.get<F::cr4_read_shadow>() & mask4));
 
