@@ -101,7 +101,9 @@ Next Vcpu::settle_event(Next next, const Capture& capture) {
     if (nested_.entering() || record_.action == Action::reflected) return next;
     keep_nmis_blocked(capture);
     if (!pending_.valid()) return next;
-    if (!is_injectable(pending_, protected_mode()))
+    // A delivery of what L1 injected may begin again, with the length that L1 gave.
+    const bool zero = nested_.in_l2() && nested_.capabilities().misc().zero_length_injection();
+    if (!is_injectable(pending_, protected_mode(), zero))
         return stop(StopReason::delivery_failed, "the event is none that VM entry takes",
                     pending_.information.to_raw());
     if (can_take(pending_)) return next;

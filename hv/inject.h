@@ -48,7 +48,8 @@ constexpr Event event_from_exit(InterruptionInformation information, u32 error_c
 /// Whether VM entry takes the event. An honest processor never reports one that it would not;
 /// events of type 7 are none that an exit hands over. In real-address mode no exception has an
 /// error code, and the entry is told of none. SDM 3C, "VM-Entry Control Fields".
-constexpr bool is_injectable(const Event& event, bool protected_mode = true) {
+constexpr bool is_injectable(const Event& event, bool protected_mode = true,
+                             bool zero_length = false) {
     const InterruptionInformation information = event.information;
     if ((information.to_raw() & entry_interruption_reserved) != 0) return false;
     const auto vector = static_cast<Vector>(information.vector());
@@ -65,7 +66,8 @@ constexpr bool is_injectable(const Event& event, bool protected_mode = true) {
         case InterruptionType::software_interrupt:
         case InterruptionType::privileged_software_exception:
         case InterruptionType::software_exception:
-            return event.instruction_length >= 1 && event.instruction_length <= 15;
+            return event.instruction_length >= (zero_length ? 0 : 1) &&
+                   event.instruction_length <= 15;
         default: return false;
     }
 }
