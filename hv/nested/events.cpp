@@ -93,8 +93,8 @@ Nested::ForL1 Nested::event_for_l1() const {
     return exits_for_interrupts() && vcpu_.interrupt_waits() ? ForL1::interrupt : ForL1::nothing;
 }
 
-/// The entry of L2 comes first, if L1 has just asked for it, and what blocks events in L2 has to
-/// end: then the event takes it out at its first boundary.
+/// The entry of L2 comes first, if L1 has just asked for it, and so does the end of a delivery that
+/// is to begin again, and of what blocks events: then the event takes L2 out at its first boundary.
 void Nested::leave_for_events() {
     leaves_soon_ = false;
     if (!in_l2()) return;
@@ -104,7 +104,8 @@ void Nested::leave_for_events() {
     const bool blockable = event == ForL1::nmi || event == ForL1::interrupt;
     const bool blocked =
         vcpu_.interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss});
-    leaves_soon_ = event != ForL1::start_up && (entering() || (blockable && blocked));
+    const bool waits = entering() || vcpu_.pending_.valid() || (blockable && blocked);
+    leaves_soon_ = event != ForL1::start_up && waits;
     if (!leaves_soon_) leave_for(event);
 }
 
