@@ -46,6 +46,10 @@ Next Nested::switch_to_l2(const Outer& outer) {
     v.write_encls_bitmap();
     v.pending_ = {InterruptionInformation::from_raw(l1<F::vm_entry_interruption_information>()),
                   l1<F::vm_entry_exception_error_code>(), l1<F::vm_entry_instruction_length>()};
+    // Of physical NMIs, which L1's virtual ones are not: an injected one blocks them anew.
+    if (v.pending_.valid() && v.pending_.information.type() == InterruptionType::nmi)
+        v.port_.vmwrite(F::guest_interruptibility_state,
+                        v.interruptibility().with(Interruptibility::nmi, false).to_raw());
     v.entry_field_set_ = true;
     state_.entering = 1;
     if (static_cast<ActivityState>(l1<F::guest_activity_state>()) == ActivityState::wait_for_sipi) {

@@ -80,13 +80,26 @@ void Nested::record(const L1Exit& exit) {
                                                  ~valid);
 }
 
+/// Without virtual NMIs, but with NMI exiting, IRET leaves blocking by NMI as the entry loaded it.
+/// SDM 3C, "Changes to Instruction Behavior in VMX Non-Root Operation".
+bool Nested::blocks_nmis() const {
+    const bool kept = state_.vmcs12.has(PinControl::nmi_exiting) &&
+                      !state_.vmcs12.has(PinControl::virtual_nmis);
+    const auto entered = InterruptibilityState::from_raw(l1<F::guest_interruptibility_state>());
+    return vcpu_.interruptibility().has(Interruptibility::nmi) ||
+           (kept && entered.has(Interruptibility::nmi));
+}
+
 /// SDM 3C, "Saving Guest State". Of CR0 and CR4 L1's bits are as L1 wrote them, ours as L2 sees
 /// them.
 void Nested::save_guest_state() {
     Port& port = vcpu_.port_;
     Vmcs12& to = state_.vmcs12;
+    const bool blocked = blocks_nmis();
     for (const F field : guest_fields) to.set(field, port.vmread(field));
     for_each_segment_field([&](F field) { to.set(field, port.vmread(field)); });
+    to.set<F::guest_interruptibility_state>(
+        vcpu_.interruptibility().with(Interruptibility::nmi, blocked).to_raw());
     to.set<F::guest_rip>(port.vmread(F::guest_rip));
     to.set<F::guest_cr0>(real_cr0(vcpu_.seen_cr0()));
     to.set<F::guest_cr4>(real_cr4(vcpu_.seen_cr4()) | capabilities_.cr4_fixed0());
@@ -112,7 +125,7 @@ void Nested::switch_to_l1() {
     Port& port = v.port_;
     const u64 efer = port.vmread(F::guest_ia32_efer);
     const u64 pat = port.vmread(F::guest_ia32_pat);
-    const bool nmi = v.interruptibility().has(Interruptibility::nmi);
+    const bool nmi = blocks_nmis();
     state_.launched02 = v.launched_;
     v.launched_ = state_.launched01 != 0;
     state_.in_l2 = state_.entering = state_.trap_exits = 0;
@@ -219,7 +232,8 @@ Next Nested::leave(const L1Exit& exit) {
     const bool was_long = EferWord::from_raw(v.port_.vmread(F::guest_ia32_efer)).has(Efer::lma);
     if (in_l2()) switch_to_l1();
     if (!exit.reason.entry_failed())
-        v.store_cr0(Cr0Word::from_raw((v.seen_cr0() & ~cr0_kept) | (l1<F::guest_cr0>() & cr0_kept)));
+        v.store_cr0(
+            Cr0Word::from_raw((v.seen_cr0() & ~cr0_kept) | (l1<F::guest_cr0>() & cr0_kept)));
     if (was_long && !state_.vmcs12.has(ExitControl::host_address_space_size))
         return abort("a nested guest of 64 bits exits to a host of 32");
     if (is_nmi(exit.interruption))

@@ -202,6 +202,7 @@ private:
     // leave.cpp
     Next leave(const L1Exit& exit);
     void record(const L1Exit& exit);
+    [[nodiscard]] bool blocks_nmis() const;
     void save_guest_state();
     void switch_to_l1();
     [[nodiscard]] Next load_host_state();

@@ -281,8 +281,7 @@ void Nested::write_guest_state(const Outer& outer) {
     const u64 seen0 = (l1.get<F::guest_cr0>() & ~cr0_kept) | (outer.cr0 & cr0_kept);
     port.vmwrite(F::guest_cr0, hv::real_cr0(Cr0Word::from_raw(seen0)).to_raw());
     port.vmwrite(F::guest_cr4, (l1.get<F::guest_cr4>() & ~cr4_masked.to_raw()) | cr4_fixed);
-    port.vmwrite(F::cr0_read_shadow,
-                 (seen0 & ~mask0) | (l1.get<F::cr0_read_shadow>() & mask0));
+    port.vmwrite(F::cr0_read_shadow, (seen0 & ~mask0) | (l1.get<F::cr0_read_shadow>() & mask0));
     port.vmwrite(F::cr4_read_shadow,
                  (l1.get<F::guest_cr4>() & ~mask4) | (l1.get<F::cr4_read_shadow>() & mask4));
 
