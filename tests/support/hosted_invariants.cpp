@@ -45,12 +45,11 @@ bool in_pool(Guest& guest, u64 address) {
     return address >= pool.base.raw() && address < reserve_end(guest);
 }
 
-/// The page that a processor takes for its APIC's registers; ~0: none.
+/// The page that a processor takes for its APIC's registers; ~0: none. Of L1's VMCS: its guest's is
+/// a page of L1's.
 u64 apic_access_page(Guest& guest) {
-    const u64 controls = guest.port().vmread(VmcsField::secondary_processor_based_controls);
-    const auto secondary = SecondaryControls::from_raw(static_cast<u32>(controls));
-    if (!secondary.has(SecondaryControl::virtualize_apic_accesses)) return ~u64{0};
-    return guest.port().vmread(VmcsField::apic_access_address);
+    const u64 page = guest.vm().apic_access_page().raw();
+    return page != 0 ? page : ~u64{0};
 }
 
 /// Virtual APIC pages, and copies of what the guest gave leaves of ENCLS.
@@ -60,6 +59,9 @@ bool is_kept_for_the_guest(Guest& guest, u64 page) {
         guest.vcpu(n).save(state);
         if (page == guest.vcpu(n).apic().state().page) return true;
         if (std::ranges::find(state.sgx.pages, page) != state.sgx.pages.end()) return true;
+        const hv::Nested::State& nested = state.nested;
+        const std::array kept{nested.vmcs01, nested.vmcs02, nested.msr_bitmap02};
+        if (nested.vmcs02 != 0 && std::ranges::find(kept, page) != kept.end()) return true;
     }
     return false;
 }
@@ -108,9 +110,26 @@ Breach leaf_is_the_guests(Guest& guest, EptEntry entry, unsigned level, u64 gpa)
     return {};
 }
 
-using OnTable = std::function<void(u64 table)>;
+/// Of a shadow: which of its own addresses a hypervisor gives its guest is its affair.
+Breach leaf_is_of_the_guests(Guest& guest, EptEntry entry, unsigned level, u64) {
+    const u64 host = entry.address(level);
+    if (host == apic_access_page(guest)) return {"no shadow maps the APIC-access page", host};
+    for (size_t n = 0; n < guest.vm().memory().slot_count(); ++n) {
+        const hv::MemorySlot& slot = guest.vm().memory().slot(n);
+        const u64 first = slot.host.raw();
+        if (host < first || host + page_bytes(level) > first + slot.size) continue;
+        if (host < reserve_end(guest)) return {"EPT leads to no page of the hypervisor's", host};
+        const bool writable_rom = slot.kind == hv::SlotKind::rom && entry.has(EptBit::write);
+        return writable_rom ? Breach{"ROM cannot be written", host} : Breach{};
+    }
+    return {"a shadow maps only what is memory of the guest's", host};
+}
 
-Breach walk(Guest& guest, u64 table, unsigned level, u64 base, const OnTable& on_table) {
+using OnTable = std::function<void(u64 table)>;
+using OnLeaf = Breach (*)(Guest&, EptEntry, unsigned level, u64 gpa);
+
+Breach walk(Guest& guest, u64 table, unsigned level, u64 base, const OnTable& on_table,
+            OnLeaf on_leaf) {
     if (!in_pool(guest, table)) return {"a table of EPT lies in the pool", table};
     on_table(table);
     for (u64 i = 0; i < 512; ++i) {
@@ -119,16 +138,25 @@ Breach walk(Guest& guest, u64 table, unsigned level, u64 base, const OnTable& on
         const auto entry = EptEntry::from_raw(raw);
         const u64 gpa = base + (i << page_shift(level));
         if (!entry.present() || is_ept_misconfigured(raw, level, any_processor)) continue;
-        const Breach breach = entry.is_leaf(level)
-                                  ? leaf_is_the_guests(guest, entry, level, gpa)
-                                  : walk(guest, entry.address(level), level - 1, gpa, on_table);
+        const Breach breach = entry.is_leaf(level) ? on_leaf(guest, entry, level, gpa)
+                                                   : walk(guest, entry.address(level), level - 1,
+                                                          gpa, on_table, on_leaf);
         if (breach) return breach;
     }
     return {};
 }
 
 Breach walk_all(Guest& guest, const OnTable& on_table) {
-    return walk(guest, Eptp::from_raw(guest.vm().ept().pointer()).root(), root_level, 0, on_table);
+    const u64 root = Eptp::from_raw(guest.vm().ept().pointer()).root();
+    if (auto breach = walk(guest, root, root_level, 0, on_table, leaf_is_the_guests)) return breach;
+    for (unsigned n = 0; n < guest.processor_count(); ++n)
+        for (const auto& context : guest.vcpu(n).nested().ept().state().contexts) {
+            if (context.eptp12 == 0) continue;
+            const u64 shadow = context.root;
+            if (auto breach = walk(guest, shadow, root_level, 0, on_table, leaf_is_of_the_guests))
+                return breach;
+        }
+    return {};
 }
 
 /// Stops that say that the hypervisor or the processor, not the guest, is wrong.
@@ -157,7 +185,7 @@ bool ReserveWatch::is_table(u64 page) const {
 
 bool ReserveWatch::is_changed_bitmap(u64 page, const u8* before) const {
     for (unsigned n = 0; n < guest_->processor_count(); ++n)
-        if (page == guest_->port(n).vmread(VmcsField::msr_bitmap))
+        if (page == guest_->vcpu(n).nested().state().msr_bitmap01)
             return differ_in_x2apic_only(before, bytes_of(*guest_, page));
     return false;
 }
