@@ -87,8 +87,7 @@ Nested::ForL1 Nested::event_for_l1() const {
         return apic.start_up_pending != 0 ? ForL1::start_up : ForL1::nothing;
     if (apic.init_pending != 0) return ForL1::init;
     if (state_.trap_exits != 0) return ForL1::trap;
-    const bool nmi_blocked = !state_.vmcs12.has(PinControl::virtual_nmis) &&
-                             vcpu_.interruptibility().has(Interruptibility::nmi);
+    const bool nmi_blocked = !state_.vmcs12.has(PinControl::virtual_nmis) && blocks_nmis();
     if (apic.nmi_pending != 0 && exits_for_nmis() && !nmi_blocked) return ForL1::nmi;
     return exits_for_interrupts() && vcpu_.interrupt_waits() ? ForL1::interrupt : ForL1::nothing;
 }
