@@ -104,7 +104,7 @@ bool serve_own_call(Registers& registers) {
 
 extern "C" [[noreturn]] void kernel_main(u64 start_info) {
     start_serial_port();
-    print(Line{} << "every exit: an enclave that is interrupted in every way");
+    print(Line{} << title);
     load_descriptor_tables();
     open_gates();
     const StartInfo& info = checked_start_info(start_info);
@@ -114,6 +114,7 @@ extern "C" [[noreturn]] void kernel_main(u64 start_info) {
     map_runtime();
     map_page(apic_page_address, apic_physical, page_user_device);
     prepare_trouble();
+    before_enclave();
     if (has_sgx() || parsed.sides != Side::outside) require_enclave(layout::probe);
     orders() = parsed;
     orders().has_ring_0 = 1;

@@ -193,6 +193,8 @@ bool has_sgx() {
     return cpuid(0, 0).eax >= 0x12 && (cpuid(7, 0).ebx & sgx) != 0;
 }
 
+u64 epc_address() { return find_epc().address; }
+
 void build_enclave(const layout::Plan& plan) {
     const Epc epc = find_epc();
     check_capabilities(epc, plan);

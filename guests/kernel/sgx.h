@@ -9,6 +9,9 @@ namespace postern::guests {
 
 bool has_sgx();
 
+/// Of the first section. Ends the machine if there is none.
+u64 epc_address();
+
 /// Ends the machine with one line if the processor does not offer what the enclave needs.
 void build_enclave(const layout::Plan& plan);
 
