@@ -22,7 +22,7 @@ struct Thread {
     u64 tcs_page;
     u64 secs_page;
     u64 ssa_gpr;  // byte offsets into the EPC
-    u64 ssa_xsave[4];
+    u64 ssa_xsave[4] = {};  // 0 behind the area
 };
 
 /// The TCS at RBX: in the EPC, a TCS of some enclave at that address, not blocked, pending or
