@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// A guest that is a hypervisor (L1) and runs enclaves in its own guest (L2): what its host takes
+// from it, and what a snapshot brings back, make no difference to what L1 sees.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "arch/vmx/exit_reason.h"
+#include "cpu/model.h"
+#include "host/guest.h"
+
+namespace postern::host {
+namespace {
+
+constexpr u64 end_of_time = 400'000'000;
+
+std::vector<u8> blue_pill() {
+    std::ifstream file{POSTERN_BLUE_PILL, std::ios::binary};
+    EXPECT_TRUE(file) << POSTERN_BLUE_PILL;
+    return {std::istreambuf_iterator<char>{file}, {}};
+}
+
+class Recorded final : public hv::Watcher {
+public:
+    void exit(const hv::ExitRecord& record) override { exits.push_back(record); }
+    void anomaly(hv::Anomaly anomaly, const hv::ExitRecord&) override {
+        anomalies.push_back(anomaly);
+    }
+    void stopped(const hv::StopReport&) override {}
+
+    std::vector<hv::ExitRecord> exits;
+    std::vector<hv::Anomaly> anomalies;
+};
+
+/// A page that L1 has asked its host to take back, and how many exits there had been.
+struct Taken {
+    u64 page = 0;
+    size_t exits = 0;
+};
+
+/// No rows: no kernel, a snapshot follows.
+struct Nested {
+    explicit Nested(const std::string& rows, bool takes_pages = true) {
+        GuestConfig config;
+        config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
+        config.model = &cpu::default_model();
+        config.nested = true;
+        config.kernel.name = "blue_pill";
+        config.kernel.command_line = "row=" + rows;
+        if (!rows.empty()) config.kernel.file = blue_pill();
+        const auto on_mark = [this, takes_pages](u32 value) {
+            if (value >= first_mark) return;
+            taken.push_back({u64{value} * page_size, recorded.exits.size()});
+            if (takes_pages) guest->vm().forget(Gpa{taken.back().page});
+        };
+        auto made = Guest::create(std::move(config), {serial, debug, recorded, on_mark});
+        EXPECT_TRUE(made.has_value());
+        guest = std::move(*made);
+    }
+    static constexpr u32 first_mark = 0xf000'0000;
+
+    void run_to_the_end() {
+        const auto result = guest->run_until(end_of_time);
+        ASSERT_TRUE(result.has_value()) << serial.text();
+        EXPECT_EQ(exit_status(*result), 1) << serial.text();
+        EXPECT_TRUE(says("@done=1"));
+        EXPECT_TRUE(recorded.anomalies.empty());
+    }
+    [[nodiscard]] bool says(const std::string& line) const {
+        return ("\n" + serial.text()).find("\n" + line + "\n") != std::string::npos;
+    }
+    /// Exits from the enclave because of a page that was taken.
+    [[nodiscard]] size_t exits_for(const Taken& what) const {
+        const auto first = recorded.exits.begin() + static_cast<std::ptrdiff_t>(what.exits);
+        return static_cast<size_t>(
+            std::count_if(first, recorded.exits.end(), [&](const hv::ExitRecord& exit) {
+                const auto reason = ExitReason::from_vmcs(exit.raw_reason);
+                return reason.from_enclave() && reason.basic() == BasicReason::ept_violation &&
+                       exit.action == hv::Action::mapped &&
+                       (exit.guest_physical & ~(page_size - 1)) == what.page;
+            }));
+    }
+
+    platform::StringSink serial, debug;
+    Recorded recorded;
+    std::vector<Taken> taken;
+    std::unique_ptr<Guest> guest;
+};
+
+const std::string digest = "7486da8f1e13943fae21a0b043f1e99640d7d8ebafb25266478b5cddae1272b5";
+
+/// The row before has made L1's EPT a table of small pages there: the enclave itself is the first
+/// to touch the page again.
+constexpr std::array<const char*, 3> pages{"shared_page", "data_page", "delivery"};
+
+TEST(BluePill, L1SeesNoExitOfAnEnclaveForAPageThatItsOwnHostTakes) {
+    for (const std::string page : pages) {
+        const std::string row = "host_" + page;
+        Nested nested{page + "," + row};
+        nested.run_to_the_end();
+        EXPECT_TRUE(nested.says("@" + row + ".exits=0"));
+        EXPECT_TRUE(nested.says("@" + row + ".outside_exits=0"));
+        EXPECT_TRUE(nested.says("@" + row + ".digest=" + digest));
+        ASSERT_GE(nested.taken.size(), 2u) << row;  // the last two for the enclave, and outside
+        const Taken& taken = nested.taken[nested.taken.size() - 2];
+        EXPECT_EQ(nested.exits_for(taken), 1u) << row;
+    }
+}
+
+TEST(BluePill, WithoutAHostThatTakesThePageTheEnclaveDoesNotExitForIt) {
+    for (const std::string page : pages) {
+        Nested nested{page + ",host_" + page, false};
+        nested.run_to_the_end();
+        ASSERT_GE(nested.taken.size(), 2u) << page;
+        const Taken& taken = nested.taken[nested.taken.size() - 2];
+        EXPECT_EQ(nested.exits_for(taken), 0u) << page;
+    }
+}
+
+/// L1's own violation comes first.
+TEST(BluePill, AnEventOfTheEnclaveIsDeliveredOnceThoughBothHaveTakenItsStack) {
+    Nested nested{"delivery"};
+    nested.run_to_the_end();
+    EXPECT_TRUE(nested.says("@delivery.exits=1"));
+    EXPECT_TRUE(nested.says("@delivery.exit0.reason=8000030"));
+    EXPECT_TRUE(nested.says("@delivery.exit0.vectoring=80000300"));
+    EXPECT_TRUE(nested.says("@delivery.count=1"));
+    EXPECT_TRUE(nested.says("@delivery.digest=" + digest));
+}
+
+/// When an enclave was interrupted for L1: exits that are passed on, and the tick of the host's
+/// that an interrupt for L1 comes with.
+std::vector<u64> times_of_enclave_exits(const Recorded& recorded) {
+    std::vector<u64> times;
+    for (const hv::ExitRecord& exit : recorded.exits)
+        if (exit.action != hv::Action::mapped &&
+            ExitReason::from_vmcs(exit.raw_reason).from_enclave())
+            times.push_back(exit.tsc);
+    return times;
+}
+
+/// Around the exit: before it, with L1 about to see it, and with L1 in its handler.
+TEST(BluePill, ASnapshotOfAnInterruptedEnclaveInL2ShowsL1TheSameTable) {
+    const std::string rows = "data_page,delivery,timer,interrupt,rdrand,page_fault";
+    Nested whole{rows};
+    whole.run_to_the_end();
+    const std::vector<u64> times = times_of_enclave_exits(whole.recorded);
+    ASSERT_EQ(times.size(), 6u);
+    for (const u64 time : times) {
+        for (const u64 where : {time - 1, time, time + 1, time + 20}) {
+            Nested saved{rows};
+            EXPECT_FALSE(saved.guest->run_until(where));
+            const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+            Nested loaded{""};
+            const auto fine = load_snapshot(loaded.guest->subject(), bytes, "memory");
+            ASSERT_TRUE(fine.has_value()) << where << ": " << fine.error().what;
+            EXPECT_EQ(loaded.guest->now(), where);
+            loaded.run_to_the_end();
+            EXPECT_EQ(saved.serial.text() + loaded.serial.text(), whole.serial.text()) << where;
+            EXPECT_EQ(state_digest(loaded.guest->subject()), state_digest(whole.guest->subject()))
+                << where;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace postern::host
