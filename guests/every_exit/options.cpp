@@ -48,10 +48,6 @@ u64 parse_number(Word word, u64 most) {
 
 }  // namespace
 
-const char* const title = "every exit: an enclave that is interrupted in every way";
-
-void before_enclave() {}
-
 Orders parse_command_line(const char* text) {
     Orders result{};
     result.sides = Side::both;
