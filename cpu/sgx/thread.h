@@ -21,7 +21,7 @@ inline constexpr u64 Gprsgx::* saved_gpr[gpr_count] = {
 struct Thread {
     u64 tcs_page;
     u64 secs_page;
-    u64 ssa_gpr;  // byte offsets into the EPC
+    u64 ssa_gpr;            // byte offsets into the EPC
     u64 ssa_xsave[4] = {};  // 0 behind the area
 };
 
