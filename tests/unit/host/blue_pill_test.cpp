@@ -45,11 +45,12 @@ struct Taken {
 
 /// No rows: no kernel, a snapshot follows.
 struct Nested {
-    explicit Nested(const std::string& rows, bool takes_pages = true) {
+    explicit Nested(const std::string& rows, bool takes_pages = true, hv::SgxMasks sgx = {}) {
         GuestConfig config;
         config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
         config.model = &cpu::default_model();
         config.nested = true;
+        config.sgx = sgx;
         config.kernel.name = "blue_pill";
         config.kernel.command_line = "row=" + rows;
         if (!rows.empty()) config.kernel.file = blue_pill();
@@ -131,6 +132,19 @@ TEST(BluePill, AnEventOfTheEnclaveIsDeliveredOnceThoughBothHaveTakenItsStack) {
     EXPECT_TRUE(nested.says("@delivery.exit0.vectoring=80000300"));
     EXPECT_TRUE(nested.says("@delivery.count=1"));
     EXPECT_TRUE(nested.says("@delivery.digest=" + digest));
+}
+
+/// The processor itself has SGX both times. SDM 3C, "Checks on Guest Non-Register State".
+TEST(BluePill, AnEntryWithInterruptibilityBit4IsCheckedAgainstTheCpuidOfL1) {
+    Nested with_sgx{"enter_enclave"};
+    with_sgx.run_to_the_end();
+    EXPECT_TRUE(with_sgx.says("@enter_enclave.outside_exits=1"));
+    EXPECT_TRUE(with_sgx.says("@enter_enclave.outside_exit0.reason=a"));
+    Nested without{"enter_enclave", true, {.features = 0}};
+    without.run_to_the_end();
+    EXPECT_TRUE(without.says("@enter_enclave.outside_exits=2"));
+    EXPECT_TRUE(without.says("@enter_enclave.outside_exit0.reason=80000021"));
+    EXPECT_TRUE(without.says("@enter_enclave.outside_exit1.reason=a"));
 }
 
 /// When an enclave was interrupted for L1: exits that are passed on, and the tick of the host's
