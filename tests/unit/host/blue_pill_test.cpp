@@ -134,6 +134,23 @@ TEST(BluePill, AnEventOfTheEnclaveIsDeliveredOnceThoughBothHaveTakenItsStack) {
     EXPECT_TRUE(nested.says("@delivery.digest=" + digest));
 }
 
+/// In each row the enclave loads from the doorbell once, and ring 3 outside once.
+TEST(BluePill, ADeviceThatL1LetsThroughIsTouchedFromOutsideTheEnclaveOnly) {
+    Nested nested{"device_page,host_device,host_device_exit"};
+    nested.run_to_the_end();
+    const platform::Doorbell& doorbell = nested.guest->devices().doorbell;
+    EXPECT_EQ(doorbell.count(), 3u);
+    for (const auto& ring : doorbell.rings()) {
+        EXPECT_EQ(ring.offset, 0x40u);
+        EXPECT_EQ(ring.size, 4u);
+        EXPECT_FALSE(ring.write);
+    }
+    for (const std::string row : {"device_page", "host_device", "host_device_exit"}) {
+        EXPECT_TRUE(nested.says("@" + row + ".count=1"));
+        EXPECT_TRUE(nested.says("@" + row + ".vector=6"));
+    }
+}
+
 /// The processor itself has SGX both times. SDM 3C, "Checks on Guest Non-Register State".
 TEST(BluePill, AnEntryWithInterruptibilityBit4IsCheckedAgainstTheCpuidOfL1) {
     Nested with_sgx{"enter_enclave"};
