@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Linux's KVM selftests on Debian's KVM on our processor: one boot, 60 s of the guest's time for
-each, and a table. What must pass and what may skip is written here.
+"""Linux's KVM selftests on Debian's KVM on our processor, or as a guest of our hypervisor, whose
+nested virtualization KVM then uses: one boot, 60 s of the guest's time for each, and a table. What
+must pass and what may skip is written here, and is the same for both.
 
-    debian_kvm_selftests.py POSTERN KERNELS SELFTESTS FLAVOUR PROCESSORS [rest]
+    debian_kvm_selftests.py POSTERN KERNELS SELFTESTS FLAVOUR PROCESSORS [rest] [hosted]
 
 `rest` runs the other tests of x86_64; theirs are the expectations of REST."""
 import re
@@ -90,18 +91,19 @@ def print_table(found):
 
 
 def main():
-    postern, kernels, selftests, flavour, processors, *rest = sys.argv[1:]
+    postern, kernels, selftests, flavour, processors, *words = sys.argv[1:]
+    rest, hosted = "rest" in words, "hosted" in words
     programs = {path.name: path for path in sorted(Path(selftests, "bin/x86_64").glob("*"))}
     if not programs:
         print(f"skipped: {selftests} is missing; tools/kvm_selftests.sh builds it")
         sys.exit(SKIPPED)
     expected = REST if rest else {**EXPECTED, f"{RESTRICTED}:restricted": PASS}
-    chosen = [name for name in programs if (name in EXPECTED) != bool(rest)]
+    chosen = [name for name in programs if (name in EXPECTED) != rest]
     with tempfile.TemporaryDirectory() as work:
         made = with_modules(work, kernels, flavour, "kvm-intel",
                             script=SCRIPT + ("" if rest else AGAIN),
                             files=[(programs[name], f"selftests/{name}") for name in chosen])
-        run = Debian(postern, kernels, made, flavour, TIMEOUT).boot(
+        run = Debian(postern, kernels, made, flavour, TIMEOUT, bare=not hosted).boot(
             "nokaslr postern.run=check", "--cpus", processors)
     found = list(results(run.serial))
     print_table(found)

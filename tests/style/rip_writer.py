@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The guest's RIP has one setter: in hv/ only rip.cpp writes VmcsField::guest_rip, once. A field
 that is not named where it is written could hide it, so such writes are counted too: vmcs.cpp has
-the tables of the start state and msr.cpp that of the MSRs which are fields; they may not name this
-field at all."""
+the tables of the start state, msr.cpp that of the MSRs which are fields, and nested/vmcs02.cpp those
+of a nested guest's state; they may not name this field at all."""
 
 import re
 import sys
@@ -16,13 +16,18 @@ comment = re.compile(r"//[^\n]*")
 call = re.compile(r"\bvmwrite\s*\(\s*([^,]*),")
 named = re.compile(r"^VmcsField::\w+$")
 # Who may write a field that is not named in the call itself.
-tables = {"hv/vmcs.cpp", "hv/msr.cpp", "hv/exit/exit.cpp"}
-reads = re.compile(r"\b(?:vmread|read32)\s*\(\s*(?:\w+\s*,\s*)?VmcsField::guest_rip\s*\)")
+tables = {"hv/vmcs.cpp", "hv/msr.cpp", "hv/exit/exit.cpp", "hv/nested/vmcs02.cpp"}
+# The other VMCS, that of a nested guest as its hypervisor wrote it, is data.
+reads = re.compile(r"\b(?:(?:vmread|read32)\s*\(\s*(?:\w+\s*,\s*)?VmcsField::guest_rip\s*\)"
+                   r"|(?:get|set|l1)<VmcsField::guest_rip>)")
+alias = re.compile(r"^using (\w+) = VmcsField;", re.MULTILINE)
 
 
 def writes_in(path: Path, top: Path) -> tuple[list[str], int]:
     name = tree.name(path, top)
     text = comment.sub("", path.read_text(encoding="utf-8"))
+    if match := alias.search(text):
+        text = re.sub(rf"\b{match[1]}::", "VmcsField::", text)
     found = []
     writes = 0
     for match in call.finditer(text):

@@ -283,7 +283,7 @@ TEST(Trace, RecordsThatNoWriterWritesAreRefused) {
     e.kind = ExitKind{4};
     EXPECT_EQ(fault_of(Record{e}), "an unknown kind of exit in the block at byte 84");
     e = cpuid_exit();
-    e.action = Action{12};
+    e.action = Action{13};
     EXPECT_EQ(fault_of(Record{e}), "an unknown action in the block at byte 84");
     e = cpuid_exit();
     e.vcpu = 64;

@@ -376,7 +376,11 @@ void Programs::between_entries() {
             return script(OpCode::vmclear, test::nested::vmcs_at(0)),
                    script(OpCode::vmptrld, test::nested::vmcs_at(0));
         case 11: return script(OpCode::invvpid, below(4), 1, l2::code);
-        case 12: return field(F::guest_activity_state, below(4));
+        case 12: {  // no start in shutdown, which is not offered
+            const auto state = one_of({ActivityState::active, ActivityState::hlt,
+                                       ActivityState::wait_for_sipi});
+            return field(F::guest_activity_state, static_cast<u64>(state));
+        }
         case 13:
             return field(F::guest_pending_debug_exceptions,
                          one_of<u64>({0, 0x1001, 0x4000, 0x5002, 0x10000}));
