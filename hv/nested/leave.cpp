@@ -83,8 +83,8 @@ void Nested::record(const L1Exit& exit) {
 /// Without virtual NMIs, but with NMI exiting, IRET leaves blocking by NMI as the entry loaded it.
 /// SDM 3C, "Changes to Instruction Behavior in VMX Non-Root Operation".
 bool Nested::blocks_nmis() const {
-    const bool kept = state_.vmcs12.has(PinControl::nmi_exiting) &&
-                      !state_.vmcs12.has(PinControl::virtual_nmis);
+    const bool kept =
+        state_.vmcs12.has(PinControl::nmi_exiting) && !state_.vmcs12.has(PinControl::virtual_nmis);
     const auto entered = InterruptibilityState::from_raw(l1<F::guest_interruptibility_state>());
     return vcpu_.interruptibility().has(Interruptibility::nmi) ||
            (kept && entered.has(Interruptibility::nmi));
@@ -210,6 +210,7 @@ Next Nested::load_host_state() {
     const bool nmi = v.interruptibility().has(Interruptibility::nmi);
     port.vmwrite(F::guest_interruptibility_state,
                  InterruptibilityState{}.with(Interruptibility::nmi, nmi).to_raw());
+    v.apic_.set_activity(ActivityState::active);
     if (!l1.has(SecondaryControl::enable_vpid)) port.invvpid(v.vpid());
     const ControlRegisters now = v.control_registers();
     if (is_pae_paging(now.cr0, now.cr4, now.efer) && !v.load_pdptes(now.cr3))
