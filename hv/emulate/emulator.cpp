@@ -130,6 +130,8 @@ Next Emulator::stumble() {
     switch (obstacle.kind) {
         case Obstacle::Kind::fault: return take_fault(obstacle);
         case Obstacle::Kind::retry: return try_again(obstacle);
+        case Obstacle::Kind::refused:
+            return vcpu_.nested_.refuse_access(obstacle.second_level, Gva{obstacle.cr2});
         default: return give_up(obstacle.what);
     }
 }

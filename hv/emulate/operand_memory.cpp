@@ -38,15 +38,19 @@ void OperandMemory::begin(const Capture& capture) {
 }
 
 Failed OperandMemory::fault(const Event& event, u64 cr2) {
-    obstacle_ = {Obstacle::Kind::fault, event, cr2, nullptr};
+    obstacle_ = {.kind = Obstacle::Kind::fault, .event = event, .cr2 = cr2};
     return {};
 }
 Failed OperandMemory::retry(const char* what) {
-    obstacle_ = {Obstacle::Kind::retry, {}, 0, what};
+    obstacle_ = {.kind = Obstacle::Kind::retry, .what = what};
+    return {};
+}
+Failed OperandMemory::refused(const SecondLevelFault& second_level, u64 linear) {
+    obstacle_ = {.kind = Obstacle::Kind::refused, .cr2 = linear, .second_level = second_level};
     return {};
 }
 Failed OperandMemory::not_implemented(const char* what) {
-    obstacle_ = {Obstacle::Kind::not_implemented, {}, 0, what};
+    obstacle_ = {.kind = Obstacle::Kind::not_implemented, .what = what};
     return {};
 }
 Failed OperandMemory::segment_fault(SegmentIndex segment) {
@@ -139,7 +143,7 @@ Result<Gpa> OperandMemory::translate(Gva linear, SegmentIndex segment, GuestAcce
         case WalkResult::Outcome::not_canonical: return segment_fault(segment);
         case WalkResult::Outcome::changed: return retry("a paging structure that changes");
         case WalkResult::Outcome::second_level_fault:
-            return not_implemented("an operand that L1's EPT refuses");
+            return refused(result.second_level, linear.raw());
         case WalkResult::Outcome::not_in_memory: break;
     }
     return not_implemented("a paging structure outside memory");

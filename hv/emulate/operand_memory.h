@@ -21,12 +21,14 @@ struct Obstacle {
         none,
         fault,            // event and, for a #PF, cr2
         retry,            // the instruction is not the one that exited: it runs again
+        refused,          // by L1's EPT: second_level, and the linear address in cr2
         not_implemented,  // what
     };
     Kind kind = Kind::none;
     Event event{};
     u64 cr2 = 0;
     const char* what = nullptr;
+    SecondLevelFault second_level{};
 };
 
 /// What is behind one page of an operand.
@@ -77,6 +79,7 @@ public:
 
     Failed fault(const Event& event, u64 cr2 = 0);
     Failed retry(const char* what);
+    Failed refused(const SecondLevelFault& second_level, u64 linear);
     Failed not_implemented(const char* what);
     [[nodiscard]] const Obstacle& obstacle() const { return obstacle_; }
     [[nodiscard]] CodeSize code_size() const { return code_size_; }

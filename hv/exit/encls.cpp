@@ -27,6 +27,7 @@ Next finish(NormalExit& exit, const EnclsEnd& end) {
                 return exit.page_fault(end.address, end.error_code);
             return exit.fault(end.vector);
         case EnclsEnd::Kind::again: return exit.retry();
+        case EnclsEnd::Kind::refused: return exit.refuse_access(end.second_level, end.address);
         case EnclsEnd::Kind::broken: break;
     }
     return exit.stop(StopReason::sgx_operand, "ENCLS faulted on a page of the hypervisor's");

@@ -124,6 +124,10 @@ Next NormalExit::retry() {
     return Next::resume;
 }
 
+Next NormalExit::refuse_access(const SecondLevelFault& fault, Gva linear) {
+    return vcpu_->nested_.refuse_access(fault, linear);
+}
+
 unsigned NormalExit::vcpu_number() const { return vcpu_->number(); }
 CpuidResult NormalExit::cpuid(u32 leaf, u32 subleaf) const {
     return vcpu_->port_.cpuid(leaf, subleaf);

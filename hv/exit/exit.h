@@ -24,6 +24,7 @@ class VirtualApic;
 struct Capture;
 enum class EnclsAnswer : u8;
 struct EnclsEnd;
+struct SecondLevelFault;
 
 /// A page, after an exit that lost the offset. It has none to ask for.
 template <class Space>
@@ -119,6 +120,8 @@ public:
     /// #PF in the instruction's place, by an access to `address`.
     Next page_fault(Gva address, u32 error_code);
     Next retry();
+    /// L1's EPT refuses an access that is made for L2's instruction.
+    Next refuse_access(const SecondLevelFault& fault, Gva linear);
 
     /// Also the APIC ID.
     [[nodiscard]] unsigned vcpu_number() const;

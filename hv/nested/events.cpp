@@ -76,6 +76,24 @@ bool Nested::takes_exception(const Event& event) {
     return true;
 }
 
+/// SDM 3C, table "Exit Qualification for EPT Violations".
+Next Nested::refuse_access(const SecondLevelFault& fault, Gva linear) {
+    L1Exit to = synthesized(fault.misconfigured ? BasicReason::ept_misconfiguration
+                                                : BasicReason::ept_violation);
+    to.guest_physical = fault.l2.raw();
+    if (fault.misconfigured) return leave(to);
+    EptViolation qualification;
+    if (fault.access.read) qualification = qualification.with_read();
+    if (fault.access.write) qualification = qualification.with_write();
+    if (fault.access.execute) qualification = qualification.with_fetch();
+    to.qualification = qualification.with_permissions(fault.permissions.to_raw() & ept_rwx)
+                           .with_linear_address()
+                           .with_final_translation(fault.final_translation)
+                           .to_raw();
+    to.guest_linear = linear.raw();
+    return leave(to);
+}
+
 Next Nested::shut_down() { return leave(synthesized(BasicReason::triple_fault)); }
 
 /// What takes L2 out for L1, in the order of its priority. A processor that waits for a SIPI takes

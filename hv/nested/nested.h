@@ -109,6 +109,8 @@ public:
     Next entry_failed(const Capture& exit);
     /// An exception that is to be injected into L2: L1 may want it. False: it does not.
     [[nodiscard]] bool takes_exception(const Event& event);
+    /// An access that we make for L2's instruction, and that L1's EPT refuses: L1's exit.
+    Next refuse_access(const SecondLevelFault& fault, Gva linear);
     /// A third fault while L2's #DF was delivered.
     Next shut_down();
     /// An instruction of L2 was carried out for it.

@@ -58,9 +58,8 @@ Failed EnclsTrap::run_again() {
     return {};
 }
 
-/// Not implemented: ENCLS of L2 with an operand that L1's EPT refuses. The virtual machine stops.
-Failed EnclsTrap::give_up() {
-    end_ = {.kind = EnclsEnd::Kind::broken};
+Failed EnclsTrap::refused(const SecondLevelFault& fault, Gva at) {
+    end_ = {.kind = EnclsEnd::Kind::refused, .second_level = fault, .address = at};
     return {};
 }
 
@@ -84,7 +83,7 @@ Result<Gpa> EnclsTrap::translate(Gva at, GuestAccess access) {
         case Outcome::page_fault: return page_fault(at, found.error_code.to_raw());
         case Outcome::not_canonical: return refuse({SgxField::operand, at.raw(), 0});
         case Outcome::changed: return run_again();
-        case Outcome::second_level_fault: return give_up();
+        case Outcome::second_level_fault: return refused(found.second_level, at);
         case Outcome::not_in_memory: break;
     }
     PageFaultError code{PageFaultBit::p, PageFaultBit::rsvd};

@@ -20,15 +20,17 @@ class Vcpu;
 /// What the guest gets of it.
 struct EnclsEnd {
     enum class Kind : u8 {
-        done,    // and the leaf leaves RAX and RFLAGS alone
-        status,  // done, with the leaf's RAX and its status flags
-        fault,   // vector; of a #PF its error code and its address
-        again,   // a table of the guest's changed while it was read: nothing was done
-        broken,  // the processor faulted on a page of ours: not the guest's fault
+        done,     // and the leaf leaves RAX and RFLAGS alone
+        status,   // done, with the leaf's RAX and its status flags
+        fault,    // vector; of a #PF its error code and its address
+        again,    // a table of the guest's changed while it was read: nothing was done
+        refused,  // L1's EPT refuses an operand of L2: second_level, address
+        broken,   // the processor faulted on a page of ours: not the guest's fault
     };
     Kind kind = Kind::done;
     Vector vector{};
     u32 error_code = 0;
+    SecondLevelFault second_level{};
     Gva address{};  // NOLINT(readability-redundant-member-init): g++ would warn
     u64 rax = 0;
     u64 status_flags = 0;
@@ -70,7 +72,7 @@ private:
     [[nodiscard]] Failed refuse(const SgxVerdict& verdict);
     [[nodiscard]] Failed page_fault(Gva at, u32 error_code);
     [[nodiscard]] Failed run_again();
-    [[nodiscard]] Failed give_up();
+    [[nodiscard]] Failed refused(const SecondLevelFault& fault, Gva at);
     [[nodiscard]] u8* page(unsigned window);
 
     Vcpu& vcpu_;

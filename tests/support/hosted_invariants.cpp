@@ -165,7 +165,8 @@ constexpr std::array ours{
     hv::StopReason::entry_failed,        hv::StopReason::vmfail,
     hv::StopReason::delivery_failed,     hv::StopReason::no_instruction_length,
     hv::StopReason::enclave_fault,       hv::StopReason::processor_lacks_control,
-    hv::StopReason::bad_configuration,   hv::StopReason::out_of_table_pages};
+    hv::StopReason::bad_configuration,   hv::StopReason::out_of_table_pages,
+    hv::StopReason::sgx_operand};
 
 }  // namespace
 
