@@ -6,11 +6,6 @@
 #include "hv/exit/table.h"
 
 namespace postern::hv {
-namespace {
-
-constexpr auto row_of_reason = index_exit_rows(exit_rows);
-
-}  // namespace
 
 Next Vcpu::run_once() {
     if (stop_.reason != StopReason::none) return Next::stop;

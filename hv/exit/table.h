@@ -234,4 +234,7 @@ consteval auto index_exit_rows(const std::array<ExitRow, count>& rows) {
     return table;
 }
 
+/// The row of each reason.
+inline constexpr auto row_of_reason = index_exit_rows(exit_rows);
+
 }  // namespace postern::hv

@@ -270,15 +270,6 @@ Result<VmxStatus> VmxInstruction::write_field() {
     return succeed;
 }
 
-/// SDM 3C, "Extended-Page-Table Pointer (EPTP)": what VM entry asks of one.
-bool VmxInstruction::is_valid_ept_pointer(u64 raw) {
-    const auto eptp = Eptp::from_raw(raw);
-    const bool cached =
-        eptp.memory_type() == MemoryType::wb || eptp.memory_type() == MemoryType::uc;
-    return cached && eptp.levels() == 4 && !eptp.supervisor_shadow_stack_control() &&
-           !eptp.has_reserved_bits(vcpu_.physical_bits());
-}
-
 /// SDM 3C, "INVEPT": an unsupported type fails before the descriptor is read.
 Result<VmxStatus> VmxInstruction::invept() {
     const u64 type = register_operand(information_.register2());
@@ -287,7 +278,9 @@ Result<VmxStatus> VmxInstruction::invept() {
         return fail(invalid_operand_to_invept_or_invvpid);
     Descriptor descriptor;
     TRY(load_descriptor(descriptor));
-    if (descriptor.high != 0 || (single && !is_valid_ept_pointer(descriptor.low)))
+    const bool valid = is_valid_ept_pointer(
+        Eptp::from_raw(descriptor.low), nested_.capabilities().ept_vpid(), vcpu_.physical_bits());
+    if (descriptor.high != 0 || (single && !valid))
         return fail(invalid_operand_to_invept_or_invvpid);
     if (single)
         nested_.ept().forget(descriptor.low);

@@ -57,7 +57,6 @@ private:
 
     [[nodiscard]] bool is_defined(BasicReason which);
     [[nodiscard]] bool may_enter_vmx_operation();
-    [[nodiscard]] bool is_valid_ept_pointer(u64 eptp);
     [[nodiscard]] bool is_linear(u64 address);
 
     // Operands.

@@ -13,16 +13,13 @@ namespace {
 
 using F = VmcsField;
 
-// Access rights of segments that an exit loads. SDM 3C, "Loading Host Segment and Descriptor-Table
-// Registers".
-constexpr u32 code_64 = 0xa09b, code_32 = 0xc09b, data = 0xc093, busy_tss = 0x8b;
 constexpr u32 tss_limit = 0x67;
 constexpr u32 table_limit = 0xffff;
 
 /// A null selector makes a data segment unusable; its base is loaded all the same.
 Segment host_data(u16 selector, u64 base = 0) {
     const u32 unusable = selector == 0 ? access_rights_unusable : 0;
-    return {selector, 0, data | unusable, ~u32{0}, 0, base};
+    return {selector, 0, start_rights::flat_data | unusable, ~u32{0}, 0, base};
 }
 
 bool is_nmi(InterruptionInformation event) {
@@ -173,15 +170,15 @@ void Nested::load_host_segments() {
     Port& port = v.port_;
     const Vmcs12& l1 = state_.vmcs12;
     const bool is_64_bit = l1.has(ExitControl::host_address_space_size);
-    v.write_segment(
-        cs, {l1.get<F::host_cs_selector>(), 0, is_64_bit ? code_64 : code_32, ~u32{0}, 0, 0});
+    const u32 code = is_64_bit ? start_rights::code_64 : start_rights::code_32;
+    v.write_segment(cs, {l1.get<F::host_cs_selector>(), 0, code, ~u32{0}, 0, 0});
     v.write_segment(ss, host_data(l1.get<F::host_ss_selector>()));
     v.write_segment(ds, host_data(l1.get<F::host_ds_selector>()));
     v.write_segment(es, host_data(l1.get<F::host_es_selector>()));
     v.write_segment(fs, host_data(l1.get<F::host_fs_selector>(), l1.get<F::host_fs_base>()));
     v.write_segment(gs, host_data(l1.get<F::host_gs_selector>(), l1.get<F::host_gs_base>()));
-    v.write_segment(
-        tr, {l1.get<F::host_tr_selector>(), 0, busy_tss, tss_limit, 0, l1.get<F::host_tr_base>()});
+    v.write_segment(tr, {l1.get<F::host_tr_selector>(), 0, start_rights::busy_tss, tss_limit, 0,
+                         l1.get<F::host_tr_base>()});
     v.write_segment(ldtr, {0, 0, access_rights_unusable, 0, 0, 0});
     port.vmwrite(F::guest_gdtr_base, l1.get<F::host_gdtr_base>());
     port.vmwrite(F::guest_gdtr_limit, table_limit);

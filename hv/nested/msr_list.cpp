@@ -38,10 +38,13 @@ bool may_store(const Entry& entry) {
 
 }  // namespace
 
-/// The number of the entry that fails, counted from 1; 0: none does.
+/// The number of the entry that fails, counted from 1; 0: none does. What goes beyond the number
+/// that IA32_VMX_MISC recommends is undefined, and fails: L1 is not to keep us busy for as long as
+/// it likes.
 u32 Nested::load_msrs(u64 list, u32 count) {
     for (u32 n = 0; n < count; ++n) {
         Entry entry{};
+        if (n == capabilities_.misc().msr_list_limit()) return n + 1;
         const u8* const bytes = vcpu_.vm_.bytes_at(Gpa{list + entry_size * n});
         if (bytes == nullptr) return n + 1;
         std::memcpy(&entry, bytes, sizeof entry);
@@ -52,6 +55,7 @@ u32 Nested::load_msrs(u64 list, u32 count) {
 
 /// False: an entry fails. The time-stamp counter is the one that L1 sees, not its guest's.
 bool Nested::store_msrs(u64 list, u32 count) {
+    if (count > capabilities_.misc().msr_list_limit()) return false;
     for (u32 n = 0; n < count; ++n) {
         Entry entry{};
         const Gpa at{list + entry_size * n};

@@ -98,8 +98,7 @@ public:
     void has_entered() { state_.entering = 0; }
     [[nodiscard]] bool entering() const { return state_.entering != 0; }
 
-    /// An exit of L2: passed on to L1, and `passed_on` is set; or what is left of it for us, with
-    /// the addresses that are L1's.
+    /// An exit of L2: passed on to L1, or mapped; or left to us, with the addresses that are L1's.
     struct Sorted {
         bool done = false;  // nothing is left
         Next next = Next::resume;

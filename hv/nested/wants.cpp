@@ -17,8 +17,6 @@ namespace {
 
 using F = VmcsField;
 
-constexpr auto row_of_reason = index_exit_rows(exit_rows);
-
 bool bit_of(const u8* bitmap, u32 byte, u32 bit) { return (bitmap[byte] >> bit & 1) != 0; }
 
 /// What L1's masks say of a value that its guest moves to CR0 or CR4.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an L1 is shown of exits from enclaves, and what it may enter with: pure functions.
+// What an L1 is shown of exits from enclaves: pure functions.
 #include "hv/nested/reflect.h"
 
 #include <gtest/gtest.h>
@@ -22,17 +22,6 @@ static_assert(synthesized_reason(BasicReason::external_interrupt, state(0x10)).t
 static_assert(synthesized_reason(BasicReason::external_interrupt, state(0x00)).to_vmcs() == 1);
 static_assert(synthesized_reason(BasicReason::exception_or_nmi, state(0x11)).to_vmcs() ==
               0x0800'0000);
-static_assert(reflected_interruptibility(state(0x18)) == state(0x18));
-
-// The entry checks are made against L1's CPUID.
-static_assert(check_interruptibility(state(0x10), true) == EntryCheck::passed);
-static_assert(check_interruptibility(state(0x10), false) == EntryCheck::enclave_without_sgx);
-static_assert(check_interruptibility(state(0x11), true) == EntryCheck::passed);
-static_assert(check_interruptibility(state(0x12), true) == EntryCheck::enclave_beside_mov_ss);
-static_assert(check_interruptibility(state(0x03), true) == EntryCheck::sti_beside_mov_ss);
-static_assert(check_interruptibility(state(0x20), true) == EntryCheck::reserved_bits);
-static_assert(check_interruptibility(state(0x00), false) == EntryCheck::passed);
-static_assert(failed_entry_reason.to_vmcs() == 0x8000'0021);
 
 TEST(WantedByL1, FollowsL1sControls) {
     const auto wanted = [](u16 number, const Vmcs12& l1) {
