@@ -19,7 +19,6 @@ namespace postern::silicon {
 namespace {
 
 constexpr unsigned batch = 1000;
-constexpr unsigned most_reports = 12;
 constexpr unsigned illegal_share = 16;                // one case in so many is no instruction
 constexpr std::string_view illegal_name = "illegal";  // as a row: bytes that are no instruction
 constexpr unsigned tries_for_absence = 6;
@@ -30,6 +29,7 @@ struct Options {
     u64 seconds = 0;  // if not 0, instead of a count
     u64 least = 0;
     u64 seed = 20'240'501;
+    u64 reports = 12;  // of differences, printed whole
     std::string row;
     bool list = false;
 };
@@ -90,7 +90,7 @@ std::string text_of(const Case& k) {
 
 void Comparison::report(const Case& k, const std::string& text, u64 variant) {
     ++counts_[k.row].different;
-    if (++differences_ > most_reports) return;
+    if (++differences_ > options_.reports) return;
     std::printf("%s [", text_of(k).c_str());
     for (unsigned n = 0; n < k.length; ++n) std::printf("%s%02x", n == 0 ? "" : " ", k.bytes[n]);
     std::printf("] variant %llu\n%s", static_cast<unsigned long long>(variant), text.c_str());
@@ -271,6 +271,8 @@ bool parse(int argc, char** argv, Options& options) {
             options.seed = number;
         else if (name == "--least")
             options.least = number;
+        else if (name == "--reports")
+            options.reports = number;
         else if (name == "--row")
             options.row = value;
         else
@@ -287,6 +289,7 @@ int main(int argc, char** argv) {
     if (!postern::silicon::parse(argc, argv, options)) {
         std::fprintf(stderr,
                      "silicon_test [--count N | --seconds N] [--seed N] [--row MNEMONIC] [--rows]\n"
+                     "             [--reports N: differences printed whole]\n"
                      "             [--least N: fail if a row was compared less often]\n");
         return 2;
     }

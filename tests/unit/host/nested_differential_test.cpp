@@ -327,8 +327,10 @@ void Programs::choose_controls() {
         field(F::cr3_target_value_0, l2::tables);
     }
     for (unsigned i = 0; i < 12; ++i) {
-        script(OpCode::poke64, l1::io_bitmaps + 8 * below(16), random_() & random_());
-        script(OpCode::poke64, l1::msr_bitmap + 8 * below(512), random_());
+        const u64 ports = l1::io_bitmaps + 8 * below(16);
+        script(OpCode::poke64, ports, random_() & random_());
+        const u64 msrs = l1::msr_bitmap + 8 * below(512);
+        script(OpCode::poke64, msrs, random_());
     }
     script(OpCode::poke64, l1::virtual_apic + 0x80, below(16) << 4);
 }
@@ -365,11 +367,13 @@ void Programs::between_entries() {
         case 7:
             return script(OpCode::flip_field, static_cast<u64>(F::exception_bitmap),
                           u64{1} << below(32));
-        case 8:  // an EPT entry
-            script(OpCode::poke64, l1::ept_small + 8 * below(512),
-                   ((l2::code + (below(512) << 12)) & ~u64{0xfff}) |
-                       one_of<u64>({0, 0x31, 0x35, 0x37, 0x33, 0x34, 0x32, 0x36}));
+        case 8: {  // an EPT entry
+            const u64 at = l1::ept_small + 8 * below(512);
+            const u64 page = (l2::code + (below(512) << 12)) & ~u64{0xfff};
+            const auto access = one_of<u64>({0, 0x31, 0x35, 0x37, 0x33, 0x34, 0x32, 0x36});
+            script(OpCode::poke64, at, page | access);
             return script(OpCode::invept, 1 + below(2), l1::ept | 0x1e, 0);
+        }
         case 9:  // an interrupt of its own waits
             return script(OpCode::poke32, 0xfee0'0300, 0x4'4030 + below(64));
         case 10:
@@ -377,18 +381,18 @@ void Programs::between_entries() {
                    script(OpCode::vmptrld, test::nested::vmcs_at(0));
         case 11: return script(OpCode::invvpid, below(4), 1, l2::code);
         case 12: {  // no start in shutdown, which is not offered
-            const auto state = one_of({ActivityState::active, ActivityState::hlt,
-                                       ActivityState::wait_for_sipi});
+            const auto state =
+                one_of({ActivityState::active, ActivityState::hlt, ActivityState::wait_for_sipi});
             return field(F::guest_activity_state, static_cast<u64>(state));
         }
         case 13:
             return field(F::guest_pending_debug_exceptions,
                          one_of<u64>({0, 0x1001, 0x4000, 0x5002, 0x10000}));
         case 14: return field(F::guest_dr7, one_of<u64>({0x400, 0x401, 0x2401, 0x703}));
-        case 15:
-            return script(OpCode::flip_field,
-                          static_cast<u64>(test::nested::usual_fields()[below(100)].field),
-                          u64{1} << below(64));
+        case 15: {
+            const F changed = test::nested::usual_fields()[below(100)].field;
+            return script(OpCode::flip_field, static_cast<u64>(changed), u64{1} << below(64));
+        }
         case 16: {
             const u64 n = below(3);
             script(OpCode::poke64, l1::msr_lists + n * l1::msr_list_size,
@@ -396,8 +400,8 @@ void Programs::between_entries() {
                                 0xc000'0100, 0x800, 0x79}));
             script(OpCode::poke64, l1::msr_lists + n * l1::msr_list_size + 8,
                    one_of<u64>({0, 1, 0x500, 0x501, 0x0007'0406'0007'0406}));
-            return field(one_of({F::vm_entry_msr_load_count, F::vm_exit_msr_store_count}),
-                         below(2));
+            const F count = one_of({F::vm_entry_msr_load_count, F::vm_exit_msr_store_count});
+            return field(count, below(2));
         }
         case 17:
             return script(OpCode::vmptrld, test::nested::vmcs_at(below(2))),
@@ -565,7 +569,7 @@ protected:
         return exit_[test::nested::before_fields + static_cast<size_t>(found - logged.begin())];
     }
     [[nodiscard]] BasicReason reason() const {
-        return static_cast<BasicReason>(exit(F::exit_reason));
+        return ExitReason::from_vmcs(static_cast<u32>(exit(F::exit_reason))).basic();
     }
     [[nodiscard]] u64 cr0_of_l1() const { return exit_[18]; }
 
@@ -617,6 +621,18 @@ TEST_F(OneEntry, AnNmiIsInjectedWhileNmisAreBlockedWithoutVirtualNmis) {
                  set(F::guest_interruptibility_state, blocked_by_nmi),
                  set(F::secondary_processor_based_controls, 0x10ae)});
     EXPECT_EQ(reason(), BasicReason::access_to_gdtr_or_idtr);
+}
+
+/// The lists are zeros: the processor has an MSR 0 that can be written.
+TEST_F(OneEntry, AnMsrListOfTheRecommendedMaximumIsLoaded) {
+    run({0x0f, 0xa2}, {set(F::vm_entry_msr_load_count, 512)});
+    EXPECT_EQ(reason(), BasicReason::cpuid);
+}
+
+TEST_F(OneEntry, AnMsrListBeyondItFailsTheEntry) {
+    run({0x0f, 0xa2}, {set(F::vm_entry_msr_load_count, 513)});
+    EXPECT_EQ(reason(), BasicReason::entry_failure_msr_loading);
+    EXPECT_EQ(exit(F::exit_qualification), 513u);
 }
 
 TEST_F(OneEntry, AnInterruptForL1WaitsForTheEndOfADelivery) {

@@ -273,6 +273,25 @@ TEST(VmEntry, LoadsTheMsrList) {
     EXPECT_EQ(m.c.msr.lstar, 0xbbbbu);
 }
 
+/// The number is what IA32_VMX_MISC recommends as the most.
+TEST(VmEntry, AnMsrListEndsAtTheRecommendedMaximum) {
+    constexpr unsigned most = 512;
+    for (const unsigned count : {most, most + 1, ~0u >> 4}) {
+        SCOPED_TRACE(count);
+        M m = M::with_guest();
+        for (unsigned n = 0; n <= most; ++n) m.put_msr_entry(long_list_at, n, 0xc000'0102, n);
+        m.set(F::vm_entry_msr_load_address, long_list_at);
+        m.set(F::vm_entry_msr_load_count, count);
+        bool entered = false;
+        EXPECT_TRUE(m.enter(entered).ok());
+        EXPECT_EQ(entered, count == most);
+        EXPECT_EQ(m.c.msr.kernel_gs_base, most - 1);
+        if (entered) continue;
+        EXPECT_EQ(m.get(F::exit_reason), 0x8000'0022u);
+        EXPECT_EQ(m.get(F::exit_qualification), most + 1);
+    }
+}
+
 struct BadMsr {
     u64 head;
     u64 value;

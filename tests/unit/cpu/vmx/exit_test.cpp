@@ -227,6 +227,19 @@ TEST(VmExit, AVmxAbortShutsTheProcessorDown) {
     EXPECT_EQ(read_physical(store.c, Hpa{vmcs_at + 4}, 4), 1u);
 }
 
+TEST(VmExit, AnMsrListBeyondTheRecommendedMaximumIsAVmxAbort) {
+    for (const bool stores : {true, false}) {
+        M m = M::with_guest();
+        for (unsigned n = 0; n <= 512; ++n) m.put_msr_entry(long_list_at, n, 0xc000'0102, n);
+        m.set(F::vm_exit_msr_store_address, long_list_at);
+        m.set(F::vm_exit_msr_load_address, long_list_at);
+        m.set(stores ? F::vm_exit_msr_store_count : F::vm_exit_msr_load_count, 513);
+        m.run();
+        exit(m.c, {.reason = BasicReason::hlt});
+        EXPECT_EQ(m.c.vmx.abort, stores ? 1u : 4u);
+    }
+}
+
 TEST(VmExit, BlockingIsSavedAndClearedForTheHost) {
     M m = M::with_guest();
     m.run();

@@ -28,6 +28,7 @@ inline constexpr u64 msr_bitmap_at = 0x6000;
 inline constexpr u64 entry_list_at = 0x7000;
 inline constexpr u64 store_list_at = 0x7400;
 inline constexpr u64 exit_list_at = 0x7800;
+inline constexpr u64 long_list_at = 0x1'0000;  // of more entries than those have room for
 
 inline constexpr u64 not_canonical = 0x8000'0000'0000;
 inline constexpr u64 too_wide = u64{1} << 46;  // the first address that does not exist
