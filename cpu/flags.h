@@ -55,6 +55,18 @@ inline void set_cf_of(Cpu& c, bool carry, bool overflow) {
 }
 inline void set_cf(Cpu& c, bool carry) { set_cf_of(c, carry, of(c)); }
 
+/// The status flags as they are kept, to come back to.
+struct KeptFlags {
+    u64 result, carries;
+    u32 adjust;
+};
+inline KeptFlags keep_flags(const Cpu& c) { return {c.result, c.carries, c.adjust}; }
+inline void restore_flags(Cpu& c, const KeptFlags& kept) {
+    c.result = kept.result;
+    c.carries = kept.carries;
+    c.adjust = kept.adjust;
+}
+
 /// RFLAGS as software reads it (bit 1 set).
 inline u64 rflags(const Cpu& c) { return c.flags.to_raw() | materialise(c) | rflags_fixed_one; }
 

@@ -7,6 +7,7 @@
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
 #include "cpu/flags.h"
+#include "cpu/simd/operand_buffer.h"
 
 namespace postern::cpu {
 namespace {
@@ -232,7 +233,6 @@ Step xadd_mem(Cpu& c, const Insn* i) {
 template <unsigned half>
 Result<> cmpxchg_wide(Cpu& c, const Insn& i) {
     const Gva at = linear_address(c, i);
-    if (half == 8 && at.raw() % 16 != 0) return general_protection(c);
     TRY(probe_write(c, at, 2 * half));
     TRY(check_alignment(c, at, 8));
     const u64 low = TRY(load(c, at, half));
@@ -247,6 +247,11 @@ Result<> cmpxchg_wide(Cpu& c, const Insn& i) {
     }
     from_image(c, (flags & ~u64{0x40}) | u64{equal} << 6);
     return Done{};
+}
+
+Step cmpxchg16b(Cpu& c, const Insn* i) {
+    if (is_misaligned(linear_address(c, *i).raw())) return misaligned(c, i);
+    TAIL inside_block<cmpxchg_wide<8>>(c, i);
 }
 
 void take_operands(const Decoded& d, Insn& i) {
@@ -294,7 +299,7 @@ Handler build_double_shift(const Decoded& d, Insn& i, BlockCache&) {
 Handler build_exchange(const Decoded& d, Insn& i, BlockCache&) {
     switch (d.instruction.mnemonic) {
         case ZYDIS_MNEMONIC_CMPXCHG8B: return inside_block<cmpxchg_wide<4>>;
-        case ZYDIS_MNEMONIC_CMPXCHG16B: return inside_block<cmpxchg_wide<8>>;
+        case ZYDIS_MNEMONIC_CMPXCHG16B: return cmpxchg16b;
         default: break;
     }
     take_operands(d, i);

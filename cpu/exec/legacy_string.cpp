@@ -67,10 +67,10 @@ Result<> scas(Cpu& c, const Insn& i) {
     return Done{};
 }
 Result<> cmps(Cpu& c, const Insn& i) {
-    const Gva first = TRY(source(c, i));
-    const u64 a = TRY(load(c, first, size_of(i)));
-    const Gva second = TRY(destination(c, i, Access::read));
-    const u64 b = TRY(load(c, second, size_of(i)));
+    const Gva first = TRY(destination(c, i, Access::read));
+    const u64 b = TRY(load(c, first, size_of(i)));
+    const Gva second = TRY(source(c, i));
+    const u64 a = TRY(load(c, second, size_of(i)));
     set_compare_flags(c, size_of(i), a, b);
     advance(c, i, rsi);
     advance(c, i, rdi);
@@ -85,13 +85,16 @@ Step repeated(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
     c.budget += i->remaining;  // the last of its block: 1
     const u64 mask = address_size_mask(*i);
+    const KeptFlags before = keep_flags(c);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
         if (c.budget <= 0 || c.recheck) {
             c.event.repeating = !first;
+            if (compares) restore_flags(c, before);
             return Step::stop;
         }
         if (!once(c, *i)) {
+            if (compares) restore_flags(c, before);
             note_exit_length(c, *i);
             return Step::fault;
         }

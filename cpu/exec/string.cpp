@@ -2,7 +2,9 @@
 // String instructions. With REP each iteration retires by itself: it counts as one instruction
 // and ends at an instruction boundary, so a time slice may end between two iterations with RCX,
 // RSI and RDI committed and RIP on the instruction. So does a store to a device, of which an
-// interrupt may come. SDM 2B, "REP/REPE/REPZ/REPNE/REPNZ".
+// interrupt may come. Status flags are committed with the last iteration only: a fault finds those
+// from before the instruction, and so does whatever comes between two iterations. SDM 2B,
+// "REP/REPE/REPZ/REPNE/REPNZ"; the latter is what Intel's processors do.
 #include "cpu/exec/build.h"
 #include "cpu/exec/operand.h"
 #include "cpu/flags.h"
@@ -26,7 +28,7 @@ void advance(Cpu& c, const Insn& i, u8 which, u64 by) {
 }
 
 struct Movs {
-    static constexpr bool compares = false;
+    static constexpr bool compares = false, copies = true;
     template <class T>
     static Result<> once(Cpu& c, const Insn& i) {
         const u64 value = TRY(load(c, source(c, i), sizeof(T)));
@@ -37,7 +39,7 @@ struct Movs {
     }
 };
 struct Stos {
-    static constexpr bool compares = false;
+    static constexpr bool compares = false, copies = true;
     template <class T>
     static Result<> once(Cpu& c, const Insn& i) {
         TRY(store(c, destination(c, i), sizeof(T), get<T>(c, rax)));
@@ -46,7 +48,7 @@ struct Stos {
     }
 };
 struct Lods {
-    static constexpr bool compares = false;
+    static constexpr bool compares = false, copies = false;
     template <class T>
     static Result<> once(Cpu& c, const Insn& i) {
         const u64 value = TRY(load(c, source(c, i), sizeof(T)));
@@ -56,7 +58,7 @@ struct Lods {
     }
 };
 struct Scas {
-    static constexpr bool compares = true;
+    static constexpr bool compares = true, copies = false;
     template <class T>
     static Result<> once(Cpu& c, const Insn& i) {
         const auto b = static_cast<T>(TRY(load(c, destination(c, i), sizeof(T))));
@@ -66,12 +68,13 @@ struct Scas {
         return Done{};
     }
 };
+/// The manual does not say which operand is read first; Intel's processors read that of RDI.
 struct Cmps {
-    static constexpr bool compares = true;
+    static constexpr bool compares = true, copies = false;
     template <class T>
     static Result<> once(Cpu& c, const Insn& i) {
-        const auto a = static_cast<T>(TRY(load(c, source(c, i), sizeof(T))));
         const auto b = static_cast<T>(TRY(load(c, destination(c, i), sizeof(T))));
+        const auto a = static_cast<T>(TRY(load(c, source(c, i), sizeof(T))));
         set_sub_flags(c, a, b, static_cast<T>(a - b));
         advance(c, i, rsi, step_of(c, sizeof(T)));
         advance(c, i, rdi, step_of(c, sizeof(T)));
@@ -135,24 +138,46 @@ bool ended_by_flags(const Cpu& c, const Insn& i) {
     return zf(c) != ((i.form & form_repne) == 0);
 }
 
+/// With 32-bit addresses the count's upper half is cleared even if there is no iteration, or none
+/// that completes; so are those of the addresses of MOVS and STOS. The manual does not say so: it
+/// is what Intel's processors do.
+template <class Op>
+void clear_upper_halves(Cpu& c, u64 mask) {
+    c.gpr[rcx] &= mask;
+    if constexpr (Op::copies) c.gpr[rdi] &= mask;
+    if constexpr (std::is_same_v<Op, Movs>) c.gpr[rsi] &= mask;
+}
+
+template <class Op>
+Step between_iterations(Cpu& c, const KeptFlags& before) {
+    if constexpr (Op::compares) restore_flags(c, before);
+    return Step::stop;
+}
+
+template <class Op>
+Step fault_of_iteration(Cpu& c, const Insn& i, const KeptFlags& before) {
+    if constexpr (Op::compares) restore_flags(c, before);
+    clear_upper_halves<Op>(c, address_mask(i));
+    note_exit_length(c, i);
+    return Step::fault;
+}
+
 template <class Op, class T>
 Step repeated(Cpu& c, const Insn* i) {
     c.rip = address_of(c, i);
     c.budget += i->remaining;  // the last of its block: 1
     const u64 mask = address_mask(*i);
+    const KeptFlags before = keep_flags(c);
     bool first = true;
     while ((c.gpr[rcx] & mask) != 0) {
         if (c.budget <= 0 || c.recheck) {
             c.event.repeating = !first;
-            return Step::stop;
+            return between_iterations<Op>(c, before);
         }
         const u64 count = c.gpr[rcx] & mask;
         u64 n = run_many<Op, T>(c, *i, smaller(count, static_cast<u64>(c.budget)));
         if (n == 0) {
-            if (!Op::template once<T>(c, *i)) {
-                note_exit_length(c, *i);
-                return Step::fault;
-            }
+            if (!Op::template once<T>(c, *i)) return fault_of_iteration<Op>(c, *i, before);
             n = 1;
         }
         c.gpr[rcx] = count - n;
@@ -161,7 +186,7 @@ Step repeated(Cpu& c, const Insn* i) {
         if (ended_by_flags<Op>(c, *i)) break;
     }
     if (first) {
-        c.gpr[rcx] &= mask;
+        clear_upper_halves<Op>(c, mask);
         c.budget -= 1;  // no iteration: still one instruction
     }
     c.rip += i->length;

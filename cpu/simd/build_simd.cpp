@@ -28,11 +28,13 @@ struct Vex {
     }
 };
 
-/// A memory operand: its size, and whether its address must be a multiple of that.
-template <class Encoding, unsigned count, bool is_checked = false>
+/// A memory operand: its size, whether its address must be a multiple of that, and whether what is
+/// stored is computed, and its exceptions are known, before the operand is looked at.
+template <class Encoding, unsigned count, bool is_checked = false, bool is_computed = false>
 struct VectorOperand : Encoding {
     std::array<u8, count> bytes;
     static constexpr unsigned size = count;
+    static constexpr bool computed = is_computed;
     static bool is_misaligned(u64 linear) { return is_checked && linear % size != 0; }
 };
 
@@ -61,9 +63,10 @@ Step to_memory_slow(Cpu& c, const Insn* i) {
     const u64 epoch = c.code_epoch;
     const Gva at = linear_address(c, *i);
     if (T::is_misaligned(at.raw())) return misaligned(c, i);
-    // Before the instruction runs: one whose store faults leaves no flag in MXCSR.
-    if (!probe_write(c, at, T::size)) return fault_at(c, i);
-    if (!check_alignment(c, at, checked_alignment(T::size))) return fault_at(c, i);
+    if constexpr (!T::computed) {
+        if (!probe_write(c, at, T::size)) return fault_at(c, i);
+        if (!check_alignment(c, at, checked_alignment(T::size))) return fault_at(c, i);
+    }
     Buffer buffer{};
     if (const Step step = run_apart(c, i, T::thunk(i), buffer.bytes.data()); step != Step::next)
         return step;
@@ -114,6 +117,13 @@ Handler pick_vex_by_size(const Insn& i, unsigned size, bool is_aligned, bool is_
     if (size != 32) return pick_by_size<Vex>(i, size, is_aligned, is_store);
     return is_aligned ? pick<VectorOperand<Vex, 32, true>>(i, is_store)
                       : pick<VectorOperand<Vex, 32>>(i, is_store);
+}
+
+/// VCVTPS2PH, the only one that computes what it stores: one whose store faults has set its flags
+/// in MXCSR. SDM 2D has no order for them; it is what Intel's processors do.
+Handler pick_computed_store(const Insn& i, unsigned size) {
+    return size == 8 ? pick<VectorOperand<Vex, 8, false, true>>(i, true)
+                     : pick<VectorOperand<Vex, 16, false, true>>(i, true);
 }
 
 /// Legacy-encoded instructions want their 16-byte operands aligned, but for these. SDM 2A,
@@ -219,6 +229,8 @@ Handler build_vex(const Decoded& d, Insn& i, BlockCache& cache) {
     i.aux = operands;
     for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
         if (!d.is_memory(n)) continue;
+        if (d.instruction.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH && n == 0)
+            return pick_computed_store(i, d.size(n));
         return pick_vex_by_size(i, d.size(n), is_aligned_vex(d.instruction.mnemonic), n == 0);
     }
     return reinterpret_cast<Handler>(const_cast<void*>(thunk));

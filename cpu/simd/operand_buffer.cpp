@@ -19,7 +19,9 @@ Step back(Cpu&, const Insn*) { return Step::next; }
 
 Step misaligned(Cpu& c, const Insn* i) {
     (void)general_protection(c);
-    return fault_at(c, i);
+    c.rip = address_of(c, i);
+    c.budget += i->remaining;
+    return Step::fault;
 }
 
 Step run_apart(Cpu& c, const Insn* i, void* memory) { return run_apart(c, i, thunk_of(i), memory); }

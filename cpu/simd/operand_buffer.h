@@ -10,14 +10,6 @@
 
 namespace postern::cpu {
 
-/// A memory operand: its size, and whether its address must be a multiple of 16.
-template <unsigned count, bool is_checked>
-struct Operand {
-    std::array<u8, count> bytes;
-    static constexpr unsigned size = count;
-    static constexpr bool aligned = is_checked;
-};
-
 inline MemoryThunk thunk_of(const Insn* i) {
     return reinterpret_cast<MemoryThunk>(const_cast<void*>(i->aux));
 }
@@ -31,7 +23,8 @@ constexpr unsigned checked_alignment(unsigned size) {
     return size <= 8 ? size : 1;
 }
 
-/// SDM 1, "Memory Alignment" of 128-bit operands: #GP(0) whatever the segment.
+/// SDM 1, "Memory Alignment" of 128-bit operands: #GP(0) whatever the segment, even for an address
+/// in the stack that is not canonical.
 [[gnu::cold]] Step misaligned(Cpu& c, const Insn* i);
 
 /// The thunk that starts at Insn::aux, and nothing after it. Step::next: it completed.

@@ -36,7 +36,8 @@ ZydisRegister stand_in(const ZydisDecodedOperand& o, unsigned n) {
 }
 
 /// Stores around the caches are ordinary ones here: who looks at memory next is the same thread.
-/// CVTPI2PD from memory leaves the x87 state alone, as its twin on XMM registers does.
+/// CVTPI2PD from memory leaves the x87 state alone, as its twin on XMM registers does, and needs no
+/// more of its operand.
 ZydisMnemonic mnemonic_in_thunk(const Decoded& d) {
     switch (d.instruction.mnemonic) {
         case ZYDIS_MNEMONIC_MOVNTDQ:
@@ -114,6 +115,14 @@ bool has_result(const Decoded& d) {
     return (is_xmm(o) || is_gpr(o)) && is_written(o);
 }
 
+/// CVTPI2PS from memory, without the MMX instruction: it must not meet what is in the unit.
+void emit_pair_conversion(Emitter& e) {
+    const auto pair = reg(ZYDIS_REGISTER_XMM0), destination = reg(ZYDIS_REGISTER_XMM1);
+    e.add(ZYDIS_MNEMONIC_MOVQ, {pair, memory(8, ZYDIS_REGISTER_R10)});
+    e.add(ZYDIS_MNEMONIC_CVTDQ2PS, {pair, pair});
+    e.add(ZYDIS_MNEMONIC_MOVSD, {destination, pair});
+}
+
 void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request) {
     const std::span operands = visible(d);
     e.add(ZYDIS_MNEMONIC_MOV, {reg(ZYDIS_REGISTER_R10), reg(ZYDIS_REGISTER_RDX)});
@@ -123,10 +132,10 @@ void emit_thunk(Emitter& e, const Decoded& d, const ZydisEncoderRequest& request
         emit_load(e, operands[n], n);
     }
     emit_hidden(e, d, true);
-    e.add(request);
-    // Not every host does this for an operand in memory.
-    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS)
-        e.add(ZYDIS_MNEMONIC_MOVD, {reg(ZYDIS_REGISTER_EAX), reg(ZYDIS_REGISTER_MM0)});
+    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS && d.is_memory(1))
+        emit_pair_conversion(e);
+    else
+        e.add(request);
     emit_hidden(e, d, false);
     if (has_result(d)) emit_store(e, d.operand[0], 0);
 }
@@ -168,12 +177,7 @@ Thunk place_thunk(const Emitter& code, bool guarded) {
 }
 
 bool uses_mmx(const Decoded& d) {
-    switch (d.instruction.mnemonic) {
-        case ZYDIS_MNEMONIC_EMMS:
-        case ZYDIS_MNEMONIC_CVTPI2PS: return true;
-        default: break;
-    }
-    return std::ranges::any_of(visible(d), is_mmx);
+    return d.instruction.mnemonic == ZYDIS_MNEMONIC_EMMS || std::ranges::any_of(visible(d), is_mmx);
 }
 
 void take_simd_registers(const Decoded& d, Insn& i) {

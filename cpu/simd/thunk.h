@@ -30,8 +30,9 @@ struct Thunk {
 Thunk find_thunk(const Decoded& d, bool guarded);
 Thunk place_thunk(const Emitter& code, bool guarded);
 
-/// Does the instruction make MMX registers of the x87 registers? One that converts from memory to
-/// XMM does, too. SDM 1, "Effect of MMX Instructions on the x87 FPU State", and 2A, "CVTPI2PS".
+/// Does the instruction make MMX registers of the x87 registers? CVTPI2PS and CVTPI2PD from memory
+/// do not, though 2A, "CVTPI2PS" does not except them. SDM 1, "Effect of MMX Instructions on the
+/// x87 FPU State", and 2A, "CVTPI2PD".
 bool uses_mmx(const Decoded& d);
 
 /// The registers a thunk wants to find in the Insn: operand 0's in dst, the later one's in src.

@@ -20,6 +20,7 @@ struct Elements {
     u8 index_size;  // of a gather, in bytes
     u8 size;        // of an element
     u8 count;
+    u8 vector_size;  // of a gather, in bytes: the longer of destination and index
 };
 
 const Elements& elements_of(const Insn& i) { return *static_cast<const Elements*>(i.aux); }
@@ -75,12 +76,17 @@ Result<> exec_masked_store(Cpu& c, const Insn& i) {
     return Done{};
 }
 
-/// Each element of the mask becomes all ones or all zeros, the rest zero.
+/// Each element of the mask becomes all ones or all zeros, the rest zero. Where the destination is
+/// shorter than the indices, Intel's processors fill as much of the mask as those have.
 VectorRegister full_mask(const VectorRegister& mask, const Elements& e) {
     VectorRegister full{};
-    for (unsigned n = 0; n < e.count; ++n)
+    for (unsigned n = 0; n < unsigned{e.vector_size} / e.size; ++n)
         put_element(full, n, e.size, is_selected(mask, n, e.size) ? ~u64{0} : 0);
     return full;
+}
+
+void clear_from(VectorRegister& v, unsigned byte) {
+    std::fill(v.bytes.begin() + byte, v.bytes.end(), u8{0});
 }
 
 Gva gathered_address(const Cpu& c, const Insn& i, const Elements& e, unsigned n) {
@@ -91,8 +97,9 @@ Gva gathered_address(const Cpu& c, const Insn& i, const Elements& e, unsigned n)
 }
 
 /// From the lowest element up; each one that is there loses its mask bit, so that after a fault
-/// the instruction goes on where it was. The mask is filled, and cleared beyond its elements,
-/// before the first access; the destination is cleared beyond its elements after the last.
+/// the instruction goes on where it was. The mask is filled before the first access. Beyond the
+/// vector the destination is cleared with the first element, beyond its own elements with the last;
+/// for that of a gather that faults the manual has no rule, and it is what Intel's processors do.
 /// SDM 2D, "VGATHERDPS/VGATHERDPD" and its like.
 Result<> exec_gather(Cpu& c, const Insn& i) {
     const Elements& e = elements_of(i);
@@ -107,9 +114,10 @@ Result<> exec_gather(Cpu& c, const Insn& i) {
             return Failed{};
         }
         put_element(result, n, e.size, value.value());
+        clear_from(result, e.vector_size);
         put_element(mask, n, e.size, 0);
     }
-    std::fill(result.bytes.begin() + e.count * e.size, result.bytes.end(), u8{0});
+    clear_from(result, unsigned{e.count} * e.size);
     put_vector(c, e.mask, {});
     put_vector(c, e.destination, result);
     return Done{};
@@ -146,7 +154,8 @@ Handler build_vex_masked(const Decoded& d, Insn& i, BlockCache& cache) {
                                     .index = 0,
                                     .index_size = 0,
                                     .size = static_cast<u8>(size),
-                                    .count = static_cast<u8>(d.size(1) / size)};
+                                    .count = static_cast<u8>(d.size(1) / size),
+                                    .vector_size = 0};
     return is_store ? inside_block<exec_masked_store> : inside_block<exec_masked_load>;
 }
 
@@ -164,7 +173,8 @@ Handler build_vex_gather(const Decoded& d, Insn& i, BlockCache& cache) {
         .index = static_cast<u8>(ZydisRegisterGetId(index)),
         .index_size = static_cast<u8>(each),
         .size = static_cast<u8>(size),
-        .count = static_cast<u8>(std::min(index_bytes / each, d.size(0) / size))};
+        .count = static_cast<u8>(std::min(index_bytes / each, d.size(0) / size)),
+        .vector_size = static_cast<u8>(std::max(index_bytes, d.size(0)))};
     i.index = row_zero;  // no general register
     return inside_block<exec_gather>;
 }

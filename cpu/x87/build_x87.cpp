@@ -17,6 +17,14 @@
 namespace postern::cpu {
 namespace {
 
+/// A memory operand: its size, and whether its address must be a multiple of 16.
+template <unsigned count, bool is_checked = false>
+struct Operand {
+    std::array<u8, count> bytes;
+    static constexpr unsigned size = count;
+    static constexpr bool aligned = is_checked;
+};
+
 // Slow forms. Only these can leave or meet an unmasked exception.
 
 template <class T>
@@ -38,7 +46,40 @@ Step from_memory_slow(Cpu& c, const Insn* i) {
 /// Conditions".
 bool is_store_suppressed(const Cpu& c) {
     constexpr u16 pre_store = x87_exceptions & ~x87_pe;
-    return c.x87_unit == X87Unit::unmasked && (guest_fsw(c) & ~c.vector.x87.fcw & pre_store) != 0;
+    return (guest_fsw(c) & ~c.vector.x87.fcw & pre_store) != 0;
+}
+
+/// What can fail of the store.
+template <class T>
+bool is_writable(Cpu& c, const Insn* i, Gva at) {
+    c.budget += i->remaining;
+    const Result<> writable = probe_write(c, at, T::size);
+    c.budget -= i->remaining;
+    return writable && check_alignment(c, at, checked_alignment(T::size));
+}
+
+template <class T>
+Step store_result(Cpu& c, const Insn* i, Gva at, const u8* bytes, u64 epoch) {
+    c.budget += i->remaining;
+    const Result<> stored = store_operand(c, at, bytes, T::size);
+    c.budget -= i->remaining;
+    if (!stored) return fault_at(c, i);
+    NEXT_AFTER_STORE(c, i, epoch);
+}
+
+/// An operand that is not stored is not looked at either, so the thunk goes first; if the store
+/// then fails, the unit is as it was.
+template <class T>
+Step to_memory_unmasked(Cpu& c, const Insn* i) {
+    const u64 epoch = c.code_epoch;
+    const X87State before = guest_x87(c);
+    alignas(16) std::array<u8, 16> buffer{};
+    if (const Step step = run_apart(c, i, buffer.data()); step != Step::next) return step;
+    if (is_store_suppressed(c)) NEXT(c, i);
+    const Gva at = linear_address(c, *i);
+    if (is_writable<T>(c, i, at)) return store_result<T>(c, i, at, buffer.data(), epoch);
+    set_guest_x87(c, before);
+    return fault_at(c, i);
 }
 
 /// The thunk may pop the stack, so all that can fail comes before it.
@@ -46,19 +87,12 @@ template <class T>
 Step to_memory_slow(Cpu& c, const Insn* i) {
     const u64 epoch = c.code_epoch;
     if (!prepare_x87(c)) return fault_at(c, i);
+    if (c.x87_unit == X87Unit::unmasked) return to_memory_unmasked<T>(c, i);
     const Gva at = linear_address(c, *i);
-    c.budget += i->remaining;
-    const Result<> writable = probe_write(c, at, T::size);
-    c.budget -= i->remaining;
-    if (!writable || !check_alignment(c, at, checked_alignment(T::size))) return fault_at(c, i);
+    if (!is_writable<T>(c, i, at)) return fault_at(c, i);
     alignas(16) std::array<u8, 16> buffer{};
     if (const Step step = run_apart(c, i, buffer.data()); step != Step::next) return step;
-    if (is_store_suppressed(c)) NEXT(c, i);
-    c.budget += i->remaining;
-    const Result<> stored = store_operand(c, at, buffer.data(), T::size);
-    c.budget -= i->remaining;
-    if (!stored) return fault_at(c, i);
-    NEXT_AFTER_STORE(c, i, epoch);
+    return store_result<T>(c, i, at, buffer.data(), epoch);
 }
 
 template <class T, Access access, Handler slow>
@@ -163,10 +197,10 @@ private:
 
 Handler pick_unit_memory(const Insn& i, unsigned size, bool is_aligned, bool is_store) {
     switch (size) {
-        case 2: return pick<Operand<2, false>>(i, is_store);
-        case 4: return pick<Operand<4, false>>(i, is_store);
-        case 8: return pick<Operand<8, false>>(i, is_store);
-        case 10: return pick<Operand<10, false>>(i, is_store);
+        case 2: return pick<Operand<2>>(i, is_store);
+        case 4: return pick<Operand<4>>(i, is_store);
+        case 8: return pick<Operand<8>>(i, is_store);
+        case 10: return pick<Operand<10>>(i, is_store);
         case 16: return is_aligned ? pick<Operand<16, true>>(i, is_store) : nullptr;
         default: return nullptr;
     }

@@ -114,7 +114,8 @@ const char* vendor_difference(const Case& k, const Decoded& d, const Outcome& ho
     const Group* group = group_of(d);
     if (group == nullptr) return nullptr;
     for (const VendorRow& row : group->vendor)
-        if (row.vendor == host_vendor() && row.applies(k, d, host)) return row.why;
+        if ((row.vendor == Vendor::any || row.vendor == host_vendor()) && row.applies(k, d, host))
+            return row.why;
     return nullptr;
 }
 

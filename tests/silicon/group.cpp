@@ -25,17 +25,4 @@ Registered::Registered(const Group& group) {
 
 std::span<const Group* const> groups() { return list(); }
 
-bool is_alignment_first(const Case&, const Decoded& d, const Outcome& host) {
-    constexpr int general_protection = 13;
-    constexpr u16 smallest = 128;
-    if (host.vector != general_protection) return false;
-    for (unsigned n = 0; n < d.instruction.operand_count_visible; ++n) {
-        const ZydisDecodedOperand& o = d.operand[n];
-        if (o.type == ZYDIS_OPERAND_TYPE_MEMORY && o.size >= smallest &&
-            o.mem.segment == ZYDIS_REGISTER_SS)
-            return true;
-    }
-    return false;
-}
-
 }  // namespace postern::silicon

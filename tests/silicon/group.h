@@ -52,19 +52,28 @@ struct Open {
     bool memory = false;
 };
 
-enum class Vendor : u8 { intel, amd, other };
+enum class Vendor : u8 { intel, amd, other, any };
 
-/// Where processors of a vendor are known to differ from Intel's: the only allow-list.
+/// Where processors of a vendor are known to differ from ours, which is Intel's wherever the manual
+/// or the same answer every time says what that is: the only allow-list. Vendor::any: the manual
+/// leaves it to the processor.
 struct VendorRow {
     Vendor vendor;
     bool (*applies)(const Case& k, const Decoded& d, const Outcome& host);
     const char* why;
 };
 
-/// #GP for the alignment of 16 bytes or more before #SS for an address that is not canonical.
-bool is_alignment_first(const Case& k, const Decoded& d, const Outcome& host);
-inline constexpr VendorRow misaligned_in_stack{
-    Vendor::amd, is_alignment_first, "#GP for the alignment goes before #SS for the address"};
+inline bool faults(const Outcome& host) { return host.vector >= 0; }
+/// Does it write to its first operand, in memory?
+inline bool is_store(const Decoded& d) {
+    const ZydisDecodedOperand& o = d.operand[0];
+    return d.instruction.operand_count_visible != 0 && o.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+           (o.actions & ZYDIS_OPERAND_ACTION_MASK_WRITE) != 0;
+}
+
+/// SDM 2B, "MASKMOVDQU" and "MASKMOVQ".
+inline constexpr const char* masked_bytes_may_fault =
+    "whether bytes that are not stored can fault is the processor's affair";
 
 struct Group {
     const char* name;

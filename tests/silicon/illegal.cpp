@@ -118,12 +118,20 @@ bool is_narrow_permutation(const Case& k, const Outcome&) {
            k.bytes[3] <= 1;
 }
 
+/// VMCALL with a prefix that it does not take.
+bool is_prefixed_vmcall(const Case& k, const Outcome&) {
+    constexpr std::array<u8, 3> vmcall{0x0f, 0x01, 0xc1};
+    return !std::ranges::search(k.bytes, vmcall).empty();
+}
+
 struct LegalityRow {
     Vendor vendor;
     bool (*applies)(const Case& k, const Outcome& host);
     const char* why;
 };
 constexpr std::array legality_rows{
+    LegalityRow{Vendor::intel, is_prefixed_vmcall,
+                "VMCALL exits whatever its prefix, and the host's hypervisor answers; manual: #UD"},
     LegalityRow{Vendor::amd, is_mov_cr8, "LOCK MOV CR0 means CR8; Intel: #UD"},
     LegalityRow{Vendor::amd, is_locked_selector,
                 "LOCK of 0F 00: a fault of the operand goes before #UD"},

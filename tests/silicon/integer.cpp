@@ -201,6 +201,23 @@ bool is_empty_repeat(const Case& k, const Decoded& d, const Outcome&) {
     return d.instruction.meta.category == ZYDIS_CATEGORY_STRINGOP && has_prefix(d, 0xf2, 0xf3) &&
            d.instruction.address_width == 32 && static_cast<u32>(k.before.gpr[1]) == 0;
 }
+bool is_faulting_comparison(const Case&, const Decoded& d, const Outcome& host) {
+    switch (d.instruction.mnemonic) {
+        case ZYDIS_MNEMONIC_CMPSB:
+        case ZYDIS_MNEMONIC_CMPSW:
+        case ZYDIS_MNEMONIC_CMPSD:
+        case ZYDIS_MNEMONIC_CMPSQ: return faults(host);
+        case ZYDIS_MNEMONIC_SCASB:
+        case ZYDIS_MNEMONIC_SCASW:
+        case ZYDIS_MNEMONIC_SCASD:
+        case ZYDIS_MNEMONIC_SCASQ: return faults(host) && has_prefix(d, 0xf2, 0xf3);
+        default: return false;
+    }
+}
+bool is_narrow_repeat_that_faults(const Case&, const Decoded& d, const Outcome& host) {
+    return d.instruction.meta.category == ZYDIS_CATEGORY_STRINGOP && has_prefix(d, 0xf2, 0xf3) &&
+           d.instruction.address_width == 32 && faults(host);
+}
 bool is_narrow_movsxd(const Case&, const Decoded& d, const Outcome& host) {
     constexpr int page_fault = 14;
     return d.instruction.mnemonic == ZYDIS_MNEMONIC_MOVSXD && d.operand[0].size == 16 &&
@@ -208,8 +225,11 @@ bool is_narrow_movsxd(const Case&, const Decoded& d, const Outcome& host) {
 }
 
 constexpr std::array differences{
-    misaligned_in_stack,
     VendorRow{Vendor::amd, is_empty_repeat, "REP with ECX = 0 leaves RCX's upper half alone"},
+    VendorRow{Vendor::amd, is_narrow_repeat_that_faults,
+              "upper halves are left alone by a fault of the first iteration"},
+    VendorRow{Vendor::amd, is_faulting_comparison,
+              "CMPS reads [RSI] first, and a fault keeps the flags of earlier iterations"},
     VendorRow{Vendor::amd, is_narrow_movsxd, "MOVSXD to 16 bits reads 32 bits of memory"},
     VendorRow{Vendor::amd, is_prefixed_loop, "F2H and F3H choose LOOPcc's condition"},
 };

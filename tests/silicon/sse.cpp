@@ -27,15 +27,13 @@ bool loads_mxcsr_mm(const Case&, const Decoded& d, const Outcome& host) {
            (host.after.mxcsr & misaligned_mask) != 0;
 }
 bool is_masked_store(const Case&, const Decoded& d, const Outcome& host) {
-    constexpr int page_fault = 14;
-    return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU && host.vector == page_fault;
+    return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU && faults(host);
 }
 
 constexpr std::array differences{
     VendorRow{Vendor::amd, is_sha, "SHA takes misaligned operands; Intel: #GP(0)"},
     VendorRow{Vendor::amd, loads_mxcsr_mm, "MXCSR has bit 17 (MM); Intel: #GP(0)"},
-    misaligned_in_stack,
-    VendorRow{Vendor::amd, is_masked_store, "CR2 is the operand's address, masked or not"},
+    VendorRow{Vendor::any, is_masked_store, masked_bytes_may_fault},
 };
 
 const Group group{.name = "sse", .takes = takes, .lead = lead, .vendor = differences};

@@ -8,8 +8,6 @@
 namespace postern::silicon {
 namespace {
 
-constexpr int page_fault = 14, general_protection = 13;
-
 bool is_mmx(const Decoded& d) {
     const ZydisMnemonic m = d.instruction.mnemonic;
     return d.names(ZYDIS_REGCLASS_MMX) || m == ZYDIS_MNEMONIC_EMMS ||
@@ -43,30 +41,30 @@ void lead_mmx(Draft& draft, Random&) {
         draft.k.before.gpr[7] = draft.place - draft.segment_base();
 }
 
-bool converts_from_memory(const Case&, const Decoded& d, const Outcome&) {
-    return d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS &&
-           d.operand[1].type == ZYDIS_OPERAND_TYPE_MEMORY;
+bool is_faulting_store(const Case&, const Decoded& d, const Outcome& host) {
+    return is_store(d) && faults(host);
+}
+bool is_faulting_store_of_80_bits(const Case&, const Decoded& d, const Outcome& host) {
+    return is_store(d) && d.operand[0].size == 80 && faults(host);
 }
 bool is_masked_store(const Case&, const Decoded& d, const Outcome& host) {
-    return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ && host.vector == page_fault;
-}
-bool is_misaligned_in_stack(const Case&, const Decoded& d, const Outcome& host) {
-    const ZydisDecodedOperand& o = d.operand[1];
-    return host.vector == general_protection && o.type == ZYDIS_OPERAND_TYPE_MEMORY &&
-           o.size == 128 && o.mem.segment == ZYDIS_REGISTER_SS;
+    return d.instruction.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ && faults(host);
 }
 
-constexpr std::array differences{
-    VendorRow{Vendor::amd, converts_from_memory,
-              "CVTPI2PS from memory leaves the x87 registers alone; Intel: MMX"},
-    VendorRow{Vendor::amd, is_masked_store, "CR2 is the operand's address, masked or not"},
-    VendorRow{Vendor::amd, is_misaligned_in_stack,
-              "#GP for the alignment goes before #SS for the address"},
+constexpr std::array x87_differences{
+    VendorRow{Vendor::amd, is_faulting_store,
+              "the operand is looked at though an exception keeps it from being stored"},
+    VendorRow{Vendor::intel, is_faulting_store_of_80_bits,
+              "the first 8 of 10 bytes are stored though the last two fault"},
+};
+constexpr std::array mmx_differences{
+    VendorRow{Vendor::any, is_masked_store, masked_bytes_may_fault},
+    VendorRow{Vendor::intel, is_faulting_store, "a store that faults has made TOP 0"},
 };
 
-const Group x87_group{.name = "x87", .takes = is_x87, .lead = lead_x87};
+const Group x87_group{.name = "x87", .takes = is_x87, .lead = lead_x87, .vendor = x87_differences};
 const Registered x87_registered{x87_group};
-const Group mmx_group{.name = "mmx", .takes = is_mmx, .lead = lead_mmx, .vendor = differences};
+const Group mmx_group{.name = "mmx", .takes = is_mmx, .lead = lead_mmx, .vendor = mmx_differences};
 const Registered mmx_registered{mmx_group};
 
 }  // namespace

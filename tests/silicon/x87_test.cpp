@@ -87,8 +87,6 @@ bool touches_other_registers(const Decoded& d) {
 bool is_ours(const Decoded& d) {
     const InstructionRow* row = instruction_row(d.instruction.mnemonic);
     if (row == nullptr || row->kind == InstructionClass::state) return false;
-    // Intel's manual has it make MMX registers of the x87 registers, AMD's processors do not.
-    if (d.instruction.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS && d.is_memory(1)) return false;
     return d.instruction.meta.isa_ext == ZYDIS_ISA_EXT_X87 || uses_mmx(d);
 }
 
@@ -419,6 +417,15 @@ bool is_out_of_range(ZydisMnemonic m, const State& before) {
     return m == ZYDIS_MNEMONIC_FYL2XP1 && exponent_of(before, 0) >= 0x3ffd;
 }
 
+/// The sine of the smallest normal number, also as a pseudo-denormal one, is below it by less than
+/// half a unit: whether its last bit, rounded down, takes it to the largest denormal one is a last
+/// bit's affair, and UE follows.
+bool is_smallest_normal(const State& s) {
+    u64 significand = 0;
+    std::memcpy(&significand, &s.image[32], sizeof significand);
+    return exponent_of(s, 0) <= 1 && significand == top_bit;
+}
+
 /// Takes over from `ours` what of the host's result may differ: C1, one unit in the last place,
 /// and whether a logarithm of a power of two counts as exact.
 void allow_last_bit(ZydisMnemonic m, State& native, const State& ours) {
@@ -480,7 +487,7 @@ int compare(const Options& options) {
         clear_pointers(mine);
         ++compared[i.mnemonic];
         if (is_transcendental(i.mnemonic)) {
-            if (is_out_of_range(i.mnemonic, before)) continue;
+            if (is_out_of_range(i.mnemonic, before) || is_smallest_normal(before)) continue;
             allow_last_bit(i.mnemonic, native, mine);
         }
         if (ran && agree(native, mine)) continue;

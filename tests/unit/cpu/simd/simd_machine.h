@@ -43,7 +43,7 @@ inline constexpr u32 float_2 = 0x4000'0000;
 inline constexpr u32 float_3 = 0x4040'0000;
 
 inline constexpr u32 mxcsr_ie = 1, mxcsr_ze = 4, mxcsr_pe = 0x20;
-inline constexpr u32 mxcsr_unmask_ie = 0x80, mxcsr_unmask_ze = 0x200;
+inline constexpr u32 mxcsr_unmask_ie = 0x80, mxcsr_unmask_ze = 0x200, mxcsr_unmask_pe = 0x1000;
 
 class SimdMachine : public testing::Test {
 protected:

@@ -167,15 +167,16 @@ TEST_F(Vex, AFaultInTheSecondPageChangesNothing) {
     EXPECT_EQ(*ram(hole - 24), 0xee);
 }
 
-TEST_F(Vex, AConversionWhoseStoreFaultsLeavesMxcsrAlone) {
+TEST_F(Vex, AConversionWhoseStoreFaultsHasSetItsFlags) {
     set_xmm(1, lanes<u32>({0x3f80'0001, 0, 0, 0}));  // inexact as a half
     c.gpr[rbx] = hole - 4;
     EXPECT_FALSE(run({0xc4, 0xe3, 0x79, 0x1d, 0x0b, 0x00}));  // VCVTPS2PH [rbx], xmm1, 0
     EXPECT_TRUE(raised(Vector::page_fault));
-    EXPECT_EQ(mxcsr(), mxcsr_reset);
-    c.gpr[rbx] = data;
-    EXPECT_TRUE(again());
     EXPECT_EQ(mxcsr(), mxcsr_reset | mxcsr_pe);
+    EXPECT_EQ(*ram(hole - 1), 0);
+    set_guest_mxcsr(c, mxcsr_reset & ~mxcsr_unmask_pe);
+    EXPECT_FALSE(again());
+    EXPECT_TRUE(raised(Vector::simd_floating_point)) << "goes before the page fault";
 }
 
 TEST_F(Vex, UnmaskedExceptionIsAnXmThatStoresNothing) {
@@ -259,6 +260,39 @@ TEST_F(Vex, AGatherThatFaultsKeepsWhatItHas) {
     EXPECT_EQ(xmm(1), lanes<u64>({71, 70}));
     EXPECT_EQ(upper(1), lanes<u64>({70, 71}));
     EXPECT_EQ(upper(2), zeros);
+}
+
+/// VPGATHERQD of four indices: its destination has four elements, its mask is filled as if it had
+/// eight.
+TEST_F(Vex, AGatherOfFewerElementsThanItsVectorHasRoomForLeavesUpperHalvesToItsEnd) {
+    c.gpr[rbx] = data;
+    set_ymm(1, threes, threes);
+    set_ymm(2, lanes<u32>({~u32{0}, ~u32{0}, 0, 0}), lanes<u32>({0x8000'0000, 1, 0, 0}));
+    set_ymm(3, lanes<u64>({0, hole - data}), zeros);
+    // VPGATHERQD xmm1, [rbx + ymm3], xmm2
+    EXPECT_FALSE(run({0xc4, 0xe2, 0x6d, 0x91, 0x0c, 0x1b}));
+    EXPECT_TRUE(raised(Vector::page_fault));
+    EXPECT_EQ(upper(1), threes);
+    EXPECT_EQ(xmm(2), lanes<u32>({0, ~u32{0}, 0, 0}));
+    EXPECT_EQ(upper(2), lanes<u32>({~u32{0}, 0, 0, 0}));
+    set_ymm(3, zeros, zeros);
+    ASSERT_TRUE(again());
+    EXPECT_EQ(upper(1), zeros);
+    EXPECT_EQ(upper(2), zeros);
+}
+
+TEST_F(Vex, AGatherOf128BitsClearsUpperHalvesWithItsFirstElement) {
+    c.gpr[rbx] = data;
+    set_ymm(1, threes, threes);
+    set_ymm(2, lanes<u64>({~u64{0}, ~u64{0}}), threes);
+    set_xmm(3, lanes<u64>({hole - data, hole - data}));
+    // VPGATHERQQ xmm1, [rbx + xmm3], xmm2
+    EXPECT_FALSE(run({0xc4, 0xe2, 0xe9, 0x91, 0x0c, 0x1b}));
+    EXPECT_EQ(upper(1), threes);
+    EXPECT_EQ(upper(2), zeros);
+    set_xmm(3, lanes<u64>({0, hole - data}));
+    EXPECT_FALSE(again());
+    EXPECT_EQ(upper(1), zeros);
 }
 
 // Reciprocals
