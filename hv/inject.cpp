@@ -69,11 +69,22 @@ bool Vcpu::queue_interrupt(u8 vector) {
     return true;
 }
 
+/// A debug exception that is due goes before interrupts and NMIs; entry with one of those drops it.
+/// SDM 3C, "Delivery of Pending Debug Exceptions after VM Entry"; 3A, "Priority Among Simultaneous
+/// Exceptions and Interrupts".
+bool Vcpu::debug_trap_is_due() {
+    const u64 pending = port_.vmread(VmcsField::guest_pending_debug_exceptions);
+    return PendingDebugExceptions::from_raw(pending).has_any(
+        {PendingDebug::bs, PendingDebug::enabled_breakpoint});
+}
+
 /// SDM 3C, "Checks on Guest Non-Register State": an external interrupt enters only where it would
 /// be taken, an NMI not behind STI or MOV SS.
 bool Vcpu::can_take(const Event& event) {
+    if (event.is_exception()) return true;
     const bool blocked =
-        interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss});
+        interruptibility().has_any({Interruptibility::sti, Interruptibility::mov_ss}) ||
+        debug_trap_is_due();
     switch (event.information.type()) {
         case InterruptionType::external:
             return !blocked &&

@@ -224,6 +224,7 @@ private:
     void take_debug_status(u64 qualification);
     void requeue(const Capture& capture);
     [[nodiscard]] bool can_take(const Event& event);
+    [[nodiscard]] bool debug_trap_is_due();
     [[nodiscard]] bool protected_mode();
     [[nodiscard]] InterruptionInformation entry_word(const Event& event);
     Next settle_event(Next next, const Capture& capture);

@@ -572,6 +572,7 @@ protected:
         return ExitReason::from_vmcs(static_cast<u32>(exit(F::exit_reason))).basic();
     }
     [[nodiscard]] u64 cr0_of_l1() const { return exit_[18]; }
+    [[nodiscard]] u64 dr6_of_l1() const { return exit_[22]; }
 
     static constexpr u64 resume_flag = Rflags{Rflag::rf}.to_raw(), blocked_by_nmi = 8;
 
@@ -621,6 +622,13 @@ TEST_F(OneEntry, AnNmiIsInjectedWhileNmisAreBlockedWithoutVirtualNmis) {
                  set(F::guest_interruptibility_state, blocked_by_nmi),
                  set(F::secondary_processor_based_controls, 0x10ae)});
     EXPECT_EQ(reason(), BasicReason::access_to_gdtr_or_idtr);
+}
+
+TEST_F(OneEntry, APendingBreakpointGoesBeforeAnInterruptThatWaits) {
+    run({0x90}, {set(F::guest_pending_debug_exceptions, 0x1001),
+                 set(F::guest_rflags, 0x202),
+                 {OpCode::poke32, 0xfee0'0300, 0x4'4031}});
+    EXPECT_EQ(dr6_of_l1() & 0xf, 1u);
 }
 
 /// The lists are zeros: the processor has an MSR 0 that can be written.

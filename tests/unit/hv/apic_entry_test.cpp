@@ -284,6 +284,26 @@ TEST_P(EveryWay, AnNmiGoesInOnceAndBehindAnotherItWaitsForItsWindow) {
     EXPECT_FALSE(machine.has(PrimaryControl::nmi_window_exiting));
 }
 
+/// Entry with an interrupt or an NMI would drop the trap.
+TEST_P(EveryWay, ASingleStepTrapOfOursGoesBeforeWhatWaits) {
+    constexpr u64 stepping = interrupts_on | 0x100;
+    for (const bool nmi : {false, true}) {
+        ApicMachine machine{GetParam()};
+        machine.exits(BasicReason::cpuid, {.length = 2, .rflags = stepping});
+        if (nmi)
+            machine.message(0, false, DeliveryMode::nmi);
+        else
+            EXPECT_TRUE(machine.vcpu->queue_interrupt(0x41));
+        const u64 pending = machine.processor.at(VmcsField::guest_pending_debug_exceptions);
+        EXPECT_EQ(pending, PendingDebugExceptions{PendingDebug::bs}.to_raw());
+        machine.expect_nothing({.rflags = interrupts_on});
+        EXPECT_TRUE(machine.has(nmi ? PrimaryControl::nmi_window_exiting
+                                    : PrimaryControl::interrupt_window_exiting));
+        machine.processor.at(VmcsField::guest_pending_debug_exceptions) = 0;
+        EXPECT_TRUE(machine.injected().has_value());
+    }
+}
+
 TEST_P(EveryWay, NmisAreVirtualOnes) {
     ApicMachine machine{GetParam()};
     const auto pin = PinControls::from_raw(
