@@ -5,8 +5,10 @@
 // enclave can fail. What should never happen to it is a complaint; its owner looks at them.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <cstring>
 #include <deque>
 #include <functional>
 #include <map>
@@ -16,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "arch/apic.h"
 #include "arch/vmx/capability.h"
 #include "arch/vmx/exit_reason.h"
 #include "arch/vmx/interruptibility.h"
@@ -168,7 +171,16 @@ public:
         vmcs[field] = value;
     }
     bool vmclear(Hpa) override { return true; }
-    bool vmptrld(Hpa) override { return true; }
+    /// The first to be loaded has what the owner has written before.
+    bool vmptrld(Hpa region) override {
+        if (region.raw() == current_vmcs) return true;
+        if (current_vmcs != 0) {
+            others[current_vmcs] = std::move(vmcs);
+            vmcs = std::move(others[region.raw()]);
+        }
+        current_vmcs = region.raw();
+        return true;
+    }
 
     hv::EntryOutcome enter(hv::GuestRegisters& registers, hv::EntryKind kind) override {
         entries.push_back(kind);
@@ -183,6 +195,7 @@ public:
         script.pop_front();
         if (exit.outcome != hv::EntryOutcome::exited) return exit.outcome;
         injections.push_back(event.valid() ? injected(event) : Injected{});
+        follow_virtual_apic();
         vmcs[VmcsField::vm_entry_interruption_information] &= 0x7fff'ffff;
         take_exit(exit.reason, exit.info, registers);
         return hv::EntryOutcome::exited;
@@ -233,7 +246,9 @@ public:
         ExitInfo info;
     };
 
-    std::map<VmcsField, u64> vmcs;
+    std::map<VmcsField, u64> vmcs;  // the current one
+    std::map<u64, std::map<VmcsField, u64>> others;
+    u64 current_vmcs = 0;
     std::map<VmcsField, size_t> reads;
     std::vector<std::pair<VmcsField, u64>> writes;
     std::deque<Scripted> script;
@@ -279,6 +294,24 @@ private:
             return hv::EntryOutcome::exited;
         }
         return std::nullopt;
+    }
+
+    /// What its owner has changed in the virtual-APIC page is the processor's doing: RVI and SVI
+    /// are the highest vectors there. SDM 3C, "Guest Non-Register State".
+    void follow_virtual_apic() {
+        const auto secondary = SecondaryControls::from_raw(
+            static_cast<u32>(vmcs[VmcsField::secondary_processor_based_controls]));
+        const u8* const registers = page(Hpa{vmcs[VmcsField::virtual_apic_address]});
+        if (!secondary.has(SecondaryControl::virtual_interrupt_delivery) || registers == nullptr)
+            return;
+        const auto highest = [&](u32 first) {
+            apic::Vectors words{};
+            for (u32 n = 0; n < words.size(); ++n)
+                std::memcpy(&words[n], registers + u64{first + n} * 16, sizeof words[n]);
+            return static_cast<u64>(std::max(apic::highest(words), 0));
+        };
+        vmcs[VmcsField::guest_interrupt_status] =
+            highest(apic::reg_requested) | highest(apic::reg_in_service) << 8;
     }
 
     /// An external interrupt is delivered only with RFLAGS.IF set.
