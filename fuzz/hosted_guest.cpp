@@ -58,7 +58,10 @@ public:
         tally.count(record.kind == hv::ExitKind::enclave    ? "exits from an enclave"
                     : record.kind == hv::ExitKind::delivery ? "exits in a delivery for an enclave"
                                                             : "other exits");
-        if (guest_ == nullptr || forgets_every_ == 0 || ++exits_ % forgets_every_ != 0) return;
+        if (guest_ == nullptr) return;
+        if (const auto breach = host::test::apic_is_as_kept(*guest_, record.vcpu))
+            broken(breach.rule, hexadecimal(breach.value));
+        if (forgets_every_ == 0 || ++exits_ % forgets_every_ != 0) return;
         const u64 place = exits_ % 3 == 0 ? at::epc : exits_ % 3 == 1 ? at::code : at::kernel;
         guest_->vcpu().forget(Gpa{place + (exits_ * 0x9e37 % 16) * page_size});
     }

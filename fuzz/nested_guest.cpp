@@ -72,7 +72,10 @@ class Watch final : public hv::Watcher {
 public:
     void begin(host::Guest* guest) { guest_ = guest; }
     void exit(const hv::ExitRecord& record) override {
-        if (guest_ == nullptr || record.action != hv::Action::reflected) return;
+        if (guest_ == nullptr) return;
+        if (const auto breach = host::test::apic_is_as_kept(*guest_, record.vcpu))
+            broken(breach.rule, std::to_string(breach.value));
+        if (record.action != hv::Action::reflected) return;
         const hv::Vmcs12& vmcs12 = guest_->vcpu().nested().vmcs12();
         const auto reason = ExitReason::from_vmcs(vmcs12.get<F::exit_reason>());
         tally.count("seen: reason " + std::to_string(static_cast<unsigned>(reason.basic())));

@@ -64,7 +64,7 @@ void Vcpu::requeue(const Capture& capture) {
 }
 
 bool Vcpu::queue_interrupt(u8 vector) {
-    if (apic::highest(apic_.state().waiting) >= 0) return false;
+    if (apic_.waiting() >= 0) return false;
     apic_.set_waiting(vector, true);
     return true;
 }
@@ -155,7 +155,7 @@ Event Vcpu::next_event() {
 
 /// Of those that wait the one in front, acknowledged.
 u8 Vcpu::take_interrupt() {
-    int vector = apic::highest(apic_.state().waiting);
+    int vector = apic_.waiting();
     if (vector >= 0) {
         apic_.set_waiting(static_cast<u8>(vector), false);
     } else if (apic_.external_asks()) {
@@ -171,7 +171,7 @@ u8 Vcpu::take_interrupt() {
 bool Vcpu::asks_for_entry() const {
     if (nested_.exits_for_interrupts()) return false;
     if (apicv_.whole == 0 || nested_.in_l2()) return interrupt_waits();
-    return apic::highest(apic_.state().waiting) >= 0 || apic_.external_asks();
+    return apic_.waiting() >= 0 || apic_.external_asks();
 }
 
 /// The guest is left when it can take what still waits.

@@ -64,6 +64,7 @@ bool Vcpu::restore(const State& from) {
     apicv_ = from.apicv;
     windows_ = from.windows;
     armed_ = from.armed;
+    interrupt_status_ = unknown_status;
     stop_ = {from.stop_reason, nullptr, from.stop_detail, from.record};
     current_ = from.current;
     launched_ = from.launched != 0;

@@ -19,6 +19,7 @@ Next Vcpu::run_once() {
     running_ = outcome == EntryOutcome::running;
     if (running_) return Next::paused;
     cr2_at_exit_ = registers_.cr2;
+    take_over_apic();
     Capture exit = capture(port_, outcome, vm_.config().protections);
     current_ = exit.kind;
     begin_record(exit);

@@ -208,7 +208,9 @@ private:
     [[nodiscard]] bool agree_about_apic_mode();
     void write_eoi_exits(const apic::Vectors& level_triggered);
     [[nodiscard]] u32 tpr_threshold() const;
+    void write_interrupt_status(u64 status);
     void hand_over_apic();
+    void take_over_apic();
     [[nodiscard]] bool write_apic_base(u64 value);
     [[nodiscard]] bool device_read(Gpa address, unsigned size, u64& value);
     bool device_write(Gpa address, unsigned size, u64 value);
@@ -290,6 +292,9 @@ private:
     ApicV apicv_;
     PrimaryControls windows_;  // asked for
     u64 armed_ = VirtualApic::never;
+    // Of VMCS01, which nobody else writes; the processor does while L1 runs.
+    static constexpr u64 unknown_status = ~u64{0};
+    u64 interrupt_status_ = unknown_status;
 };
 
 struct Vcpu::State {

@@ -26,8 +26,7 @@ void Vcpu::call_out() {
 
 /// An interrupt that only RFLAGS.IF and blocking by STI or MOV SS can hold back.
 bool Vcpu::interrupt_waits() const {
-    return apic::highest(apic_.state().waiting) >= 0 || apic_.external_asks() ||
-           apic_.deliverable() >= 0;
+    return apic_.waiting() >= 0 || apic_.external_asks() || apic_.deliverable() >= 0;
 }
 
 bool Vcpu::init_waits() const { return apic_.state().init_pending != 0 && !nested_.holds_init(); }

@@ -73,7 +73,7 @@ bool Vcpu::start_apic() {
     }
     if (apicv_.whole != 0) {
         port_.vmwrite(VmcsField::apic_access_address, vm_.apic_access_page().raw());
-        port_.vmwrite(VmcsField::guest_interrupt_status, 0);
+        write_interrupt_status(0);
         write_eoi_exits({});
     }
     return agree_about_apic_mode();
@@ -133,17 +133,35 @@ u32 Vcpu::tpr_threshold() const {
     return static_cast<u32>(vector) >> 4;
 }
 
+void Vcpu::write_interrupt_status(u64 status) {
+    port_.vmwrite(VmcsField::guest_interrupt_status, status);
+    interrupt_status_ = status;
+}
+
 /// What the processor needs to go on with the page where we left it.
 void Vcpu::hand_over_apic() {
     if (apicv_.whole != 0) {
         const u64 status = status_of(apic_.requested(), apic_.in_service());
-        if (port_.vmread(VmcsField::guest_interrupt_status) != status)
-            port_.vmwrite(VmcsField::guest_interrupt_status, status);
-        if (apic_.level_triggered() != apicv_.eoi_exits) write_eoi_exits(apic_.level_triggered());
-    } else if (apicv_.tpr_shadow != 0 && tpr_threshold() != apicv_.tpr_threshold) {
-        apicv_.tpr_threshold = tpr_threshold();
-        port_.vmwrite(VmcsField::tpr_threshold, apicv_.tpr_threshold);
+        if (status != interrupt_status_) write_interrupt_status(status);
+        if (apic_.take_trigger_change() && apic_.level_triggered() != apicv_.eoi_exits)
+            write_eoi_exits(apic_.level_triggered());
+    } else if (apicv_.tpr_shadow != 0) {
+        const u32 threshold = tpr_threshold();
+        if (threshold == apicv_.tpr_threshold) return;
+        apicv_.tpr_threshold = threshold;
+        port_.vmwrite(VmcsField::tpr_threshold, threshold);
     }
+}
+
+/// What the processor changes in the page's requests and in what is in service, RVI and SVI follow:
+/// while they are the same, so are the highest vectors. L2's page is another. SDM 3C,
+/// "Virtual-Interrupt Delivery", "EOI Virtualization", "Self-IPI Virtualization".
+void Vcpu::take_over_apic() {
+    if (apicv_.whole == 0 || nested_.in_l2()) return;
+    const u64 status = port_.vmread(VmcsField::guest_interrupt_status);
+    if (status == interrupt_status_) return;
+    interrupt_status_ = status;
+    apic_.look_again();
 }
 
 /// False: it is no device's, or nobody answers.

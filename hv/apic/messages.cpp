@@ -51,6 +51,7 @@ void VirtualApic::take_init() {
     init_reset();
     state_.init_pending = state_.nmi_pending = 0;
     state_.waiting = {};
+    waiting_ = -1;
     const bool first = base().has(ApicBase::bsp);
     state_.activity = first ? ActivityState::active : ActivityState::wait_for_sipi;
     if (first) state_.start_up_pending = 0;

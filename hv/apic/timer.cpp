@@ -21,7 +21,6 @@ u64 VirtualApic::due() const {
 
 /// What the timer did up to `now`.
 void VirtualApic::fire_timer(u64 now) {
-    if (state_.timer_due == never && state_.tsc_deadline == 0) return;
     if (due() > now) return;
     if ((state_.lvt_timer & lvt_masked) == 0) request(static_cast<u8>(state_.lvt_timer), false);
     state_.tsc_deadline = 0;

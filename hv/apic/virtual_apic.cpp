@@ -21,6 +21,7 @@ bool VirtualApic::create(Hpa page, unsigned number) {
     if (registers_ == nullptr) return false;
     const u32 external_level = state_.external_level;  // the wire is not ours
     state_ = {};
+    waiting_ = -1;
     state_.external_level = external_level;
     state_.page = page.raw();
     state_.number = number;
@@ -44,6 +45,9 @@ bool VirtualApic::restore(const State& state) {
     if (page == nullptr) return false;
     registers_ = reinterpret_cast<u32*>(page);
     state_ = state;
+    look_again();
+    waiting_ = highest(state_.waiting);
+    has_messages_ = triggers_changed_ = true;
     return true;
 }
 
@@ -55,6 +59,8 @@ void VirtualApic::init_reset() {
     put(reg_destination_format, ~u32{0});
     put(reg_spurious, 0xff);
     for (u32 index = reg_lvt_timer; index <= reg_lvt_error; ++index) put(index, lvt_masked);
+    look_again();
+    triggers_changed_ = true;
     state_.sent = state_.sent_by_level = {};
     state_.timer_due = never;
     state_.tsc_deadline = 0;
@@ -80,6 +86,21 @@ Vectors VirtualApic::vectors(u32 first) const {
     return words;
 }
 
+void VirtualApic::look_again() {
+    requested_ = highest(vectors(reg_requested));
+    in_service_ = highest(vectors(reg_in_service));
+}
+
+void VirtualApic::set_requested(u8 vector, bool on) {
+    assign(reg_requested, vector, on);
+    requested_ = highest(vectors(reg_requested));
+}
+
+void VirtualApic::set_in_service(u8 vector, bool on) {
+    assign(reg_in_service, vector, on);
+    in_service_ = highest(vectors(reg_in_service));
+}
+
 void VirtualApic::assign(u32 first, u8 vector, bool on) {
     const u32 index = first + vector / 32;
     const u32 mask = 1u << (vector % 32);
@@ -90,6 +111,8 @@ void VirtualApic::assign(u32 first, u8 vector, bool on) {
 
 /// What others have sent goes into the page.
 void VirtualApic::collect() {
+    if (!has_messages_) return;
+    const Vectors triggers = level_triggered();
     for (u32 n = 0; n < state_.sent.size(); ++n) {
         if (state_.sent[n] == 0) continue;
         put(reg_requested + n, at(reg_requested + n) | state_.sent[n]);
@@ -97,10 +120,13 @@ void VirtualApic::collect() {
             (at(reg_trigger_mode + n) & ~state_.sent[n]) | state_.sent_by_level[n]);
     }
     state_.sent = state_.sent_by_level = {};
+    has_messages_ = false;
+    if (level_triggered() != triggers) triggers_changed_ = true;
+    requested_ = highest(vectors(reg_requested));
 }
 
 void VirtualApic::catch_up() {
-    fire_timer(port_.tsc());
+    if (due() != never) fire_timer(port_.tsc());
     collect();
 }
 
@@ -112,6 +138,7 @@ void VirtualApic::request(u8 vector, bool level) {
 void VirtualApic::note_request(u8 vector, bool level) {
     apic::assign(state_.sent, vector, true);
     apic::assign(state_.sent_by_level, vector, level);
+    has_messages_ = true;
 }
 
 /// SDM 3A, "Error Handling".
@@ -121,31 +148,32 @@ void VirtualApic::raise_error(u32 error) {
     if ((at(reg_lvt_error) & lvt_masked) == 0 && vector >= 16) note_request(vector, false);
 }
 
+/// By the page: what is kept is of the last exit.
 u32 VirtualApic::processor_priority() const {
-    return apic::processor_priority(at(reg_task_priority), in_service());
+    return apic::processor_priority(at(reg_task_priority), highest(vectors(reg_in_service)));
 }
 
 int VirtualApic::deliverable() const {
-    const int vector = globally_enabled() ? requested() : -1;
-    return is_above(vector, processor_priority()) ? vector : -1;
+    if (requested_ < 0 || !globally_enabled()) return -1;
+    const u32 priority = apic::processor_priority(at(reg_task_priority), in_service_);
+    return is_above(requested_, priority) ? requested_ : -1;
 }
 
 void VirtualApic::take(u8 vector) {
-    assign(reg_requested, vector, false);
-    assign(reg_in_service, vector, true);
+    set_requested(vector, false);
+    set_in_service(vector, true);
 }
 
 bool VirtualApic::put_back(u8 vector) {
     if (in_service() != vector) return false;
-    assign(reg_in_service, vector, false);
-    assign(reg_requested, vector, true);
+    set_in_service(vector, false);
+    set_requested(vector, true);
     return true;
 }
 
-bool VirtualApic::external_asks() const {
+bool VirtualApic::hears_external() const {
     const u32 entry = at(reg_lvt_lint0);
-    const bool listens = !globally_enabled() || (is_external(entry) && (entry & lvt_masked) == 0);
-    return (listens && state_.external_level != 0) || state_.external_requested != 0;
+    return !globally_enabled() || (is_external(entry) && (entry & lvt_masked) == 0);
 }
 
 u8 VirtualApic::acknowledge_external() {
@@ -156,7 +184,7 @@ u8 VirtualApic::acknowledge_external() {
 void VirtualApic::end_of_interrupt() {
     const int vector = in_service();
     if (vector < 0) return;
-    assign(reg_in_service, static_cast<u8>(vector), false);
+    set_in_service(static_cast<u8>(vector), false);
     ended(static_cast<u8>(vector));
 }
 

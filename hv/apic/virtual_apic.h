@@ -6,6 +6,7 @@
 #pragma once
 
 #include <type_traits>
+#include <utility>
 
 #include "arch/apic.h"
 #include "arch/msr.h"
@@ -58,7 +59,7 @@ public:
     [[nodiscard]] bool create(Hpa page, unsigned number);
     void init_reset();
 
-    // For others.
+    // For others. The processor may be at work on the page.
     [[nodiscard]] bool is_addressed(const ApicMessage& message) const;
     [[nodiscard]] bool accepts_fixed() const { return globally_enabled() && enabled(); }
     [[nodiscard]] u32 processor_priority() const;
@@ -70,21 +71,30 @@ public:
 
     /// Time has passed, and messages may have come.
     void catch_up();
+    /// The page is not as it was left: others than this object have changed requests or what is in
+    /// service.
+    void look_again();
     /// When the timer is due, in ticks of the processor's TSC.
     [[nodiscard]] u64 due() const;
 
     /// Of the page's requests the one that the priorities let through, or -1.
     [[nodiscard]] int deliverable() const;
     /// The request with the highest vector, whatever the priorities say, or -1.
-    [[nodiscard]] int requested() const { return apic::highest(vectors(apic::reg_requested)); }
-    [[nodiscard]] int in_service() const { return apic::highest(vectors(apic::reg_in_service)); }
+    [[nodiscard]] int requested() const { return requested_; }
+    [[nodiscard]] int in_service() const { return in_service_; }
+    /// Of the acknowledged interrupts that wait the one in front, or -1.
+    [[nodiscard]] int waiting() const { return waiting_; }
     [[nodiscard]] apic::Vectors level_triggered() const { return vectors(apic::reg_trigger_mode); }
+    /// level_triggered() may be another than when this was asked before.
+    [[nodiscard]] bool take_trigger_change() { return std::exchange(triggers_changed_, false); }
     /// A request is taken for delivery.
     void take(u8 vector);
     /// The delivery of what was taken last did not happen. False: it was not this vector.
     bool put_back(u8 vector);
     /// The 8259s ask, and are listened to.
-    [[nodiscard]] bool external_asks() const;
+    [[nodiscard]] bool external_asks() const {
+        return state_.external_requested != 0 || (state_.external_level != 0 && hears_external());
+    }
     u8 acknowledge_external();
 
     /// The registers are at `address`, in xAPIC mode.
@@ -116,7 +126,10 @@ public:
     // What else of a virtual processor waits for an event.
     void set_activity(ActivityState activity) { state_.activity = activity; }
     void set_nmi_pending(bool pending) { state_.nmi_pending = pending ? 1 : 0; }
-    void set_waiting(u8 vector, bool waits) { apic::assign(state_.waiting, vector, waits); }
+    void set_waiting(u8 vector, bool waits) {
+        apic::assign(state_.waiting, vector, waits);
+        waiting_ = apic::highest(state_.waiting);
+    }
     void set_tsc_offset(u64 offset) { state_.tsc_offset = offset; }
     void drop_init() { state_.init_pending = 0; }
     void take_init();
@@ -126,8 +139,11 @@ private:
     [[nodiscard]] u32 at(u32 index) const { return registers_[index * 4]; }
     void put(u32 index, u32 value) { registers_[index * 4] = value; }
     [[nodiscard]] apic::Vectors vectors(u32 first) const;
+    void set_requested(u8 vector, bool on);
+    void set_in_service(u8 vector, bool on);
     void assign(u32 first, u8 vector, bool on);
     void collect();
+    [[nodiscard]] bool hears_external() const;
 
     [[nodiscard]] bool enabled() const {
         return (at(apic::reg_spurious) & apic::software_enable) != 0;
@@ -159,6 +175,12 @@ private:
     Vm& vm_;
     u32* registers_ = nullptr;
     State state_;
+    // What is found by a look at all vectors, kept. No snapshot has it: restore() looks again.
+    int requested_ = -1;   // of the page
+    int in_service_ = -1;  // of the page
+    int waiting_ = -1;
+    bool has_messages_ = false;  // State::sent may not be empty
+    bool triggers_changed_ = false;
 };
 
 }  // namespace postern::hv

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include "arch/apic.h"
 #include "arch/vmx/ept.h"
 
 namespace postern::host::test {
@@ -220,6 +221,22 @@ std::vector<u64> ept_tables(Guest& guest) {
     std::vector<u64> tables;
     static_cast<void>(walk_all(guest, [&](u64 table) { tables.push_back(table); }));
     return tables;
+}
+
+Breach apic_is_as_kept(Guest& guest, unsigned processor) {
+    const hv::VirtualApic& apic = guest.vcpu(processor).apic();
+    const auto highest = [&](u32 first) {
+        apic::Vectors words{};
+        for (u32 n = 0; n < words.size(); ++n)
+            std::memcpy(&words[n], bytes_of(guest, apic.state().page) + u64{first + n} * 16,
+                        sizeof words[n]);
+        return apic::highest(words);
+    };
+    if (const int vector = highest(apic::reg_requested); vector != apic.requested())
+        return {"the request in front is known", static_cast<u64>(vector)};
+    if (const int vector = highest(apic::reg_in_service); vector != apic.in_service())
+        return {"the interrupt in service is known", static_cast<u64>(vector)};
+    return {};
 }
 
 Breach wrong_end(const RunResult& result, bool by_programs) {

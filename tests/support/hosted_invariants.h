@@ -45,6 +45,10 @@ Breach ept_maps_only_the_guest(Guest& guest);
 /// Physical pages that hold EPT tables, as far as the tables can be followed.
 std::vector<u64> ept_tables(Guest& guest);
 
+/// In Watcher::exit(): what the hypervisor keeps of the virtual APIC of the processor that exited,
+/// instead of looking at all vectors again, is what its page has.
+Breach apic_is_as_kept(Guest& guest, unsigned processor);
+
 /// What is wrong with how a run ended. `by_programs`: nothing ran at CPL 0 but a kernel that does
 /// no wrong, so that the guest has to live.
 Breach wrong_end(const RunResult& result, bool by_programs);

@@ -7,6 +7,7 @@
 
 #include <cstring>
 
+#include "arch/apic.h"
 #include "arch/vmx/ept.h"
 #include "cpu/model.h"
 #include "support/hosted_kernel.h"
@@ -110,6 +111,19 @@ TEST_F(HostedInvariants, ATableOutsideThePoolIsFound) {
     entry = EptEntry::table(0x1000, EptFlags::from_raw(ept_rwx)).to_raw();
     ASSERT_LT(u64{0x1000}, pool());
     EXPECT_EQ(ept_maps_only_the_guest(*guest).rule, "a table of EPT lies in the pool");
+}
+
+TEST_F(HostedInvariants, AVectorOfTheVirtualApicThatNobodyKnowsOfIsFound) {
+    ASSERT_FALSE(apic_is_as_kept(*guest, 0));
+    const u64 page = guest->vcpu().apic().state().page;
+    const auto rule = [&](u32 index) {
+        word(page + u64{index} * 16) ^= 2;
+        const std::string broken = apic_is_as_kept(*guest, 0).rule;
+        word(page + u64{index} * 16) ^= 2;
+        return broken;
+    };
+    EXPECT_EQ(rule(apic::reg_requested + 2), "the request in front is known");
+    EXPECT_EQ(rule(apic::reg_in_service + 2), "the interrupt in service is known");
 }
 
 TEST(WrongEnd, AStopThatIsOursIsWrongWhoeverRan) {

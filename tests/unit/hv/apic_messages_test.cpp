@@ -50,10 +50,14 @@ protected:
         processors[n].exits_with(ExitReason{reason}, info);
         EXPECT_EQ(vcpus[n]->run_once(), Next::resume);
     }
-    /// In xAPIC mode, as the processor virtualizes the write.
-    void write(unsigned n, u32 index, u32 value) {
+    /// What the processor itself does to the page.
+    void poke(unsigned n, u32 index, u32 value) {
         std::memcpy(processors[0].ram.data() + vcpus[n]->apic().state().page + index * 16, &value,
                     sizeof value);
+    }
+    /// In xAPIC mode, as the processor virtualizes the write.
+    void write(unsigned n, u32 index, u32 value) {
+        poke(n, index, value);
         exits(n, BasicReason::apic_write, {.qualification = index << 4});
     }
     void wrmsr(unsigned n, u32 msr, u64 value) {
@@ -71,10 +75,7 @@ protected:
             exits(n, BasicReason::external_interrupt, {});
             if (vcpus[n]->apic().requested() != vector) continue;
             who |= 1u << n;
-            u32 none = 0;
-            std::memcpy(processors[0].ram.data() + vcpus[n]->apic().state().page +
-                            (reg_requested + vector / 32u) * 16,
-                        &none, sizeof none);
+            poke(n, reg_requested + vector / 32u, 0);
         }
         return who;
     }
@@ -138,6 +139,16 @@ TEST_F(Messages, TheLeastBusyGetsWhatIsForTheLowestPriority) {
     EXPECT_EQ(takers(0x61), 0b100u);
     wrmsr(2, 0x80f, 0xff);  // switched off by software
     EXPECT_TRUE(vm->deliver({0x7, true, false, DeliveryMode::lowest_priority, 0x61}));
+    EXPECT_EQ(takers(0x61), 0b010u);
+}
+
+TEST_F(Messages, HowBusyARunningProcessorIsIsWhatItHasInServiceNow) {
+    wake_all();
+    all_to_x2apic();
+    processors[0].entry_fails(EntryOutcome::running);
+    EXPECT_EQ(vcpus[0]->run_once(), Next::paused);
+    poke(0, reg_in_service + 4, 2);  // it takes 81H meanwhile
+    EXPECT_TRUE(vm->deliver({0x3, true, false, DeliveryMode::lowest_priority, 0x61}));
     EXPECT_EQ(takers(0x61), 0b010u);
 }
 

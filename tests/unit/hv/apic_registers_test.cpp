@@ -88,6 +88,20 @@ TEST(VirtualApicPriority, Cr8IsTheClassOfTheTaskPriority) {
     EXPECT_EQ(machine.read(reg_task_priority), 0x90u);
 }
 
+TEST(VirtualApicPriority, NothingIsLeftWhereTheApicIsCreatedAgain) {
+    Apic machine;
+    machine.arrives(0x41);
+    machine.apic.catch_up();
+    machine.apic.take(0x41);
+    machine.arrives(0x51);
+    machine.apic.catch_up();
+    machine.apic.set_waiting(0x61, true);
+    ASSERT_TRUE(machine.apic.create(Hpa{5u << 20}, 0));
+    EXPECT_EQ(machine.apic.in_service(), -1);
+    EXPECT_EQ(machine.apic.requested(), -1);
+    EXPECT_EQ(machine.apic.waiting(), -1);
+}
+
 struct RegisterRow {
     u32 index, written, read;
 };
