@@ -47,8 +47,11 @@ bool Vcpu::skip(u32 length, RipCause cause) {
         return enclave;
     }
     if (enclave) ++counters_.skip_anomalies;
-    u64 rip = port_.vmread(VmcsField::guest_rip) + length;
-    if (code_size() != CodeSize::bits64) rip = static_cast<u32>(rip);
+    const u64 before = port_.vmread(VmcsField::guest_rip);
+    u64 rip = before + length;
+    // Only where bits 63:32 change does it matter whether RIP has them.
+    const bool carries = (before ^ rip) >> 32 != 0;
+    if (carries && code_size() != CodeSize::bits64) rip = static_cast<u32>(rip);
     if (!set_rip(cause, rip)) return false;
     const auto flags = Rflags::from_raw(port_.vmread(VmcsField::guest_rflags));
     if (flags.has(Rflag::rf))

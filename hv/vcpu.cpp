@@ -40,7 +40,7 @@ Next Vcpu::handle(Capture& capture) {
     nested_.has_entered();
     pending_ = {};
     const u32 found = contradictions(capture, registers_, injected_on_entry_);
-    for (unsigned i = 0; i < anomaly_count; ++i)
+    for (unsigned i = 0; found != 0 && i < anomaly_count; ++i)
         if ((found >> i & 1) != 0) report(static_cast<Anomaly>(i));
     if (capture.reason.bus_lock()) ++counters_.bus_locks;
     if (capture.kind == ExitKind::delivery) ++counters_.delivery_incidents;
