@@ -25,10 +25,7 @@ void Vcpu::take_init_state(u64 cr0_before) {
     write_guest_state(state_after_init(signature(), cr0_before));
 }
 
-void Vcpu::take_reset_state() {
-    nested_.leave_vmx_operation();
-    write_guest_state(state_after_reset(signature()));
-}
+void Vcpu::take_reset_state() { write_guest_state(state_after_reset(signature())); }
 
 /// What no processor keeps over INIT: events, blocking, what an exit has left to do.
 void Vcpu::forget_events() {
@@ -67,6 +64,7 @@ void Vcpu::forget_run() {
 /// SDM 3A, "Processor State After Reset".
 bool Vcpu::reset() {
     forget_run();
+    nested_.leave_vmx_operation();  // what follows is of VMCS01
     forget_events();
     apic_.take_init();
     static_cast<void>(apic_.take_start_up());

@@ -19,21 +19,20 @@ const ExitInfo masked{.rflags = 0x2};
 class Saved {
 public:
     explicit Saved(ApicMachine& machine)
-        : state{std::make_unique<Vcpu::State>()}, vmcs_{machine.processor.vmcs} {
-        machine.vcpu->save(*state);
-        const u8* const page = machine.processor.ram.data() + state->apic.page;
+        : state_{std::make_unique<Vcpu::State>()}, vmcs_{machine.processor.vmcs} {
+        machine.vcpu->save(*state_);
+        const u8* const page = machine.processor.ram.data() + state_->apic.page;
         page_.assign(page, page + page_size);
     }
     /// Memory comes first, the processor last.
     void restore(ApicMachine& machine) const {
-        std::memcpy(machine.processor.ram.data() + state->apic.page, page_.data(), page_size);
-        ASSERT_TRUE(machine.vcpu->restore(*state));
+        std::memcpy(machine.processor.ram.data() + state_->apic.page, page_.data(), page_size);
+        ASSERT_TRUE(machine.vcpu->restore(*state_));
         machine.processor.vmcs = vmcs_;
     }
 
-    std::unique_ptr<Vcpu::State> state;
-
 private:
+    std::unique_ptr<Vcpu::State> state_;
     std::map<F, u64> vmcs_;
     std::vector<u8> page_;
 };
@@ -215,13 +214,7 @@ TEST(KeptStatus, IsOfTheFirstVmcsWhileAGuestsGuestRuns) {
     ApicMachine machine{Way::whole, 1, true};
     machine.message(0x41);
     machine.expect_nothing(masked);
-    Saved saved{machine};
-    Nested::State& nested = saved.state->nested;
-    ASSERT_NE(nested.vmcs02, 0u);
-    nested.vmxon = nested.current = 0x1000;
-    nested.built = nested.in_l2 = 1;
-    saved.restore(machine);
-    machine.processor.vmptrld(Hpa{nested.vmcs02});
+    machine.enter_l2();
     machine.expect_nothing(masked);
     EXPECT_EQ(machine.processor.writes_of(F::guest_interrupt_status), 0u) << "it is L2's";
     ASSERT_TRUE(machine.vcpu->reset());

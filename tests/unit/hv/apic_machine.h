@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <optional>
 
 #include "arch/vmx/exit_qualification.h"
@@ -72,6 +73,17 @@ struct ApicMachine {
               {.qualification = CrAccess::mov_to(8, rbx).to_raw(),
                .length = 4,
                .rflags = interrupts_on});
+    }
+    /// L1 is where its guest runs, on VMCS02, with a VMCS of its own that asks for nothing.
+    void enter_l2() {
+        const auto state = std::make_unique<Vcpu::State>();
+        vcpu->save(*state);
+        ASSERT_NE(state->nested.vmcs02, 0u);
+        state->nested.vmxon = state->nested.current = 0x1000;
+        state->nested.built = state->nested.in_l2 = 1;
+        ASSERT_TRUE(vcpu->restore(*state));
+        processor.vmptrld(Hpa{state->nested.vmcs02});
+        processor.at(VmcsField::msr_bitmap) = state->nested.msr_bitmap02;
     }
     /// What the guest writes where the processor virtualizes the write, without what follows.
     void put(u32 index, u32 value) {

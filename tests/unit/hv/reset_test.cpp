@@ -7,7 +7,9 @@
 
 #include "arch/apic_message.h"
 #include "arch/vmx/controls.h"
+#include "arch/vmx/msr_bitmap.h"
 #include "tests/support/fake_port.h"
+#include "tests/unit/hv/apic_machine.h"
 
 namespace postern::hv::test {
 namespace {
@@ -151,6 +153,26 @@ TEST(Reset, ReachesWhatNoVmExitChanges) {
     ASSERT_TRUE(machine.vcpu.reset());
     EXPECT_EQ(machine.processor.extended_resets, 1u);
     EXPECT_EQ(machine.processor.guest_pkru, 0u);
+}
+
+TEST(Reset, OfAnL1WhoseGuestRunsIsOfTheFirstVmcs) {
+    ApicMachine machine{Way::whole, 1, true};
+    ASSERT_TRUE(machine.wrmsr(0x1b, 0xfee0'0d00));
+    constexpr std::array kept_by_init{
+        VmcsField::guest_ia32_sysenter_cs, VmcsField::guest_ia32_sysenter_esp,
+        VmcsField::guest_ia32_sysenter_eip, VmcsField::guest_ia32_debugctl,
+        VmcsField::guest_pending_debug_exceptions};
+    for (const VmcsField field : kept_by_init) machine.processor.at(field) = 2;
+    const u64 bitmap = machine.processor.at(VmcsField::msr_bitmap);
+    machine.enter_l2();
+    ASSERT_TRUE(machine.vcpu->reset());
+    EXPECT_EQ(machine.processor.at(VmcsField::msr_bitmap), bitmap);
+    for (const VmcsField field : kept_by_init)
+        EXPECT_EQ(machine.processor.at(field), 0u) << name_of(field);
+    EXPECT_TRUE(machine.has(SecondaryControl::virtualize_apic_accesses));
+    EXPECT_FALSE(machine.has(SecondaryControl::virtualize_x2apic_mode));
+    const BitmapBit task_priority = msr_bitmap_bit(0x808, false);
+    EXPECT_TRUE(machine.processor.ram.at(bitmap + task_priority.byte) >> task_priority.bit & 1);
 }
 
 TEST(Reset, LetsAGuestRunThatWasStopped) {
