@@ -21,13 +21,14 @@ enum class Protection : u8 {
     mov_ss_shadow,  // blocking by MOV SS is not set beside enclave interruption
     sgx_policy,     // ECREATE is refused what the guest may not have
     epc_scrub,      // a reset takes every enclave out of the guest's EPC
+    pass_on,        // a hypervisor in the guest sees what says that its guest's enclave exited
 };
 using Protections = FlagWord<Protection, u32>;
 
 /// As `--without` spells them, in the order of the enumeration.
-inline constexpr std::array<std::string_view, 9> protection_names{
-    "capture", "guard",    "skip-check",    "bp-type",
-    "retry",   "delivery", "mov-ss-shadow", "sgx-policy", "epc-scrub"};
+inline constexpr std::array<std::string_view, 10> protection_names{
+    "capture",  "guard",         "skip-check", "bp-type",   "retry",
+    "delivery", "mov-ss-shadow", "sgx-policy", "epc-scrub", "pass-on"};
 
 inline constexpr Protections all_protections =
     Protections::from_raw((1u << protection_names.size()) - 1);

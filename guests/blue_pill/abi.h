@@ -13,6 +13,7 @@ enum class Provoke : u64 {
     withdraw,         // value: a linear address; its page has no permission in L1's EPT
     make_read_only,   // the same; only writes are refused
     withdraw_device,  // the same; an enclave's access becomes one #UD
+    emulate_device,   // the same; what is no enclave's is carried out by L1
     withdraw_stack,   // of #DE (Trouble::stack_taken_back)
     host_takes_page,  // value: a linear address; L1's own host is asked to take the page
     timer,            // the VMX-preemption timer; value: its count

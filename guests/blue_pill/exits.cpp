@@ -129,7 +129,8 @@ void provoke(const L1Order& order) {
     switch (order.provoke) {
         case Provoke::nothing: return;
         case Provoke::withdraw:
-        case Provoke::withdraw_device: return withdraw(order.value, EptAccess::none);
+        case Provoke::withdraw_device:
+        case Provoke::emulate_device: return withdraw(order.value, EptAccess::none);
         case Provoke::make_read_only: return withdraw(order.value, EptAccess::read_and_execute);
         case Provoke::withdraw_stack: return withdraw(own_stack_of_divide_error(), EptAccess::none);
         case Provoke::host_takes_page:
@@ -215,12 +216,46 @@ void on_exception(const SeenExit& exit) {
     inject(exit.interruption & ~nmi_unblocking, exit.error_code, exit.length);
 }
 
+/// MOV between memory and EAX or RAX.
+struct Move {
+    u8 code[4];
+    u32 length;
+    bool stores;
+
+    [[nodiscard]] bool is_at(u64 rip) const {
+        const auto* const bytes = reinterpret_cast<const u8*>(rip);
+        for (u32 i = 0; i < length; ++i)
+            if (bytes[i] != code[i]) return false;
+        return true;
+    }
+};
+constexpr Move moves[] = {
+    {{0x8b, 0x07}, 2, false},             // MOV EAX, [RDI]
+    {{0x48, 0x89, 0x04, 0x24}, 4, true},  // MOV [RSP], RAX
+};
+
+/// As hypervisors carry out accesses to their devices: what RIP points to, where the exit says.
+void emulate(const SeenExit& exit, L2Registers& registers) {
+    const u64 device = doorbell_address + (exit.physical & 4095);
+    for (const Move& move : moves) {
+        if (!move.is_at(exit.rip)) continue;
+        if (move.stores)
+            *reinterpret_cast<volatile u64*>(device) = registers.rax;
+        else
+            registers.rax = *reinterpret_cast<volatile u32*>(device);
+        return vmwrite(Field::guest_rip, exit.rip + move.length);
+    }
+    fail((Line{} << "L1: an instruction that it does not know at ").hex(exit.rip));
+}
+
 /// What was being delivered is delivered again.
-void on_ept_violation(const SeenExit& exit) {
+void on_ept_violation(const SeenExit& exit, L2Registers& registers) {
     if ((exit.physical & ~u64{4095}) != l1.withdrawn)
         fail((Line{} << "L1: an EPT violation at ").hex(exit.physical));
-    if (l1.order.provoke == Provoke::withdraw_device && exit.from_enclave())
+    const bool emulates = l1.order.provoke == Provoke::emulate_device;
+    if ((emulates || l1.order.provoke == Provoke::withdraw_device) && exit.from_enclave())
         return inject_undefined();
+    if (emulates) return emulate(exit, registers);
     give_back();
     if ((exit.vectoring & valid) != 0)
         inject(exit.vectoring & ~nmi_unblocking, exit.vectoring_error_code, exit.length);
@@ -250,7 +285,7 @@ void handle(const SeenExit& exit, L2Registers& registers) {
         case Reason::rdseed:
             return change(Field::secondary_controls, u64{1} << l1.order.value, false);
         case Reason::vmread: return inject_undefined();
-        case Reason::ept_violation: return on_ept_violation(exit);
+        case Reason::ept_violation: return on_ept_violation(exit, registers);
         case Reason::preemption_timer: return on_timer(exit);
         case Reason::encls: return change(Field::encls_bitmap, u64{1} << registers.rax, false);
     }

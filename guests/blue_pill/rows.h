@@ -43,7 +43,8 @@ struct L1Row {
 
 constexpr bool is_about_place(Provoke provoke) {
     return provoke == Provoke::withdraw || provoke == Provoke::make_read_only ||
-           provoke == Provoke::withdraw_device || provoke == Provoke::host_takes_page;
+           provoke == Provoke::withdraw_device || provoke == Provoke::emulate_device ||
+           provoke == Provoke::host_takes_page;
 }
 
 namespace l1_order {
@@ -94,6 +95,8 @@ inline constexpr L1Row l1_rows[] = {
     {"undefined", Provoke::exception, l1_order::undefined, instruction, Place::none,
      Instruction::cpuid, Trouble::none, false, Sides::inside},
     {"device_page", Provoke::withdraw_device, 0, instruction, Place::doorbell, Instruction::load},
+    {"emulated_device", Provoke::emulate_device, 0, instruction, Place::doorbell,
+     Instruction::load},
     {"host_device", Provoke::nothing, 0, instruction, Place::doorbell, Instruction::load},
     {"host_device_exit", Provoke::exception, l1_order::undefined, instruction, Place::doorbell,
      Instruction::load},

@@ -52,8 +52,9 @@ Nested::Sorted Nested::sort_ept(Capture& exit) {
     const bool violation = handled.answer == ShadowEpt::Answer::violation;
     const BasicReason reason =
         violation ? BasicReason::ept_violation : BasicReason::ept_misconfiguration;
+    const bool from_enclave = to.reason.from_enclave();
     to.reason = ExitReason{reason};
-    if (exit.reason.from_enclave()) to.reason = to.reason.in_enclave();
+    if (from_enclave) to.reason = to.reason.in_enclave();
     const auto qualification = EptViolation::from_raw(exit.qualification);
     to.qualification =
         violation ? qualification.with_permissions(handled.permissions.to_raw() & ept_rwx).to_raw()

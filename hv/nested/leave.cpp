@@ -30,7 +30,7 @@ bool is_nmi(InterruptionInformation event) {
 
 L1Exit Nested::reflected(const Capture& exit) const {
     L1Exit to;
-    to.reason = reflected_reason(exit.reason);
+    to.reason = reflected_reason(exit.reason, vcpu_.vm_.config().protections);
     to.qualification = exit.qualification;
     to.guest_linear = exit.guest_linear;
     to.guest_physical = exit.guest_physical;
@@ -43,10 +43,14 @@ L1Exit Nested::reflected(const Capture& exit) const {
     return to;
 }
 
+InterruptibilityState Nested::shown_interruptibility() const {
+    return hv::shown_interruptibility(vcpu_.interruptibility(), vcpu_.vm_.config().protections);
+}
+
 /// An event that was to be injected, and now waits for L1, was being delivered.
 L1Exit Nested::synthesized(BasicReason reason) {
     L1Exit to;
-    to.reason = synthesized_reason(reason, vcpu_.interruptibility());
+    to.reason = synthesized_reason(reason, shown_interruptibility());
     to.instruction_length = synthesized_instruction_length;
     const Event& waiting = vcpu_.pending_;
     if (waiting.valid()) {
@@ -96,7 +100,7 @@ void Nested::save_guest_state() {
     for (const F field : guest_fields) to.set(field, port.vmread(field));
     for_each_segment_field([&](F field) { to.set(field, port.vmread(field)); });
     to.set<F::guest_interruptibility_state>(
-        vcpu_.interruptibility().with(Interruptibility::nmi, blocked).to_raw());
+        shown_interruptibility().with(Interruptibility::nmi, blocked).to_raw());
     to.set<F::guest_rip>(port.vmread(F::guest_rip));
     to.set<F::guest_cr0>(real_cr0(vcpu_.seen_cr0()));
     to.set<F::guest_cr4>(real_cr4(vcpu_.seen_cr4()) | capabilities_.cr4_fixed0());

@@ -204,6 +204,7 @@ private:
     Next leave(const L1Exit& exit);
     void record(const L1Exit& exit);
     [[nodiscard]] bool blocks_nmis() const;
+    [[nodiscard]] InterruptibilityState shown_interruptibility() const;
     void save_guest_state();
     void switch_to_l1();
     [[nodiscard]] Next load_host_state();

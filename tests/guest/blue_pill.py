@@ -74,6 +74,7 @@ ROWS = {
                    3, [{"reason": EXCEPTION, "interruption": BP_OUTSIDE, "length": 1}], 3),
     "undefined": ([{"reason": EXCEPTION, "interruption": UD}], 6, None, None),
     "device_page": ([PAGES[0]], 6, [PAGES[1]], None),
+    "emulated_device": ([PAGES[0]], 6, [PAGES[1]], None),
     "host_device": ([], 6, [], None),
     "host_device_exit": ([{"reason": EXCEPTION, "interruption": UD}], 6, [], None),
     "enter_enclave": (None, None, [{"reason": CPUID, "length": 2}], None),
@@ -259,9 +260,22 @@ def check_without_sgx(postern, guest):
 
 
 def check_controls(postern, guest):
-    """Without the guard the device's access has no end; a host without nesting has no L1."""
+    """Without the guard the device's access has no end. Without what says that an enclave has
+    exited L1 takes the AEP's store for the enclave's load, again and again, and steps into that
+    store, after which nobody resumes the enclave; what it undoes without a look at RIP ends well. A
+    host without nesting has no L1."""
     said = run(postern, guest, "--without", "guard", command_line="row=host_device", status=11)
     expect(said.get("host_device.livelock") == "1", "without the guard: no livelock")
+    said = run(postern, guest, "--without", "pass-on", command_line="row=emulated_device",
+               status=11)
+    expect(said.get("emulated_device.livelock") == "1", "without pass-on: no livelock")
+    said = run(postern, guest, "--without", "pass-on", command_line="row=timer", status=3)
+    expect("timer.digest" not in said, "without pass-on: the enclave has a result")
+    said = run(postern, guest, "--without", "pass-on", command_line="row=data_page")
+    seen = Exit(said, "data_page.exit0")
+    for field, value in {"reason": EPT, "interruptibility": 0, "rip": int(said["aep"], 16)}.items():
+        seen.expect(field, value)
+    expect(said.get("data_page.digest") == DIGEST, "without pass-on: the enclave's own result")
     run(postern, guest, "--no-nested", status=7)
 
 

@@ -45,8 +45,10 @@ struct Taken {
 
 /// No rows: no kernel, a snapshot follows.
 struct Nested {
-    explicit Nested(const std::string& rows, bool takes_pages = true, hv::SgxMasks sgx = {}) {
+    explicit Nested(const std::string& rows, bool takes_pages = true, hv::SgxMasks sgx = {},
+                    hv::Protections protections = hv::all_protections) {
         GuestConfig config;
+        config.protections = protections;
         config.layout = platform::layout_of(16 * platform::mib, 2 * platform::mib);
         config.model = &cpu::default_model();
         config.nested = true;
@@ -149,6 +151,46 @@ TEST(BluePill, ADeviceThatL1LetsThroughIsTouchedFromOutsideTheEnclaveOnly) {
         EXPECT_TRUE(nested.says("@" + row + ".count=1"));
         EXPECT_TRUE(nested.says("@" + row + ".vector=6"));
     }
+}
+
+/// L1 has the device itself: of an enclave's access it makes one #UD, others it carries out.
+TEST(BluePill, AnL1ThatEmulatesADeviceLeavesAnEnclaveAlone) {
+    Nested nested{"emulated_device"};
+    nested.run_to_the_end();
+    const auto& rings = nested.guest->devices().doorbell.rings();
+    ASSERT_EQ(rings.size(), 1u) << "that from outside";
+    EXPECT_EQ(rings.front().offset, 0x40u);
+    EXPECT_FALSE(rings.front().write);
+    EXPECT_TRUE(nested.says("@emulated_device.exit0.reason=8000030"));
+    EXPECT_TRUE(nested.says("@emulated_device.exit0.interruptibility=10"));
+    EXPECT_TRUE(nested.says("@emulated_device.vector=6"));
+    EXPECT_TRUE(nested.says("@emulated_device.digest=" + digest));
+}
+
+/// It carries out the store that lies at the AEP, at the offset that the exit does not have, and
+/// ERESUME has the enclave load again.
+TEST(BluePill, WithoutPassingOnAnL1EmulatesTheAepForTheEnclaveForEver) {
+    constexpr auto protections = hv::all_protections.with(hv::Protection::pass_on, false);
+    Nested nested{"emulated_device", true, {}, protections};
+    EXPECT_EQ(exit_status(nested.guest->run({.instructions = end_of_time})), 11);
+    EXPECT_TRUE(nested.says("@emulated_device.livelock=1")) << nested.serial.text();
+    const platform::Doorbell& doorbell = nested.guest->devices().doorbell;
+    EXPECT_GT(doorbell.count(), 9'000u) << "once for nearly each of the 10,000 times it is resumed";
+    for (const auto& ring : doorbell.rings()) {
+        EXPECT_EQ(ring.offset, 0u);
+        EXPECT_EQ(ring.size, 8u);
+        EXPECT_TRUE(ring.write);
+    }
+}
+
+/// It steps over two bytes of what it takes for its guest's loop: in the AEP's store they leave ADD
+/// AL, 24H, and ENCLU has no leaf 27H.
+TEST(BluePill, WithoutPassingOnAnL1StepsIntoTheAepAndTheEnclaveIsLost) {
+    constexpr auto protections = hv::all_protections.with(hv::Protection::pass_on, false);
+    Nested nested{"timer", true, {}, protections};
+    EXPECT_EQ(exit_status(nested.guest->run({.instructions = end_of_time})), 3);
+    EXPECT_NE(nested.serial.text().find("timer: event 13 at"), std::string::npos);
+    EXPECT_EQ(nested.serial.text().find("@timer."), std::string::npos) << "it has no result";
 }
 
 /// The processor itself has SGX both times. SDM 3C, "Checks on Guest Non-Register State".

@@ -12,8 +12,17 @@ namespace {
 constexpr auto state(u32 raw) { return InterruptibilityState::from_raw(raw); }
 
 // A reflected exit keeps every flag.
-static_assert(reflected_reason(ExitReason::from_vmcs(0x0c00'0030)).to_vmcs() == 0x0c00'0030);
-static_assert(reflected_reason(ExitReason::from_vmcs(0x0000'0030)).to_vmcs() == 0x30);
+static_assert(reflected_reason(ExitReason::from_vmcs(0x0c00'0030), all_protections).to_vmcs() ==
+              0x0c00'0030);
+static_assert(reflected_reason(ExitReason::from_vmcs(0x0000'0030), all_protections).to_vmcs() ==
+              0x30);
+static_assert(shown_interruptibility(state(0x18), all_protections).to_raw() == 0x18);
+
+// Without the protection L1 has the number alone, and what VMX had before SGX.
+constexpr Protections not_passed_on = all_protections.with(Protection::pass_on, false);
+static_assert(reflected_reason(ExitReason::from_vmcs(0x0800'0030), not_passed_on).to_vmcs() ==
+              0x30);
+static_assert(shown_interruptibility(state(0x18), not_passed_on).to_raw() == 0x08);
 
 // A synthesized one has bit 27 exactly if the state L1 reads has bit 4: the last exit, which a
 // save and restore would lose, has no say.
