@@ -15,10 +15,13 @@ enum class Provoke : u64 {
     withdraw_device,  // the same; an enclave's access becomes one #UD
     emulate_device,   // the same; what is no enclave's is carried out by L1
     withdraw_stack,   // of #DE (Trouble::stack_taken_back)
+    block_nmis,       // as withdraw, of a guest whose NMIs are blocked
     host_takes_page,  // value: a linear address; L1's own host is asked to take the page
     timer,            // the VMX-preemption timer; value: its count
     interrupt,        // the local APIC's timer; value: its count. Injected at once
     late_interrupt,   // the same, injected when the window opens
+    nmi,              // the PIT's, by the I/O APIC; value: its count. An exit
+    nmi_to_guest,     // the same, but no exit: L1 leaves NMIs to its guest
     exception,        // value: its vector, which exits, and is injected again
     primary_control,  // value: a bit of the primary controls, dropped at its first exit
     secondary_control,

@@ -13,6 +13,8 @@ namespace {
 constexpr u64 valid = u64{1} << 31;
 constexpr u64 nmi_unblocking = 1 << 12;  // undefined, or not for VM entry
 constexpr u64 hardware_exception = u64{3} << 8;
+constexpr u64 event_type = u64{7} << 8, nmi_type = u64{2} << 8;
+constexpr u64 blocked_by_nmi = 1 << 3;
 constexpr u64 invalid_opcode = 6;
 constexpr u64 page_fault = 14;
 constexpr u64 interrupt_vector = 0x40;
@@ -125,6 +127,35 @@ void start_apic_timer(u64 count) {
     write(initial_count, static_cast<u32>(count));
 }
 
+/// Of the I/O APIC, whose pin 2 is the PIT's. Intel, 82093AA data sheet.
+void route_pit(u32 low) {
+    constexpr u64 select = 0xfec0'0000, window = select + 0x10;
+    constexpr u32 entry = 0x10 + 2 * 2;
+    const auto write = [](u32 index, u32 value) {
+        *reinterpret_cast<volatile u32*>(select) = index;
+        *reinterpret_cast<volatile u32*>(window) = value;
+    };
+    write(entry + 1, 0);
+    write(entry, low);
+}
+
+/// One NMI, when the PIT's counter 0 has counted down. Intel, 8254 data sheet, mode 0.
+void start_nmi(u64 count) {
+    constexpr u32 as_nmi = 4 << 8;
+    constexpr u16 counter_0 = 0x40, control = 0x43;
+    constexpr u8 both_bytes_mode_0 = 0x30;
+    out_byte(control, both_bytes_mode_0);
+    route_pit(as_nmi);
+    out_byte(counter_0, static_cast<u8>(count));
+    out_byte(counter_0, static_cast<u8>(count >> 8));
+}
+
+void end_nmi() {
+    constexpr u32 masked = 1 << 16;
+    route_pit(masked);
+    change(Field::pin_controls, pin_nmi_exiting, false);
+}
+
 void provoke(const L1Order& order) {
     switch (order.provoke) {
         case Provoke::nothing: return;
@@ -136,8 +167,13 @@ void provoke(const L1Order& order) {
         case Provoke::host_takes_page:
             return out_dword(mark_port, static_cast<u32>(physical_of(order.value) >> 12));
         case Provoke::timer: return start_timer(order.value);
+        case Provoke::block_nmis:
+            vmwrite(Field::interruptibility, blocked_by_nmi);
+            return withdraw(order.value, EptAccess::none);
         case Provoke::interrupt:
         case Provoke::late_interrupt: return start_apic_timer(order.value);
+        case Provoke::nmi: change(Field::pin_controls, pin_nmi_exiting, true); [[fallthrough]];
+        case Provoke::nmi_to_guest: return start_nmi(order.value);
         case Provoke::exception: return vmwrite(Field::exception_bitmap, u64{1} << order.value);
         case Provoke::primary_control:
             return change(Field::primary_controls, u64{1} << order.value, true);
@@ -152,6 +188,7 @@ void end_order() {
     vmwrite(Field::exception_bitmap, 0);
     if (l1.order.provoke == Provoke::timer)
         change(Field::pin_controls, pin_preemption_timer, false);
+    if (l1.order.provoke == Provoke::nmi || l1.order.provoke == Provoke::nmi_to_guest) end_nmi();
     l1.recording = false;
 }
 
@@ -209,8 +246,9 @@ void on_timer(const SeenExit& exit) {
     change(Field::pin_controls, pin_preemption_timer, false);
 }
 
-/// The guest is to have it all the same.
+/// The guest is to have it all the same; but an NMI is L1's own.
 void on_exception(const SeenExit& exit) {
+    if ((exit.interruption & event_type) == nmi_type) return leave_loop(exit);
     if ((exit.interruption & 0xff) == page_fault)
         asm volatile("mov cr2, %0" : : "r"(exit.qualification));
     inject(exit.interruption & ~nmi_unblocking, exit.error_code, exit.length);

@@ -44,14 +44,14 @@ struct L1Row {
 constexpr bool is_about_place(Provoke provoke) {
     return provoke == Provoke::withdraw || provoke == Provoke::make_read_only ||
            provoke == Provoke::withdraw_device || provoke == Provoke::emulate_device ||
-           provoke == Provoke::host_takes_page;
+           provoke == Provoke::block_nmis || provoke == Provoke::host_takes_page;
 }
 
 namespace l1_order {
 // Bits of controls, vectors, counts of timers, interruptibility states.
 inline constexpr u64 rdtsc = 12, pause = 30, rdrand = 11, rdseed = 16;
 inline constexpr u64 divide_error = 0, breakpoint = 3, undefined = 6, protection = 13, page = 14;
-inline constexpr u64 preemption_ticks = 20'000, apic_ticks = 500;
+inline constexpr u64 preemption_ticks = 20'000, apic_ticks = 500, pit_ticks = 24;
 inline constexpr u64 enclave = 0x10, enclave_and_mov_ss = 0x12;
 }  // namespace l1_order
 
@@ -76,6 +76,10 @@ inline constexpr L1Row l1_rows[] = {
      Instruction::nothing, Trouble::interrupts_enabled},
     {"interrupt_window", Provoke::late_interrupt, l1_order::apic_ticks, Doing::wait, Place::none,
      Instruction::nothing, Trouble::interrupts_enabled},
+    {"nmi", Provoke::nmi, l1_order::pit_ticks, Doing::wait},
+    {"nmi_to_guest", Provoke::nmi_to_guest, l1_order::pit_ticks, Doing::wait, Place::none,
+     Instruction::nothing, Trouble::none, false, Sides::inside},
+    {"nmis_blocked", Provoke::block_nmis, 0, instruction, Place::shared_page, Instruction::load},
     {"rdrand", Provoke::secondary_control, l1_order::rdrand, instruction, Place::none,
      Instruction::rdrand},
     {"rdseed", Provoke::secondary_control, l1_order::rdseed, instruction, Place::none,

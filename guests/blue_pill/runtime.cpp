@@ -67,6 +67,7 @@ void print_events() {
     const EventLog& log = orders().events;
     print_number("count", log.count);
     print_number("interrupts", log.interrupts);
+    print_number("nmis", log.nmis);
     if (log.count == 0) return;
     print_number("vector", log.vectors[0]);
     print_hex("error", log.error_code);

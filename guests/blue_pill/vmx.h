@@ -111,6 +111,7 @@ enum class Reason : u64 {
 
 // SDM 3C, "VM-Execution Control Fields".
 inline constexpr u32 pin_external_interrupt_exiting = 1 << 0;
+inline constexpr u32 pin_nmi_exiting = 1 << 3;
 inline constexpr u32 pin_preemption_timer = 1 << 6;
 inline constexpr u32 primary_interrupt_window_exiting = 1 << 2;
 inline constexpr u32 primary_msr_bitmaps = 1 << 28;

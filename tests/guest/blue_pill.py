@@ -17,7 +17,8 @@ LONG_DIGEST = hashlib.sha256(16 * PAGE).hexdigest()
 
 FROM_ENCLAVE = 1 << 27
 ENTRY_FAILED = 1 << 31
-ENCLAVE_INTERRUPTION = 1 << 4
+NMI_BLOCKING, ENCLAVE_INTERRUPTION = 1 << 3, 1 << 4
+NMI_UNBLOCKING = 1 << 12
 
 INTERRUPT, WINDOW, CPUID, RDTSC, PAUSE, EPT, TIMER = 1, 7, 10, 16, 40, 48, 52
 RDRAND, ENCLS, RDSEED, BAD_GUEST_STATE = 57, 60, 61, 33
@@ -26,6 +27,7 @@ EXCEPTION = 0
 UD, DE, PF, GP = 0x80000306, 0x80000300, 0x80000b0e, 0x80000b0d
 BP_IN_ENCLAVE, BP_OUTSIDE = 0x80000303, 0x80000603
 VECTOR_40 = 0x80000040
+NMI = 0x80000202
 
 READ, WRITE, FETCH = 1, 2, 4
 ACCESS = READ | WRITE | FETCH
@@ -58,6 +60,14 @@ ROWS = {
                           {"reason": WINDOW, "outside": True, "at_aep": True}], None,
                          [{"reason": INTERRUPT, "interruption": VECTOR_40},
                           {"reason": WINDOW}], None),
+    # Saved is what blocks NMIs of the guest, which the NMI that exits does not; and the IRET that
+    # would have ended it is none that an enclave can execute. SDM 3C, "Saving Non-Register State",
+    # "Information for VM Exits Due to Vectored Events".
+    "nmi": ([{"reason": EXCEPTION, "interruption": NMI}], None,
+            [{"reason": EXCEPTION, "interruption": NMI}], None),
+    "nmi_to_guest": ([], None, None, None),
+    "nmis_blocked": ([PAGES[0] | {"blocking": NMI_BLOCKING}], None,
+                     [PAGES[1] | {"blocking": NMI_BLOCKING}], None),
     "rdrand": ([{"reason": RDRAND}], None, [{"reason": RDRAND} | INTO_RAX], None),
     "rdseed": ([{"reason": RDSEED}], None, [{"reason": RDSEED} | INTO_RAX], None),
     "pause": ([{"reason": PAUSE}], None, [{"reason": PAUSE, "length": 2}], None),
@@ -83,7 +93,7 @@ ROWS = {
 }
 # Who else is below decides what becomes of an enclave's access to a device that L1 lets through.
 BY_THE_HOST = ["host_device", "host_device_exit"]
-TIMED = ["timer", "interrupt", "interrupt_window"]
+TIMED = ["timer", "interrupt", "interrupt_window", "nmi", "nmi_to_guest"]
 NEED_ENCLAVE = ["data_page", "code_page", "tcs_page", "host_data_page"]
 
 
@@ -121,6 +131,7 @@ def check_addresses(seen, wanted, enclave):
         return
     qualification, linear = seen.fields["qualification"], seen.fields["linear"]
     expect(qualification & LINEAR, f"{seen.name}: no linear address")
+    expect(not qualification & NMI_UNBLOCKING, f"{seen.name}: an IRET that nobody executed")
     if "access" in wanted:
         expect(qualification & ACCESS == wanted["access"],
                f"{seen.name}: qualification {qualification:#x}")
@@ -139,7 +150,8 @@ def check_exit(said, seen, wanted, inside):
     if failed:
         seen.expect("qualification", 0)
         return
-    seen.expect("interruptibility", ENCLAVE_INTERRUPTION if enclave else 0)
+    seen.expect("interruptibility",
+                wanted.get("blocking", 0) | (ENCLAVE_INTERRUPTION if enclave else 0))
     aep = int(said["aep"], 16)
     at_aep = enclave or wanted.get("at_aep", False)
     expect((seen.fields["rip"] == aep) == at_aep, f"{seen.name}: RIP {seen.fields['rip']:#x}")
@@ -167,6 +179,8 @@ def check_side(said, name, exits, vector, inside):
     interrupts = said[f"{name}.{side}interrupts"]
     expect(interrupts == ("1" if name.startswith("interrupt") else "0"),
            f"{name}: {interrupts} interrupts {side}")
+    nmis = said[f"{name}.{side}nmis"]
+    expect(nmis == ("1" if name == "nmi_to_guest" else "0"), f"{name}: {nmis} NMIs {side}")
 
 
 def check_inside(said, name):

@@ -7,10 +7,12 @@
 #include <array>
 #include <fstream>
 #include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "arch/vmx/exit_reason.h"
+#include "arch/vmx/interruption_information.h"
 #include "cpu/model.h"
 #include "host/guest.h"
 
@@ -206,6 +208,74 @@ TEST(BluePill, AnEntryWithInterruptibilityBit4IsCheckedAgainstTheCpuidOfL1) {
     EXPECT_TRUE(without.says("@enter_enclave.outside_exit1.reason=a"));
 }
 
+/// What the processor's NMI, which is the host's, does to an enclave of L2 that is at work.
+struct HostNmi {
+    explicit HostNmi(const std::string& row) : nested{row} {
+        Nested first{row};
+        first.run_to_the_end();
+        const auto of_enclave = [](const hv::ExitRecord& exit) {
+            return ExitReason::from_vmcs(exit.raw_reason).from_enclave();
+        };
+        const auto last = std::find_if(first.recorded.exits.rbegin(), first.recorded.exits.rend(),
+                                       [&](const auto& exit) { return of_enclave(exit); });
+        EXPECT_NE(last, first.recorded.exits.rend());
+        // It has not got far with its long digest by then.
+        nested.guest->port().raise_nmi_at(last->tsc + 3000);
+        nested.run_to_the_end();
+        expected = without_resumes(first.serial.text());
+        for (const hv::ExitRecord& exit : nested.recorded.exits)
+            if (is_nmi(InterruptionInformation::from_raw(exit.interruption))) exits.push_back(exit);
+    }
+    static bool is_nmi(InterruptionInformation event) {
+        return event.valid() && event.type() == InterruptionType::nmi;
+    }
+    static std::string without_resumes(const std::string& text) {
+        std::string kept;
+        std::istringstream lines{text};
+        for (std::string line; std::getline(lines, line);)
+            if (line.find(".resumes=") == std::string::npos) kept += line + '\n';
+        return kept;
+    }
+    Nested nested;
+    std::string expected;
+    std::vector<hv::ExitRecord> exits;
+};
+
+/// SDM 3C, "Basic VM-Exit Information", "Information for VM Exits Due to Vectored Events", "Saving
+/// Non-Register State".
+TEST(BluePill, AnNmiOfTheHostTakesAnEnclaveOfL2OutAndIsNoneOfL1s) {
+    for (const std::string row : {"timer", "nmi", "nmi_to_guest"}) {
+        SCOPED_TRACE(row);
+        const HostNmi nmi{row};
+        ASSERT_EQ(nmi.exits.size(), 1u);
+        const hv::ExitRecord& exit = nmi.exits.front();
+        EXPECT_EQ(exit.raw_reason, 0x0800'0000u);
+        EXPECT_EQ(exit.kind, hv::ExitKind::enclave);
+        EXPECT_EQ(exit.action, hv::Action::retried);
+        EXPECT_EQ(exit.interruption, 0x8000'0202u) << "bit 12 is clear: no IRET was interrupted";
+        EXPECT_EQ(exit.interruptibility_before, 0x10u)
+            << "bit 3 is clear: its NMIs are not blocked";
+        EXPECT_EQ(exit.interruptibility_after, 0x10u);
+        EXPECT_EQ(exit.rip_after, exit.rip_or_aep);
+        EXPECT_EQ(HostNmi::without_resumes(nmi.nested.serial.text()), nmi.expected);
+    }
+}
+
+/// L1 has NMI exiting on in the row, and sees one NMI, its own.
+TEST(BluePill, AnNmiOfL1sIsAnExitOfTheEnclaveIfL1AsksForIt) {
+    Nested nested{"nmi,nmi_to_guest"};
+    nested.run_to_the_end();
+    EXPECT_TRUE(nested.says("@nmi.exits=1"));
+    EXPECT_TRUE(nested.says("@nmi.exit0.reason=8000000"));
+    EXPECT_TRUE(nested.says("@nmi.exit0.interruption=80000202"));
+    EXPECT_TRUE(nested.says("@nmi.exit0.interruptibility=10"));
+    EXPECT_TRUE(nested.says("@nmi.nmis=0"));
+    EXPECT_TRUE(nested.says("@nmi_to_guest.exits=0"));
+    EXPECT_TRUE(nested.says("@nmi_to_guest.nmis=1"));
+    for (const std::string row : {"nmi", "nmi_to_guest"})
+        EXPECT_TRUE(nested.says("@" + row + ".digest=" + digest));
+}
+
 /// When an enclave was interrupted for L1: exits that are passed on, and the tick of the host's
 /// that an interrupt for L1 comes with.
 std::vector<u64> times_of_enclave_exits(const Recorded& recorded) {
@@ -219,11 +289,11 @@ std::vector<u64> times_of_enclave_exits(const Recorded& recorded) {
 
 /// Around the exit: before it, with L1 about to see it, and with L1 in its handler.
 TEST(BluePill, ASnapshotOfAnInterruptedEnclaveInL2ShowsL1TheSameTable) {
-    const std::string rows = "data_page,delivery,timer,interrupt,rdrand,page_fault";
+    const std::string rows = "data_page,delivery,timer,interrupt,nmi,rdrand,page_fault";
     Nested whole{rows};
     whole.run_to_the_end();
     const std::vector<u64> times = times_of_enclave_exits(whole.recorded);
-    ASSERT_EQ(times.size(), 6u);
+    ASSERT_EQ(times.size(), 7u);
     for (const u64 time : times) {
         for (const u64 where : {time - 1, time, time + 1, time + 20}) {
             Nested saved{rows};
