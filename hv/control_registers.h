@@ -6,7 +6,7 @@
 #include "arch/regs/cr4.h"
 #include "arch/regs/efer.h"
 #include "arch/regs/segment.h"
-#include "base/bits.h"
+#include "base/types.h"
 
 namespace postern::hv {
 
@@ -16,11 +16,6 @@ inline constexpr Cr0Word cr0_masked{Cr0::ne, Cr0::nw, Cr0::cd};
 /// VMXE, which a guest sees as it wrote it if it has VMX, and SMX, which is hidden; the processor's
 /// own fixed bits come on top.
 inline constexpr Cr4Word cr4_masked{Cr4::vmxe, Cr4::smxe};
-
-/// Bits of CR0 that no VM entry and no VM exit changes. SDM 3C, "Loading Guest Control Registers,
-/// Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers, MSRs".
-inline constexpr u64 cr0_kept = ~u64{0xffff'ffff} | Cr0Word{Cr0::et, Cr0::nw, Cr0::cd}.to_raw() |
-                                bit_mask(28, 19) | bit_mask(17, 17) | bit_mask(15, 6);
 
 /// SDM 3D, appendix "VMX-Fixed Bits in CR0", of an unrestricted guest.
 constexpr Cr0Word real_cr0(Cr0Word seen) {

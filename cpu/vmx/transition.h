@@ -1,20 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What VM entries and VM exits have in common: control registers with the bits they keep, host
-// state, and which translations survive.
+// What VM entries and VM exits have in common: host state, and which translations survive.
 #pragma once
 
+#include "arch/vmx/transition.h"
 #include "cpu/cpu.h"
 
 namespace postern::cpu::vmx {
-
-/// CR0 bits that neither VM entry nor VM exit changes. SDM 3C, "Loading Guest Control Registers,
-/// Debug Registers, and MSRs" and "Loading Host Control Registers, Debug Registers, MSRs".
-inline constexpr u64 cr0_kept = ~u64{0xffff'ffff} | Cr0Word{Cr0::et, Cr0::nw, Cr0::cd}.to_raw() |
-                                bit_mask(28, 19) | bit_mask(17, 17) | bit_mask(15, 6);
-
-inline Cr0Word merged_cr0(Cr0Word current, u64 loaded) {
-    return Cr0Word::from_raw((current.to_raw() & cr0_kept) | (loaded & ~cr0_kept));
-}
 
 /// A segment register with its mirror in the general registers' array.
 inline void set_segment(Cpu& c, unsigned index, const Segment& segment) {

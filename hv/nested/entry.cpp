@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // VM entries of L1. SDM 3C, "VM Entries".
 #include "arch/vmx/exit_qualification.h"
+#include "arch/vmx/transition.h"
 #include "hv/nested/nested.h"
 #include "hv/vcpu.h"
 
@@ -25,7 +26,8 @@ Nested::Entered Nested::enter() {
     if (bad != 0) return fail_entry(BasicReason::entry_failure_msr_loading, bad);
     state_.vmcs12.launched = 1;
     // What L1's exit saves, and has for bits that it owns.
-    state_.vmcs12.set<F::guest_cr0>((l1<F::guest_cr0>() & ~cr0_kept) | (outer.cr0 & cr0_kept));
+    const auto cr0 = Cr0Word::from_raw(outer.cr0);
+    state_.vmcs12.set<F::guest_cr0>(merged_cr0(cr0, l1<F::guest_cr0>()).to_raw());
     return {};
 }
 

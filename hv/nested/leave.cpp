@@ -2,6 +2,7 @@
 // VM exits to L1: what its VMCS then holds of its guest and of the exit, and the host state it goes
 // on with. SDM 3C, "VM Exits".
 #include "arch/regs/dr7.h"
+#include "arch/vmx/transition.h"
 #include "hv/control_registers.h"
 #include "hv/nested/guest_fields.h"
 #include "hv/nested/nested.h"
@@ -148,8 +149,7 @@ void Nested::load_host_registers() {
     Port& port = v.port_;
     const Vmcs12& l1 = state_.vmcs12;
     const bool is_64_bit = l1.has(ExitControl::host_address_space_size);
-    const u64 kept = v.seen_cr0() & cr0_kept;
-    v.store_cr0(Cr0Word::from_raw(kept | (l1.get<F::host_cr0>() & ~cr0_kept)));
+    v.store_cr0(merged_cr0(Cr0Word::from_raw(v.seen_cr0()), l1.get<F::host_cr0>()));
     const auto cr4 = Cr4Word::from_raw(l1.get<F::host_cr4>());
     v.store_cr4((is_64_bit ? cr4.with(Cr4::pae) : cr4.without({Cr4::pcide})).to_raw());
     port.vmwrite(F::guest_cr3, l1.get<F::host_cr3>());
@@ -234,8 +234,7 @@ Next Nested::leave(const L1Exit& exit) {
     const bool was_long = EferWord::from_raw(v.port_.vmread(F::guest_ia32_efer)).has(Efer::lma);
     if (in_l2()) switch_to_l1();
     if (!exit.reason.entry_failed())
-        v.store_cr0(
-            Cr0Word::from_raw((v.seen_cr0() & ~cr0_kept) | (l1<F::guest_cr0>() & cr0_kept)));
+        v.store_cr0(merged_cr0(Cr0Word::from_raw(l1<F::guest_cr0>()), v.seen_cr0()));
     if (was_long && !state_.vmcs12.has(ExitControl::host_address_space_size))
         return abort("a nested guest of 64 bits exits to a host of 32");
     if (is_nmi(exit.interruption))

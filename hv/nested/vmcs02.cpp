@@ -6,6 +6,7 @@
 
 #include "arch/vmx/capability.h"
 #include "arch/vmx/msr_bitmap.h"
+#include "arch/vmx/transition.h"
 #include "hv/control_registers.h"
 #include "hv/nested/guest_fields.h"
 #include "hv/nested/nested.h"
@@ -278,8 +279,9 @@ void Nested::write_guest_state(const Outer& outer) {
     const u64 cr4_fixed = capabilities_.cr4_fixed0();
     port.vmwrite(F::cr0_guest_host_mask, mask0 | cr0_masked.to_raw());
     port.vmwrite(F::cr4_guest_host_mask, mask4 | cr4_masked.to_raw() | cr4_fixed);
-    const u64 seen0 = (l1.get<F::guest_cr0>() & ~cr0_kept) | (outer.cr0 & cr0_kept);
-    port.vmwrite(F::guest_cr0, hv::real_cr0(Cr0Word::from_raw(seen0)).to_raw());
+    const Cr0Word seen = merged_cr0(Cr0Word::from_raw(outer.cr0), l1.get<F::guest_cr0>());
+    const u64 seen0 = seen.to_raw();
+    port.vmwrite(F::guest_cr0, hv::real_cr0(seen).to_raw());
     port.vmwrite(F::guest_cr4, (l1.get<F::guest_cr4>() & ~cr4_masked.to_raw()) | cr4_fixed);
     port.vmwrite(F::cr0_read_shadow, (seen0 & ~mask0) | (l1.get<F::cr0_read_shadow>() & mask0));
     port.vmwrite(F::cr4_read_shadow,
