@@ -2,6 +2,7 @@
 #include "hv/nested/capability.h"
 
 #include "arch/cpuid.h"
+#include "arch/vmx/entry_checks/not_offered.h"
 #include "arch/vmx/interruptibility.h"
 #include "base/table.h"
 #include "hv/control_registers.h"
@@ -124,13 +125,25 @@ static_assert(is_strictly_sorted(nested_controls, [](const NestedControl& row) {
     return static_cast<unsigned>(row.control.word) * 64 + row.control.bit;
 }));
 
-u32 carried_out(Word word, HiddenFeatures hidden) {
+constexpr u32 carried_out(Word word, HiddenFeatures hidden) {
     u32 mask = 0;
     for (const NestedControl& row : nested_controls)
         if (row.control.word == word && row.carried_out && !hidden.has_any(row.unless))
             mask |= u32{1} << row.control.bit;
     return mask;
 }
+
+/// Whatever the processor has, L1 sees no more than this.
+constexpr SupportedControls most_offered{
+    .pin = PinControls::from_raw(carried_out(Word::pin, {})),
+    .primary = PrimaryControls::from_raw(carried_out(Word::primary, {})),
+    .secondary = SecondaryControls::from_raw(carried_out(Word::secondary, {})),
+    .tertiary = {},
+    .exit = ExitControls::from_raw(carried_out(Word::exit, {})),
+    .secondary_exit = {},
+    .entry = EntryControls::from_raw(carried_out(Word::entry, {})),
+};
+static_assert(vm_entry::are_all_checked(most_offered), "VM entry of L1 checks what it is offered");
 
 /// What must be 1 for the processor must be 1 for the guest: it is what the guest runs with.
 ControlCapability restricted(ControlCapability processor, u32 offered) {
