@@ -80,7 +80,8 @@ constexpr std::array named_counters{
 
 void add_exit_lines(std::vector<std::string>& lines, const hv::ExitRecord& exit) {
     const bool enclave = exit.kind == hv::ExitKind::enclave || exit.kind == hv::ExitKind::delivery;
-    lines.push_back(fmt::format("  exit {}: {}", exit.sequence, reason_text(exit.raw_reason)));
+    lines.push_back(fmt::format("  exit {}{}: {}", exit.sequence, exit.of_l2 != 0 ? " of L2" : "",
+                                reason_text(exit.raw_reason)));
     lines.push_back(fmt::format("  {} {:#x}, CPL {}, RAX {:#x}, RCX {:#x}{}",
                                 enclave ? "AEP" : "RIP", exit.rip_or_aep, exit.cpl, exit.rax,
                                 exit.rcx,
@@ -124,10 +125,10 @@ std::string_view name_of(hv::ExitKind kind) {
 }
 
 std::string_view name_of(hv::Action action) {
-    return pick<13>({"none", "acknowledged", "retried", "mapped", "control dropped", "redelivered",
-                     "reinjected", "faulted", "guarded", "emulated", "halted", "stopped",
-                     "passed on"},
-                    action);
+    return pick<hv::action_count>(
+        {"none", "acknowledged", "retried", "mapped", "control dropped", "redelivered",
+         "reinjected", "faulted", "guarded", "emulated", "halted", "stopped", "passed on"},
+        action);
 }
 
 std::string_view name_of(hv::Anomaly anomaly) {

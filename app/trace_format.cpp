@@ -22,9 +22,8 @@ void append(std::vector<u8>& bytes, const T& value) {
 
 const char* fault_of(const hv::ExitRecord& e) {
     constexpr auto kinds = static_cast<u8>(hv::exit_kind_count);
-    constexpr auto last_action = static_cast<u8>(hv::Action::reflected);
     if (static_cast<u8>(e.kind) >= kinds) return "an unknown kind of exit";
-    if (static_cast<u8>(e.action) > last_action) return "an unknown action";
+    if (static_cast<u8>(e.action) >= hv::action_count) return "an unknown action";
     if (e.cpl > 3) return "a CPL above 3";
     if (e.vcpu >= hv::Vm::vcpu_limit) return "a processor's number that is too high";
     if (e.anomalies >> hv::anomaly_count != 0) return "an unknown anomaly";

@@ -57,7 +57,7 @@ std::vector<u8> of_records(const u8* data, size_t size) {
         if ((data[at] & 3) == 3) record.kind = app::trace::RecordKind::enclave;
         if ((data[at] & 0xf0) != 0xf0 && record.kind == app::trace::RecordKind::exit) {
             record.exit.kind = hv::ExitKind{static_cast<u8>(data[at] & 3)};
-            record.exit.action = hv::Action{static_cast<u8>(data[at] % 12)};
+            record.exit.action = hv::Action{static_cast<u8>(data[at] % hv::action_count)};
             record.exit.cpl &= 3;
             record.exit.vcpu &= 63;
             record.exit.anomalies &= (1u << hv::anomaly_count) - 1;

@@ -31,6 +31,7 @@ enum class Action : u8 {
     stopped,
     reflected,  // passed on to the hypervisor in the guest, which runs on in its place
 };
+inline constexpr size_t action_count = 13;
 
 /// What should not be, on a processor that keeps to the manual. Counted and reported.
 enum class Anomaly : u8 {
@@ -60,7 +61,8 @@ struct ExitRecord {
     u32 raw_reason = 0;  // all 32 bits; no_exit_reason if VMLAUNCH or VMRESUME failed
     ExitKind kind = ExitKind::normal;
     Action action = Action::none;
-    u8 cpl = 0;
+    u8 cpl : 7 = 0;
+    u8 of_l2 : 1 = 0;                 // 1: of the guest that a hypervisor in the guest runs
     u8 vcpu = 0;                      // whose exit
     u32 interruptibility_before = 0;  // as saved by the exit
     u32 interruptibility_after = 0;   // as the next entry finds it

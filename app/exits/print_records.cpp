@@ -16,6 +16,9 @@ u16 number_of(const hv::ExitRecord& exit) {
     return static_cast<u16>(ExitReason::from_vmcs(exit.raw_reason).basic());
 }
 
+/// 1: of the guest itself; 2: of the guest that a hypervisor in it runs.
+unsigned level_of(const hv::ExitRecord& exit) { return exit.of_l2 + 1u; }
+
 /// Where the guest goes on, if that is elsewhere.
 bool has_moved(const hv::ExitRecord& exit) { return exit.rip_after != exit.rip_or_aep; }
 
@@ -80,6 +83,7 @@ void each_number(const hv::ExitRecord& exit, Field field) {
 std::string list_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) {
     std::string line = fmt::format("{:>8} {:>14} {} {:<28} {:<8}", exit.sequence, exit.tsc,
                                    exit.vcpu, reason_name(number_of(exit)), name_of(exit.kind));
+    if (exit.of_l2 != 0) line += " L2";
     if (is_enclaves(exit)) {
         line += fmt::format(" aep={:#x} tcs={:#x}", exit.rip_or_aep, exit.tcs);
         line += who != nullptr ? fmt::format(" enclave=#{}", who->number) : " enclave=unknown";
@@ -115,7 +119,8 @@ std::string json_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who
                                {"raw_reason", fmt::format("{:#x}", exit.raw_reason)},
                                {"kind", name_of(exit.kind)},
                                {"action", name_of(exit.action)},
-                               {"cpl", exit.cpl}};
+                               {"cpl", exit.cpl},
+                               {"level", level_of(exit)}};
     if (who != nullptr) row["enclave"] = who->number;
     if (who != nullptr && who->initialized != 0) row["mrenclave"] = mrenclave_text(*who);
     each_number(exit, [&](const char* name, bool has, u64 value) {
@@ -127,7 +132,7 @@ std::string json_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who
 std::string csv_head() {
     std::string line = "sequence,vcpu,tsc,reason,raw_reason,kind,action,cpl,enclave,mrenclave";
     each_number({}, [&](const char* name, bool, u64) { line += fmt::format(",{}", name); });
-    return line + '\n';
+    return line + ",level\n";
 }
 
 std::string csv_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) {
@@ -140,7 +145,7 @@ std::string csv_line(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who)
     each_number(exit, [&](const char*, bool has, u64 value) {
         line += has ? fmt::format(",{:#x}", value) : ",";
     });
-    return line + '\n';
+    return line + fmt::format(",{}\n", level_of(exit));
 }
 
 /// As the kernel's trace_pipe has it. info1 is the exit qualification, info2 the IDT-vectoring

@@ -76,6 +76,16 @@ void add_reasons(std::string& text, const Summary& s) {
     row("all", s.by_kind);
 }
 
+/// Of a guest without a guest of its own there is nothing to tell apart.
+void add_levels(std::string& text, const Summary& s) {
+    if (s.by_level[1].exits == 0) return;
+    text += fmt::format("\n{:<9}{:>11}{:>15}{:>11}\n", "by level", "exits", "from enclaves",
+                        "passed on");
+    for (size_t n = 0; n < s.by_level.size(); ++n)
+        text += fmt::format("L{:<8}{:>11}{:>15}{:>11}\n", n + 1, s.by_level[n].exits,
+                            s.by_level[n].enclave, s.by_level[n].passed_on);
+}
+
 void add_enclaves(std::string& text, const Summary& s, u64 per_second) {
     if (s.by_enclave.empty()) return;
     text += fmt::format("\n{:<9}{:<18}{:<20}{:>11}{:>11}{:>11}{:>17}\n", "enclave", "MRENCLAVE",
@@ -177,6 +187,16 @@ Json enclave_json(const EnclaveExits& row) {
             {"last", row.last}};
 }
 
+Json levels_json(const Summary& s) {
+    Json all = Json::object();
+    for (size_t n = 0; n < s.by_level.size(); ++n)
+        if (s.by_level[n].exits != 0)
+            all[fmt::format("{}", n + 1)] = {{"exits", s.by_level[n].exits},
+                                             {"enclave", s.by_level[n].enclave},
+                                             {"passed_on", s.by_level[n].passed_on}};
+    return all;
+}
+
 Json guard_hits_json(const Summary& s) {
     Json all = Json::array();
     for (const auto& [hit, count] : s.guard_hits)
@@ -196,6 +216,7 @@ std::string summary_text(const Summary& summary, const trace::About& about) {
     add_head(text, summary, about);
     if (summary.exits == 0) return text;
     add_reasons(text, summary);
+    add_levels(text, summary);
     add_enclaves(text, summary, about.ticks_per_second);
     add_time(text, summary, about.ticks_per_second);
     add_actions(text, summary);
@@ -233,6 +254,7 @@ std::string summary_json(const Summary& summary, const trace::About& about,
         {"last", summary.last},
         {"exits", reasons},
         {"vcpus", named_json(summary.by_vcpu, [](size_t n) { return fmt::format("{}", n); })},
+        {"levels", levels_json(summary)},
         {"enclaves", enclaves},
         {"other_enclaves", summary.other_enclaves},
         {"over_time", time},

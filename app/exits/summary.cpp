@@ -52,6 +52,10 @@ void Summary::count(const hv::ExitRecord& exit, const hv::EnclaveIdentity* who) 
     ++by_reason[number_of(exit)][kind];
     ++by_vcpu[exit.vcpu];
     ++by_action[index_of(exit.action)];
+    LevelExits& level = by_level[exit.of_l2];
+    ++level.exits;
+    if (is_enclaves(exit)) ++level.enclave;
+    if (exit.action == hv::Action::reflected) ++level.passed_on;
     for (size_t n = 0; n < hv::anomaly_count; ++n)
         if ((exit.anomalies >> n & 1) != 0) ++anomalies[n];
     if (InterruptionInformation::from_raw(exit.injected).valid()) {

@@ -58,6 +58,13 @@ struct Bucket {
     u64 guard_hits = 0;
 };
 
+/// Of the guest itself (L1), or of the guest that a hypervisor in it runs (L2).
+struct LevelExits {
+    u64 exits = 0;
+    u64 enclave = 0;  // and delivery
+    u64 passed_on = 0;
+};
+
 using ByKind = std::array<u64, hv::exit_kind_count>;
 
 struct Summary {
@@ -69,7 +76,8 @@ struct Summary {
     ByKind by_kind{};
     std::map<u16, ByKind> by_reason;
     std::array<u64, 64> by_vcpu{};
-    std::array<u64, 12> by_action{};
+    std::array<LevelExits, 2> by_level;
+    std::array<u64, hv::action_count> by_action{};
     std::array<u64, hv::anomaly_count> anomalies{};
     std::map<u64, EnclaveExits> by_enclave;  // by its number
     u64 other_enclaves = 0;                  // exits of enclaves that did not fit

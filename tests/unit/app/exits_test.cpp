@@ -115,23 +115,23 @@ constexpr const char* csv =
     "sequence,vcpu,tsc,reason,raw_reason,kind,action,cpl,enclave,mrenclave,rip,aep,tcs,secs,"
     "moved_to,rax,rcx,rflags,qualification,guest_linear,guest_physical,interruptibility_before,"
     "interruptibility_after,instruction_length,interruption,interruption_error_code,idt_vectoring,"
-    "idt_vectoring_error_code,injected,injected_error_code,anomalies\n"
+    "idt_vectoring_error_code,injected,injected_error_code,anomalies,level\n"
     "0,0,1000,cpuid,0xa,normal,emulated,0,,,0xffffffff81000000,,,,0xffffffff81000002,0x7,0x0,0x2,"
-    "0x0,0x0,0x0,0x0,0x0,0x2,0x0,0x0,0x0,0x0,0x0,0x0,0x0\n"
+    "0x0,0x0,0x0,0x0,0x0,0x2,0x0,0x0,0x0,0x0,0x0,0x0,0x0,1\n"
     "1,0,2000,ept_violation,0x8000030,enclave,mapped,3,1,"
     "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
     ",,0x401000,0x7f0000001000,0x80000000,,0x3,0x401000,0x202,0x182,0x7f0000005000,0x80005000,"
-    "0x10,0x10,0x0,0x0,0x0,0x0,0x0,0x0,0x0,0x0\n"
+    "0x10,0x10,0x0,0x0,0x0,0x0,0x0,0x0,0x0,0x0,1\n"
     "2,0,3500,ept_misconfiguration,0x8000031,enclave,guarded,3,1,"
     "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
     ",,0x401000,0x7f0000001000,0x80000000,,0x3,0x401000,0x202,0x0,0x0,0xfe000000,"
-    "0x10,0x10,0x0,0x0,0x0,0x0,0x0,0x80000306,0x0,0x0\n"
+    "0x10,0x10,0x0,0x0,0x0,0x0,0x0,0x80000306,0x0,0x0,1\n"
     "0,1,5000,ept_violation,0x8000030,delivery,redelivered,0,1,"
     "a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf"
     ",,0x401000,0x7f0000001000,0x80000000,,0x3,0x401000,0x202,0x182,0x7f0000005000,0x200000,"
-    "0x10,0x10,0x0,0x0,0x0,0x800000ec,0x0,0x800000ec,0x0,0x1\n"
+    "0x10,0x10,0x0,0x0,0x0,0x800000ec,0x0,0x800000ec,0x0,0x1,1\n"
     "3,0,9000,exception_or_nmi,0x0,normal,reinjected,3,,,0x402000,,,,,0x0,0x0,0x10202,0x1234,0x0,"
-    "0x0,0x0,0x0,0x0,0x80000b0e,0x14,0x0,0x0,0x80000b0e,0x14,0x0\n";
+    "0x0,0x0,0x0,0x0,0x80000b0e,0x14,0x0,0x0,0x80000b0e,0x14,0x0,1\n";
 
 constexpr const char* kvm =
     "postern-1 [000] 0.000001000: kvm_exit: vcpu 0 reason CPUID rip 0xffffffff81000000 "
@@ -152,7 +152,7 @@ constexpr const char* kvm =
 
 constexpr const char* first_json_lines =
     R"({"sequence":0,"vcpu":0,"tsc":1000,"reason":"cpuid","raw_reason":"0xa","kind":"normal",)"
-    R"("action":"emulated","cpl":0,"rip":"0xffffffff81000000","moved_to":"0xffffffff81000002",)"
+    R"("action":"emulated","cpl":0,"level":1,"rip":"0xffffffff81000000","moved_to":"0xffffffff81000002",)"
     R"("rax":"0x7","rcx":"0x0","rflags":"0x2","qualification":"0x0","guest_linear":"0x0",)"
     R"("guest_physical":"0x0","interruptibility_before":"0x0","interruptibility_after":"0x0",)"
     R"("instruction_length":"0x2","interruption":"0x0","interruption_error_code":"0x0",)"
@@ -160,7 +160,7 @@ constexpr const char* first_json_lines =
     R"("injected_error_code":"0x0","anomalies":"0x0"})"
     "\n"
     R"({"sequence":1,"vcpu":0,"tsc":2000,"reason":"ept_violation","raw_reason":"0x8000030",)"
-    R"("kind":"enclave","action":"mapped","cpl":3,"enclave":1,)"
+    R"("kind":"enclave","action":"mapped","cpl":3,"level":1,"enclave":1,)"
     R"("mrenclave":"a0a1a2a3a4a5a6a7a8a9aaabacadaeafb0b1b2b3b4b5b6b7b8b9babbbcbdbebf",)"
     R"("aep":"0x401000","tcs":"0x7f0000001000","secs":"0x80000000","rax":"0x3",)"
     R"("rcx":"0x401000","rflags":"0x202","qualification":"0x182",)"
@@ -292,6 +292,45 @@ TEST_F(Exits, MayBeNone) {
     EXPECT_EQ(outcome.out,
               "0 exits on postern-v3, 2 processors\n"
               "recorded by: postern run --kernel a.elf\n");
+}
+
+/// CPUID of L1, of L2 passed on, and a page that L2's enclave touches, mapped below L1.
+std::vector<u8> nested_trace() {
+    hv::ExitRecord passed_on = cpuid_exit(), mapped = touch_exit();
+    passed_on.of_l2 = mapped.of_l2 = 1;
+    passed_on.action = Action::reflected;
+    const std::vector<Record> records{Record{cpuid_exit()}, Record{passed_on}, Record{mapped}};
+    std::vector<u8> file = trace::encode_header(about);
+    append(file, trace::encode_block(records, 0, true));
+    return file;
+}
+
+TEST_F(Exits, OfAGuestsGuestAreToldFromItsOwn) {
+    write_file(options.trace, nested_trace());
+    const std::string text = run().out;
+    EXPECT_NE(text.find("\n"
+                          "by level       exits  from enclaves  passed on\n"
+                          "L1                 1              0          0\n"
+                          "L2                 2              1          1\n"),
+              std::string::npos)
+        << text;
+    EXPECT_NE(text.find("\n           1  passed on\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("\nno anomalies\n"), std::string::npos) << text;
+    options.json = true;
+    const auto all = nlohmann::json::parse(run().out);
+    EXPECT_EQ(all["levels"],
+              nlohmann::json::parse(R"({"1": {"exits": 1, "enclave": 0, "passed_on": 0},
+                                        "2": {"exits": 2, "enclave": 1, "passed_on": 1}})"));
+    EXPECT_EQ(all["actions"]["passed on"], 1);
+    options.json = false;
+    options.list = true;
+    const std::string lines = run().out;
+    EXPECT_NE(lines.find("cpuid                        normal   rip="), std::string::npos);
+    EXPECT_NE(lines.find("cpuid                        normal   L2 rip="), std::string::npos);
+    EXPECT_NE(lines.find("ept_violation                enclave  L2 aep="), std::string::npos);
+    options.list = false;
+    options.kvm = true;
+    EXPECT_EQ(run().out.find("L2"), std::string::npos) << "the kernel's event has no place for it";
 }
 
 TEST_F(Exits, ASecsPageThatIsUsedAgainIsAnotherEnclave) {

@@ -152,6 +152,18 @@ TEST(Trace, ARecordHasItsFieldsWhereTheDescriptionSays) {
     EXPECT_EQ(number_at(file, e + 144, 8), 0x8000'0000u);
 }
 
+TEST(Trace, AnExitOfL2HasTheTopBitOfItsCpl) {
+    hv::ExitRecord of_l2 = touch_exit();
+    of_l2.of_l2 = 1;
+    const std::vector<Record> records{Record{touch_exit()}, Record{of_l2}};
+    std::vector<u8> file = trace::encode_header(about);
+    append(file, trace::encode_block(records, 0, true));
+    const size_t first = 84 + 32;
+    EXPECT_EQ(file[first + 30], 3u);
+    EXPECT_EQ(file[first + 152 + 30], 0x83u);
+    expect_same(read(file).records, records);
+}
+
 TEST(Trace, IsReadAsItWasWritten) {
     const std::string path = temporary("written");
     Heard heard;
