@@ -4,11 +4,14 @@
 // fuzz_hosted_guest run, at CPL 0 and 3; and it handles exits as it happens: it goes on, skips,
 // injects, changes fields, clears and reloads its VMCS, leaves VMX operation. Beside the rules of
 // fuzz_hosted_guest: no entry of its guest's fails that was not refused before, its guest's EPT
-// leads to its memory only, and it sees no exit that its controls cannot give.
+// leads to its memory only, and it sees no exit that its controls cannot give. Some guests run a
+// second time, are saved near one of their exits, and another goes on from there: exit for exit as
+// the first, to the same state.
 // iterations: 600
 // with: fuzz/hosted/soup.cpp tests/support/nested_kernel.cpp tests/support/hosted_kernel.cpp
 // with: tests/support/hosted_invariants.cpp tests/support/epc_invariants.cpp
 // with: tests/unit/cpu/sgx/enclave_machine.cpp
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -70,11 +73,15 @@ bool can_see(const hv::Vmcs12& vmcs12, ExitReason reason) {
 
 class Watch final : public hv::Watcher {
 public:
-    void begin(host::Guest* guest) { guest_ = guest; }
+    void begin(host::Guest* guest) {
+        if (guest != nullptr) exits.clear();
+        guest_ = guest;
+    }
     void exit(const hv::ExitRecord& record) override {
         if (guest_ == nullptr) return;
         if (const auto breach = host::test::apic_is_as_kept(*guest_, record.vcpu))
             broken(breach.rule, std::to_string(breach.value));
+        exits.push_back(record);
         if (record.action != hv::Action::reflected) return;
         const hv::Vmcs12& vmcs12 = guest_->vcpu().nested().vmcs12();
         const auto reason = ExitReason::from_vmcs(vmcs12.get<F::exit_reason>());
@@ -90,6 +97,8 @@ public:
                    std::to_string(record.raw_reason) + ", RIP " +
                    std::to_string(record.rip_or_aep));
     }
+
+    std::vector<hv::ExitRecord> exits;
 
 private:
     host::Guest* guest_ = nullptr;
@@ -326,20 +335,67 @@ host::GuestConfig any_config(Random& random) {
     return config;
 }
 
+/// A guest and who listens to it. Without a kernel a snapshot follows.
+struct Run {
+    Run(host::GuestConfig config, const std::vector<u8>& kernel) {
+        config.kernel.file = kernel;
+        auto made = host::Guest::create(std::move(config), {nowhere, nowhere, watch, [](u32) {}});
+        if (!made) broken("the guest is built", made.error().what);
+        guest = std::move(*made);
+        watch.begin(guest.get());
+    }
+
+    platform::NullSink nowhere;
+    Watch watch;
+    std::unique_ptr<host::Guest> guest;
+};
+
+/// Before one of the exits, with it just handled, or a little later; mostly of L2's, if any.
+u64 near_an_exit(const Watch& whole, Random& random) {
+    std::vector<u64> times;
+    const bool any = random.once_in(4);
+    for (const hv::ExitRecord& exit : whole.exits)
+        if (any || exit.of_l2 != 0) times.push_back(exit.tsc);
+    if (times.empty()) times.push_back(whole.exits.back().tsc);
+    const u64 time = times[random.below(times.size())];
+    return std::min(time + random.below(4) - (time != 0 ? 1 : 0), instructions_at_most);
+}
+
+/// What comes of a guest that was saved at `where` is what comes of it without that.
+void compare_with_saved(const host::GuestConfig& config, const std::vector<u8>& kernel, Run& whole,
+                        const host::RunResult& result, u64 where) {
+    Run saved{config, kernel};
+    while (saved.guest->now() < where)
+        if (saved.guest->run_until(where)) return tally.count("saved: it has ended by then");
+    const platform::snapshot::Bytes bytes = snapshot_bytes(saved.guest->subject());
+    Run loaded{config, {}};
+    if (const auto fine = load_snapshot(loaded.guest->subject(), bytes, "memory"); !fine)
+        broken("a snapshot of a guest can be loaded", fine.error().what);
+    tally.count(saved.guest->vcpu().nested().in_l2() ? "saved: in L2" : "saved: in L1");
+    const host::RunResult end = run_bounded(*loaded.guest);
+    if (end.ending != result.ending || end.value != result.value)
+        broken("a loaded guest ends as the saved one", host::test::describe(end));
+    std::vector<hv::ExitRecord> exits = saved.watch.exits;
+    exits.insert(exits.end(), loaded.watch.exits.begin(), loaded.watch.exits.end());
+    if (exits != whole.watch.exits)
+        broken("a loaded guest has the exits of the saved one",
+               "saved at " + std::to_string(where));
+    if (state_digest(loaded.guest->subject()) != state_digest(whole.guest->subject()))
+        broken("a loaded guest comes to the same state", "saved at " + std::to_string(where));
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-    static Watch watch;
     Random random{{data, size}};
-    platform::NullSink nowhere;
-    host::GuestConfig config = any_config(random);
-    config.kernel.file = make_kernel(Maker{random}.make());
-    auto guest = host::Guest::create(std::move(config), {nowhere, nowhere, watch, [](u32) {}});
-    if (!guest) broken("the guest is built", guest.error().what);
-    const host::test::ReserveWatch reserve{**guest};
-    watch.begin(guest->get());
-    const host::RunResult result = run_bounded(**guest);
-    watch.begin(nullptr);
-    judge(**guest, reserve, result);
+    const host::GuestConfig config = any_config(random);
+    const std::vector<u8> kernel = make_kernel(Maker{random}.make());
+    Run run{config, kernel};
+    const host::test::ReserveWatch reserve{*run.guest};
+    const host::RunResult result = run_bounded(*run.guest);
+    judge(*run.guest, reserve, result);
+    const bool goes_on = result.ending != host::Ending::time_limit && !run.watch.exits.empty();
+    if (random.once_in(5) && goes_on)
+        compare_with_saved(config, kernel, run, result, near_an_exit(run.watch, random));
     return 0;
 }
