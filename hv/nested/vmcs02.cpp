@@ -50,15 +50,16 @@ constexpr std::array copied_controls{
     F::ple_window,         F::xss_exiting_bitmap,        F::tsc_multiplier,
     F::tpr_threshold,      F::vmx_preemption_timer_value};
 
-/// Local-APIC registers in x2APIC mode that the processor would read from, and write to, the
-/// virtual-APIC page of "virtualize x2APIC mode". All others would be the processor's own.
-constexpr bool is_virtual_in_x2apic_mode(u32 msr) {
+/// The local APIC's registers in x2APIC mode would be the processor's own. The one that "virtualize
+/// x2APIC mode" has in the virtual-APIC page is L2's: what we ask for of L1's does not count.
+void let_x2apic_exit(u8* bitmap, const u8* theirs, bool in_page) {
     constexpr u32 task_priority = x2apic_msr_first + 8;
-    return msr == task_priority;
-}
-
-void set_bit(u8* bitmap, BitmapBit where) {
-    bitmap[where.byte] = static_cast<u8>(bitmap[where.byte] | 1u << where.bit);
+    constexpr u32 bytes = (x2apic_msr_last + 1 - x2apic_msr_first) / 8;
+    for (const bool write : {false, true}) {
+        const BitmapBit kept = msr_bitmap_bit(task_priority, write);
+        std::memset(bitmap + msr_bitmap_bit(x2apic_msr_first, write).byte, 0xff, bytes);
+        if (in_page) bitmap[kept.byte] = static_cast<u8>(theirs[kept.byte] | ~(1u << kept.bit));
+    }
 }
 
 /// `value` times the multiplier, which has 48 bits behind the point; an offset is signed.
@@ -211,12 +212,7 @@ void Nested::write_msr_bitmap() const {
         a |= b;
         std::memcpy(merged + at, &a, sizeof a);
     }
-    const bool in_page = l1.has(SecondaryControl::virtualize_x2apic_mode);
-    for (u32 msr = x2apic_msr_first; msr <= x2apic_msr_last; ++msr) {
-        if (in_page && is_virtual_in_x2apic_mode(msr)) continue;
-        set_bit(merged, msr_bitmap_bit(msr, false));
-        set_bit(merged, msr_bitmap_bit(msr, true));
-    }
+    let_x2apic_exit(merged, theirs, l1.has(SecondaryControl::virtualize_x2apic_mode));
 }
 
 Next Nested::write_controls(const Outer& outer) {
