@@ -50,6 +50,15 @@ constexpr std::array copied_controls{
     F::ple_window,         F::xss_exiting_bitmap,        F::tsc_multiplier,
     F::tpr_threshold,      F::vmx_preemption_timer_value};
 
+/// Freestanding, std::memcpy is a call even of 8 bytes.
+void merge_word(u8* to, const u8* from, const u8* other) {
+    u64 a = 0, b = 0;
+    __builtin_memcpy(&a, from, sizeof a);
+    __builtin_memcpy(&b, other, sizeof b);
+    a |= b;
+    __builtin_memcpy(to, &a, sizeof a);
+}
+
 /// The local APIC's registers in x2APIC mode would be the processor's own. The one that "virtualize
 /// x2APIC mode" has in the virtual-APIC page is L2's: what we ask for of L1's does not count.
 void let_x2apic_exit(u8* bitmap, const u8* theirs, bool in_page) {
@@ -205,13 +214,8 @@ void Nested::write_msr_bitmap() const {
         std::memset(merged, 0xff, page_size);
         return;
     }
-    for (size_t at = 0; at < page_size; at += sizeof(u64)) {
-        u64 a = 0, b = 0;
-        std::memcpy(&a, ours + at, sizeof a);
-        std::memcpy(&b, theirs + at, sizeof b);
-        a |= b;
-        std::memcpy(merged + at, &a, sizeof a);
-    }
+    for (size_t at = 0; at < page_size; at += sizeof(u64))
+        merge_word(merged + at, ours + at, theirs + at);
     let_x2apic_exit(merged, theirs, l1.has(SecondaryControl::virtualize_x2apic_mode));
 }
 
