@@ -4,7 +4,8 @@
 // instructions in hv/ for one of them, from capture to entry. The processor's work, fields of the
 // VMCS included, is not counted, nor are the devices' and this file's. Instructions are counted by
 // stepping a child through a fixed number of exits, so that the number is the same on every run;
-// a REP instruction counts its iterations.
+// a REP instruction counts its iterations. Where the guest is a hypervisor with a guest of its own
+// (L2), a round trip is from L2 to L2, with all exits of the hypervisor's on the way.
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -16,10 +17,12 @@
 #include <cstdlib>
 #include <ctime>
 #include <string>
+#include <variant>
 
 #include "cpu/model.h"
 #include "host/guest.h"
 #include "support/hosted_kernel.h"
+#include "support/nested_kernel.h"
 
 // The bounds of hv/'s code: by the linker.
 extern "C" const char __start_hv_text[], __stop_hv_text[];
@@ -28,6 +31,7 @@ namespace {
 
 using namespace postern;
 using namespace postern::test::hosted;
+namespace nested = postern::test::nested;
 
 [[noreturn]] void die(const std::string& why) {
     std::fprintf(stderr, "bench/hv: %s\n", why.c_str());
@@ -43,8 +47,9 @@ class Row : public hv::Watcher {
 public:
     using Prepare = void (*)(host::Guest&, u64 guest_physical);
 
-    Row(const char* name, BasicReason reason, hv::ExitKind kind, Prepare prepare)
-        : name_{name}, reason_{reason}, kind_{kind}, prepare_{prepare} {}
+    /// `exits`: of a round trip; one of them is of the reason and kind named.
+    Row(const char* name, BasicReason reason, hv::ExitKind kind, Prepare prepare, u64 exits = 1)
+        : name_{name}, reason_{reason}, kind_{kind}, prepare_{prepare}, exits_{exits} {}
 
     void exit(const hv::ExitRecord& record) override {
         if (prepare_ == nullptr || !guest) return;
@@ -58,20 +63,22 @@ public:
     void build(const Program& program) {
         host::GuestConfig config;
         config.layout = layout();
-        config.model = &cpu::default_model();
-        config.kernel.name = name_;
         config.kernel.file = make_kernel(program);
-        auto made = host::Guest::create(std::move(config), {nowhere_, nowhere_, *this, [](u32) {}});
-        if (!made) die(made.error().what);
-        guest = std::move(*made);
-        if (prepare_ != nullptr) prepare_(*guest, 0);
-        run(1000);  // every page is mapped, and the loop has begun
+        build(std::move(config));
+    }
+    void build(const nested::Program& program) {
+        host::GuestConfig config;
+        config.layout = platform::layout_of(nested::at::memory, epc_pages * page_size);
+        config.nested = true;
+        config.kernel.file = make_kernel(program);
+        build(std::move(config));
     }
 
     [[nodiscard]] u64 wanted() const { return guest->counters().of(reason_, kind_); }
     [[nodiscard]] u64 all() const { return guest->counters().exits; }
+    [[nodiscard]] u64 exits_of_a_round_trip() const { return exits_; }
 
-    /// So many exits of the row's kind, and no others.
+    /// So many round trips.
     void run(u64 exits) {
         const u64 end = wanted() + exits;
         while (wanted() < end)
@@ -83,10 +90,21 @@ public:
     std::unique_ptr<host::Guest> guest;
 
 private:
+    void build(host::GuestConfig config) {
+        config.model = &cpu::default_model();
+        config.kernel.name = name_;
+        auto made = host::Guest::create(std::move(config), {nowhere_, nowhere_, *this, [](u32) {}});
+        if (!made) die(made.error().what);
+        guest = std::move(*made);
+        if (prepare_ != nullptr) prepare_(*guest, 0);
+        run(1000);  // every page is mapped, and the loop has begun
+    }
+
     const char* name_;
     BasicReason reason_;
     hv::ExitKind kind_;
     Prepare prepare_;
+    u64 exits_;
     platform::NullSink nowhere_;
 };
 
@@ -196,11 +214,40 @@ struct Cost {
     double rate, instructions;
 };
 
-Cost measure(Row& row, const Program& program) {
+using F = VmcsField;
+
+/// A hypervisor that answers its guest's exits with `handler`, and a guest in a loop of CPUID.
+nested::Program hypervisor(std::vector<u8> handler) {
+    nested::Program program;
+    program.l2.slots = {slot({0x0f, 0xa2, 0xeb, 0xfc})};
+    program.calls = {std::move(handler)};
+    for (nested::FieldValue& value : program.fields) {
+        if (value.field == F::guest_rip) value.value = at::code;
+        if (value.field == F::host_rip) value.value = nested::at::code;
+    }
+    using nested::OpCode;
+    program.script = {{OpCode::vmclear, nested::vmcs_at(0)},
+                      {OpCode::vmptrld, nested::vmcs_at(0)},
+                      {OpCode::write_fields},
+                      {OpCode::enter}};
+    return program;
+}
+
+/// VMRESUME: the guest is at its CPUID again.
+const std::vector<u8> resumes{0x0f, 0x01, 0xc3};
+
+/// MOV EAX, the instruction length; VMREAD RDX, RAX; MOV EAX, RIP; VMREAD RCX, RAX; ADD RCX, RDX;
+/// VMWRITE RAX, RCX; VMRESUME.
+const std::vector<u8> steps_over{0xb8, 0x0c, 0x44, 0,    0,    0x0f, 0x78, 0xc2, 0xb8,
+                                 0x1e, 0x68, 0,    0,    0x0f, 0x78, 0xc1, 0x48, 0x01,
+                                 0xd1, 0x0f, 0x79, 0xc1, 0x0f, 0x01, 0xc3};
+
+template <class AnyProgram>
+Cost measure(Row& row, const AnyProgram& program) {
     row.build(program);
     const u64 before = row.all(), wanted = row.wanted();
     const double rate = round_trips_a_second(row);
-    if (row.all() - before != row.wanted() - wanted)
+    if (row.all() - before != (row.wanted() - wanted) * row.exits_of_a_round_trip())
         die(std::string{row.name()} + ": other exits come in between");
     return {rate, instructions_for_an_exit(row)};
 }
@@ -215,21 +262,27 @@ int main() {
     Row mmio{"MMIO, a load", BasicReason::ept_misconfiguration, ExitKind::normal, nullptr};
     Row interrupt{"external interrupt", BasicReason::external_interrupt, ExitKind::normal,
                   interrupt_soon};
+    Row passed_on{"CPUID of L2, passed on to L1: VMRESUME", BasicReason::cpuid, ExitKind::normal,
+                  nullptr, 2};
+    Row stepped_over{"the same: two VMREADs, VMWRITE, VMRESUME", BasicReason::cpuid,
+                     ExitKind::normal, nullptr, 5};
     struct {
         Row& row;
-        Program program;
+        std::variant<Program, nested::Program> program;
     } const rows[] = {
-        {cpuid, {.slots = {slot({0x0f, 0xa2, 0xeb, 0xfc})}}},
+        {cpuid, Program{.slots = {slot({0x0f, 0xa2, 0xeb, 0xfc})}}},
         {violation, enclave_program()},
-        {mmio, {.slots = {slot({0x8b, 0x07, 0xeb, 0xfc})}}},
-        {interrupt, {.slots = {slot({0xeb, 0xfe})}}},
+        {mmio, Program{.slots = {slot({0x8b, 0x07, 0xeb, 0xfc})}}},
+        {interrupt, Program{.slots = {slot({0xeb, 0xfe})}}},
+        {passed_on, hypervisor(resumes)},
+        {stepped_over, hypervisor(steps_over)},
     };
     std::printf(
         "| VM exit | round trips a second | times CPUID | instructions in hv/ | times CPUID |\n"
         "| --- | ---: | ---: | ---: | ---: |\n");
     Cost first{};
     for (const auto& [row, program] : rows) {
-        const Cost result = measure(row, program);
+        const Cost result = std::visit([&](const auto& p) { return measure(row, p); }, program);
         if (first.rate == 0) first = result;
         std::printf("| %s | %.0f | %.2f | %.0f | %.2f |\n", row.name(), result.rate,
                     result.rate / first.rate, result.instructions,
