@@ -62,6 +62,8 @@ private:
 
     // strings.cpp
     [[nodiscard]] Result<Progress> repeat();
+    [[nodiscard]] Result<Progress> iterate_all();
+    void clear_upper_halves();
     [[nodiscard]] Result<bool> iterate(bool first);
     [[nodiscard]] Result<bool> move_once(bool first);
     [[nodiscard]] Result<bool> store_once(bool first);

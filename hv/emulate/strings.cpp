@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // String instructions, with memory, devices and ports. After each iteration RCX, RSI and RDI are
-// those of the next: a fault, or the end of the exit's share, leaves the rest to be done. SDM 2B,
-// "REP/REPE/REPZ/REPNE/REPNZ".
+// those of the next: a fault, or the end of the exit's share, leaves the rest to be done. Status
+// flags are changed by the last iteration only, and upper halves of 32-bit addresses are cleared
+// even if none completes, as processors do. SDM 2B, "REP/REPE/REPZ/REPNE/REPNZ".
 #include "hv/emulate/arithmetic.h"
 #include "hv/emulate/emulator.h"
 #include "hv/vcpu.h"
@@ -13,8 +14,24 @@ using Kind = DecodedAccess::Kind;
 
 }  // namespace
 
-/// What no longer meets a device is the processor's to go on with.
 Result<Emulator::Progress> Emulator::repeat() {
+    const Rflags before = flags_;
+    const Result<Progress> done = iterate_all();
+    if (done.ok() && done.value() == Progress::finished) return done;
+    write_flags(before);
+    if (access_.repeat != Repeat::none) clear_upper_halves();
+    return done;
+}
+
+void Emulator::clear_upper_halves() {
+    advance(rcx, 0);
+    const bool moves = access_.kind == Kind::move_string;
+    if (moves || access_.kind == Kind::store_string) advance(rdi, 0);
+    if (moves) advance(rsi, 0);
+}
+
+/// What no longer meets a device is the processor's to go on with.
+Result<Emulator::Progress> Emulator::iterate_all() {
     const bool repeats = access_.repeat != Repeat::none;
     // What an iteration has brought about is not kept waiting by those after it.
     const auto interrupted = [this] {
@@ -102,13 +119,13 @@ Result<bool> Emulator::load_once(bool first) {
     return at_.touches_device();
 }
 
-/// SDM 2A, "CMPS/CMPSB/CMPSW/CMPSD/CMPSQ".
+/// The operand of RDI first, as Intel's processors do. SDM 2A, "CMPS/CMPSB/CMPSW/CMPSD/CMPSQ".
 Result<bool> Emulator::compare_once(bool first) {
-    TRY(find_source());
     TRY(find_destination(GuestAccess::read));
+    TRY(find_source());
     if (first && !is_the_access(at_, true, false)) TRY(confirm(destination_, true, false));
-    const u64 a = memory_.read(at_);
-    write_flags(subtract(a, memory_.read(destination_), false, access_.memory_size, flags_).flags);
+    const u64 b = memory_.read(destination_);
+    write_flags(subtract(memory_.read(at_), b, false, access_.memory_size, flags_).flags);
     step(rsi);
     step(rdi);
     return at_.touches_device() || destination_.touches_device();
