@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The checks that a VM entry of L1 makes of its VMCS: those of the processor, on the processor
 // that L1 sees. SDM 3C, "VM Entries".
+#include <array>
 #include <cstring>
 
 #include "arch/vmx/entry_checks.h"
@@ -16,23 +17,16 @@ public:
     explicit View(const Nested& nested)
         : nested_{nested}, vcpu_{nested.vcpu_}, physical_bits_{nested.vcpu_.physical_bits()},
           ia32e_{EferWord::from_raw(nested.vcpu_.port_.vmread(VmcsField::guest_ia32_efer))
-                     .has(Efer::lma)} {}
+                     .has(Efer::lma)} {
+        for (unsigned index = 0; index < segment_count; ++index)
+            segments_[index] = read_segment(index);
+    }
 
     template <VmcsField field>
     [[nodiscard]] VmcsValue<field> get() const {
         return nested_.vmcs12().get<field>();
     }
-    [[nodiscard]] Segment segment(unsigned index) const {
-        const auto at = [&](VmcsField of_es) {
-            return nested_.vmcs12().get(segment_field(of_es, index));
-        };
-        return {static_cast<u16>(at(VmcsField::guest_es_selector)),
-                0,
-                static_cast<u32>(at(VmcsField::guest_es_access_rights)),
-                static_cast<u32>(at(VmcsField::guest_es_limit)),
-                0,
-                at(VmcsField::guest_es_base)};
-    }
+    [[nodiscard]] Segment segment(unsigned index) const { return segments_[index]; }
     [[nodiscard]] u64 current_vmcs() const { return nested_.state_.current; }
 
     template <ControlWord word>
@@ -73,10 +67,23 @@ private:
         return word;
     }
 
+    [[nodiscard]] Segment read_segment(unsigned index) const {
+        const auto at = [&](VmcsField of_es) {
+            return nested_.vmcs12().get(segment_field(of_es, index));
+        };
+        return {static_cast<u16>(at(VmcsField::guest_es_selector)),
+                0,
+                static_cast<u32>(at(VmcsField::guest_es_access_rights)),
+                static_cast<u32>(at(VmcsField::guest_es_limit)),
+                0,
+                at(VmcsField::guest_es_base)};
+    }
+
     const Nested& nested_;
     Vcpu& vcpu_;
     unsigned physical_bits_;
     bool ia32e_;
+    std::array<Segment, segment_count> segments_{};  // each is asked for by many checks
 };
 
 VmInstructionError Nested::refused() const {

@@ -24,7 +24,7 @@ SgxProcessor Sgx::processor() const {
             port_.rdmsr(static_cast<u32>(Msr::feature_control))};
 }
 
-SgxCapability Sgx::capability() const {
+SgxCapability Sgx::offered() const {
     if (config_.epc.size == 0) return {};
     return offered_sgx(processor(), config_.sgx, config_.provision_key);
 }
@@ -38,11 +38,20 @@ FeatureControlWord Sgx::defined_feature_control() const {
     return word;
 }
 
-void Sgx::reset() { set_feature_control(defined_feature_control().to_raw()); }
+void Sgx::reset() {
+    capability_ = offered();
+    set_feature_control(defined_feature_control().to_raw());
+}
 
 void Sgx::set_feature_control(u64 value) {
     state_.feature_control = value;
+    encls_bitmap_ = encls_exiting_bitmap(capability_, value);
     ++state_.generation;
+}
+
+void Sgx::restore(const State& state) {
+    state_ = state;
+    encls_bitmap_ = encls_exiting_bitmap(capability_, state.feature_control);
 }
 
 /// SDM 4, "Architectural MSRs", IA32_FEATURE_CONTROL.

@@ -41,16 +41,15 @@ public:
 
     Sgx(Port& port, const Config& config) : port_{port}, config_{config} {}
 
-    /// IA32_FEATURE_CONTROL as a BIOS leaves it: locked, with all there is of SGX and VMX.
+    /// IA32_FEATURE_CONTROL as a BIOS leaves it: locked, with all there is of SGX and VMX. Looks at
+    /// what the processor has.
     void reset();
 
-    [[nodiscard]] SgxCapability capability() const;
+    [[nodiscard]] const SgxCapability& capability() const { return capability_; }
     [[nodiscard]] CpuidResult cpuid_leaf(u32 subleaf) const {
         return sgx_leaf(capability(), config_.epc, subleaf);
     }
-    [[nodiscard]] u64 encls_bitmap() const {
-        return encls_exiting_bitmap(capability(), state_.feature_control);
-    }
+    [[nodiscard]] u64 encls_bitmap() const { return encls_bitmap_; }
     [[nodiscard]] u64 generation() const { return state_.generation; }
 
     [[nodiscard]] u64 feature_control() const { return state_.feature_control; }
@@ -77,10 +76,11 @@ public:
     EpcScrub scrub(const MemoryMap& memory);
 
     [[nodiscard]] const State& state() const { return state_; }
-    void restore(const State& state) { state_ = state; }
+    void restore(const State& state);
 
 private:
     [[nodiscard]] SgxProcessor processor() const;
+    [[nodiscard]] SgxCapability offered() const;
     /// The bits of IA32_FEATURE_CONTROL that the guest has.
     [[nodiscard]] FeatureControlWord defined_feature_control() const;
     [[nodiscard]] EnclsResult remove(Hpa page);
@@ -89,6 +89,9 @@ private:
     Port& port_;
     const Config& config_;
     State state_;
+    // Of the processor, and of that and the state: found once.
+    SgxCapability capability_;
+    u64 encls_bitmap_ = ~u64{0};
 };
 
 /// What a virtual processor has of SGX. Plain data.

@@ -39,6 +39,7 @@ TEST(Cpuid, GivesTheGuestItsOwnEpcSectionAndNoOther) {
     machine.processor.cpuid_leaves[{0x12, 2}] = {0x9000'0001, 9, 0x9000'0001, 9};
     machine.processor.cpuid_leaves[{0x12, 3}] = {0x9000'0001, 9, 0x9000'0001, 9};
     machine.processor.cpuid_leaves[{0x12, 0}] = {3, 1, 0, 0x241f};
+    machine.vm.sgx().reset();  // what the processor has is looked at when the machine starts
     const auto& gpr = machine.vcpu.registers().gpr;
     machine.normal_exit(BasicReason::cpuid, {.length = 2, .rax = 0x12, .rcx = 2});
     EXPECT_EQ(gpr[rax], 0x1000'0001u);
