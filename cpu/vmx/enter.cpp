@@ -149,9 +149,12 @@ void start_controls(Cpu& c) {
     c.vmx.apic_access = {};
     if (has(v, SecondaryControl::virtualize_apic_accesses))
         c.vmx.apic_access = {true, v.get<F::apic_access_address>()};
-    c.vmx.tsc_offset = has(v, PrimaryControl::use_tsc_offsetting) ? v.get<F::tsc_offset>() : 0;
-    c.vmx.tsc_multiplier =
-        has(v, SecondaryControl::use_tsc_scaling) ? v.get<F::tsc_multiplier>() : 0;
+    // SDM 3C, "Changes to Instruction Behavior in VMX Non-Root Operation", of RDTSC: without
+    // offsetting there is no scaling.
+    const bool offsets = has(v, PrimaryControl::use_tsc_offsetting);
+    const bool scales = offsets && has(v, SecondaryControl::use_tsc_scaling);
+    c.vmx.tsc_offset = offsets ? v.get<F::tsc_offset>() : 0;
+    c.vmx.tsc_multiplier = scales ? v.get<F::tsc_multiplier>() : 0;
     c.vmx.preemption_deadline = has(v, PinControl::activate_vmx_preemption_timer)
                                     ? now(c) + v.get<F::vmx_preemption_timer_value>()
                                     : ~u64{0};

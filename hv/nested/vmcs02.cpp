@@ -50,6 +50,12 @@ constexpr std::array copied_controls{
     F::ple_window,         F::xss_exiting_bitmap,        F::tsc_multiplier,
     F::tpr_threshold,      F::vmx_preemption_timer_value};
 
+/// Scaling is of the offset counter: without offsetting there is none. SDM 3C, "Changes to
+/// Instruction Behavior in VMX Non-Root Operation", of RDTSC.
+bool scales_tsc(const Vmcs12& l1) {
+    return l1.has(PrimaryControl::use_tsc_offsetting) && l1.has(Secondary::use_tsc_scaling);
+}
+
 /// Freestanding, std::memcpy is a call even of 8 bytes.
 void merge_word(u8* to, const u8* from, const u8* other) {
     u64 a = 0, b = 0;
@@ -150,6 +156,8 @@ void Nested::write_processor_controls(const Outer& outer) {
     SecondaryControls secondary = outer.secondary.without(only_of_l1 | given_by_both);
     secondary = secondary | (l1.secondary() & chosen_by_l1) |
                 (outer.secondary & l1.secondary() & given_by_both);
+    // We offset ourselves: the processor would scale.
+    if (!scales_tsc(l1)) secondary.set(Secondary::use_tsc_scaling, false);
     port.vmwrite(F::secondary_processor_based_controls, secondary.to_raw());
 
     port.vmwrite(F::vm_exit_controls,
@@ -310,14 +318,14 @@ u64 Nested::encls_bitmap(u64 ours) const {
 u64 Nested::tsc_offset_of_l2(u64 offset_of_l1) const {
     const Vmcs12& l1 = state_.vmcs12;
     const u64 own = l1.has(PrimaryControl::use_tsc_offsetting) ? l1.get<F::tsc_offset>() : 0;
-    if (!l1.has(SecondaryControl::use_tsc_scaling)) return offset_of_l1 + own;
+    if (!scales_tsc(l1)) return offset_of_l1 + own;
     return scaled(offset_of_l1, l1.get<F::tsc_multiplier>(), true) + own;
 }
 
 u64 Nested::tsc_of_l2(u64 tsc_of_l1) const {
     const Vmcs12& l1 = state_.vmcs12;
     const u64 own = l1.has(PrimaryControl::use_tsc_offsetting) ? l1.get<F::tsc_offset>() : 0;
-    if (!l1.has(SecondaryControl::use_tsc_scaling)) return tsc_of_l1 + own;
+    if (!scales_tsc(l1)) return tsc_of_l1 + own;
     return scaled(tsc_of_l1, l1.get<F::tsc_multiplier>(), false) + own;
 }
 

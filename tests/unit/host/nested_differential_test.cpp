@@ -573,6 +573,7 @@ protected:
     }
     [[nodiscard]] u64 cr0_of_l1() const { return exit_[18]; }
     [[nodiscard]] u64 dr6_of_l1() const { return exit_[22]; }
+    [[nodiscard]] u64 rax_of_l2() const { return exit_[0]; }
 
     static constexpr u64 resume_flag = Rflags{Rflag::rf}.to_raw(), blocked_by_nmi = 8;
 
@@ -629,6 +630,18 @@ TEST_F(OneEntry, APendingBreakpointGoesBeforeAnInterruptThatWaits) {
                  set(F::guest_rflags, 0x202),
                  {OpCode::poke32, 0xfee0'0300, 0x4'4031}});
     EXPECT_EQ(dr6_of_l1() & 0xf, 1u);
+}
+
+TEST_F(OneEntry, TheTimeStampCounterIsScaledOnlyWithAnOffset) {
+    for (const u64 offsetting : {0u, 1u << 3}) {
+        // rdtsc; test eax, eax; setnz al; movzx eax, al; xor edx, edx; cpuid
+        run({0x0f, 0x31, 0x85, 0xc0, 0x0f, 0x95, 0xc0, 0x0f, 0xb6, 0xc0, 0x31, 0xd2, 0x0f, 0xa2},
+            {set(F::secondary_processor_based_controls, 0x10aa | 1u << 25),
+             set(F::primary_processor_based_controls, 0x8400'6172 | offsetting),
+             set(F::tsc_multiplier, 1)});  // 2^-48: scaled it is 0
+        EXPECT_EQ(reason(), BasicReason::cpuid);
+        EXPECT_EQ(rax_of_l2(), offsetting != 0 ? 0u : 1u);
+    }
 }
 
 /// The lists are zeros: the processor has an MSR 0 that can be written.

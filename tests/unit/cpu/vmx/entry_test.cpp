@@ -273,6 +273,18 @@ TEST(VmEntry, LoadsTheMsrList) {
     EXPECT_EQ(m.c.msr.lstar, 0xbbbbu);
 }
 
+TEST(VmEntry, WithoutOffsettingTheTimeStampCounterIsNotScaled) {
+    constexpr u64 tsc_scaling = 1u << 25, tsc_offsetting = 1u << 3, twice = u64{2} << 48;
+    for (const bool offsets : {false, true}) {
+        M m = M::with_guest();
+        m.turn_on(F::secondary_processor_based_controls, tsc_scaling);
+        m.set(F::tsc_multiplier, twice);
+        if (offsets) m.turn_on(F::primary_processor_based_controls, tsc_offsetting);
+        m.run();
+        EXPECT_EQ(m.c.vmx.tsc_multiplier, offsets ? twice : 0u);
+    }
+}
+
 /// The number is what IA32_VMX_MISC recommends as the most.
 TEST(VmEntry, AnMsrListEndsAtTheRecommendedMaximum) {
     constexpr unsigned most = 512;
