@@ -45,9 +45,10 @@ ControlRegisters Vcpu::control_registers() {
 }
 
 void Vcpu::store_cr0(Cr0Word value) {
-    const u64 owned = nested_.in_l2() ? nested_.real_cr0(value.to_raw()) : value.to_raw();
+    const u64 raw = value.to_raw();
+    const u64 owned = nested_.in_l2() ? nested_.real_cr0(raw) : raw;
     port_.vmwrite(VmcsField::guest_cr0, real_cr0(Cr0Word::from_raw(owned)).to_raw());
-    port_.vmwrite(VmcsField::cr0_read_shadow, value.to_raw());
+    port_.vmwrite(VmcsField::cr0_read_shadow, nested_.in_l2() ? nested_.shown_cr0(raw) : raw);
 }
 
 void Vcpu::store_cr4(u64 value) {

@@ -149,7 +149,8 @@ Event Vcpu::next_event() {
         apic_.set_nmi_pending(false);
         return nmi;
     }
-    if (!asks_for_entry() || !can_take({InterruptionInformation::external(0)})) return {};
+    if (!asks_for_entry() || nested_.exits_for_window()) return {};
+    if (!can_take({InterruptionInformation::external(0)})) return {};
     return {InterruptionInformation::external(take_interrupt())};
 }
 

@@ -20,13 +20,13 @@ namespace {
 struct Needs {
     CpuidLeaf leaf = CpuidLeaf::vendor;
     u32 subleaf = 0;
-    u32 CpuidResult::*word = nullptr;  // null: nothing is needed
+    u32 CpuidResult::* word = nullptr;  // null: nothing is needed
     unsigned bit = 0;
     HiddenFeatures unless;
 };
 
 template <class Bit>
-constexpr Needs needs(CpuidLeaf leaf, u32 CpuidResult::*word, Bit bit) {
+constexpr Needs needs(CpuidLeaf leaf, u32 CpuidResult::* word, Bit bit) {
     return {leaf, 0, word, static_cast<unsigned>(bit), {}};
 }
 constexpr Needs needs(Cpuid1Edx bit) {
@@ -301,12 +301,12 @@ bool MsrAccess::read_zero(MsrAccess&, u64& value) {
     return true;
 }
 
-template <u64 VirtualMsrs::*member>
+template <u64 VirtualMsrs::* member>
 bool MsrAccess::get(MsrAccess& access, u64& value) {
     value = access.vcpu.msrs_.*member;
     return true;
 }
-template <u64 VirtualMsrs::*member>
+template <u64 VirtualMsrs::* member>
 bool MsrAccess::set(MsrAccess& access, u64 value) {
     access.vcpu.msrs_.*member = value;
     return true;
@@ -314,9 +314,7 @@ bool MsrAccess::set(MsrAccess& access, u64 value) {
 
 u64 Vcpu::tsc_of_l1() { return port_.tsc() + msrs_.tsc_base + msrs_.tsc_adjust; }
 
-u64 Vcpu::guest_tsc() {
-    return nested_.in_l2() ? nested_.tsc_of_l2(tsc_of_l1()) : tsc_of_l1();
-}
+u64 Vcpu::guest_tsc() { return nested_.in_l2() ? nested_.tsc_of_l2(tsc_of_l1()) : tsc_of_l1(); }
 
 void Vcpu::write_tsc_offset() {
     const u64 offset = msrs_.tsc_base + msrs_.tsc_adjust;

@@ -52,9 +52,9 @@ struct MsrAccess {
     static bool refuse_read(MsrAccess& access, u64& value);
     static bool refuse(MsrAccess& access, u64 value);
     static bool ignore(MsrAccess& access, u64 value);
-    template <u64 VirtualMsrs::*member>
+    template <u64 VirtualMsrs::* member>
     static bool get(MsrAccess& access, u64& value);
-    template <u64 VirtualMsrs::*member>
+    template <u64 VirtualMsrs::* member>
     static bool set(MsrAccess& access, u64 value);
     static bool read_tsc(MsrAccess& access, u64& value);
     static bool write_tsc(MsrAccess& access, u64 value);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The protections that make an exit from an enclave safe, and a guest's SGX its own. Each can be
-// left out, so that a test or a lesson sees what it is good for. Leaving one out only leaves out its
-// check: no code exists that produces the harm.
+// left out, so that a test or a lesson sees what it is good for. Leaving one out only leaves out
+// its check: no code exists that produces the harm.
 #pragma once
 
 #include <array>

@@ -53,8 +53,8 @@ u64 Emulator::effective_address(u64 displacement) const {
     return offset & size_mask(memory.address_size);
 }
 
-/// The device is where the exit says; the operand of the instruction at RIP must be there, too. That
-/// comparison is part of the guard: without it whatever lies at RIP is taken for what exited.
+/// The device is where the exit says; the operand of the instruction at RIP must be there, too.
+/// That comparison is part of the guard: without it whatever lies at RIP is taken for what exited.
 Result<> Emulator::find(bool reads, bool writes, u64 displacement) {
     if (!vcpu_.vm_.config().protections.has(Protection::guard)) {
         at_ = {};

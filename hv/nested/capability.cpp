@@ -227,7 +227,8 @@ NestedCapabilities::NestedCapabilities(Port& port, bool offer, HiddenFeatures hi
     };
     if (!can_nest(port, true_of(Msr::vmx_procbased_ctls, Msr::vmx_true_procbased_ctls))) return;
     present_ = true;
-    const auto take = [&](ControlCapability Controls::*word, u32 offered, Msr plain, Msr true_msr) {
+    const auto take = [&](ControlCapability Controls::* word, u32 offered, Msr plain,
+                          Msr true_msr) {
         plain_.*word = restricted(read_controls(port, plain), offered);
         true_.*word = restricted(true_of(plain, true_msr), offered);
     };

@@ -29,8 +29,8 @@ constexpr unsigned retries_at_most = 8;
 
 VmxInstruction::VmxInstruction(Vcpu& vcpu, const Capture& exit)
     : vcpu_{vcpu}, exit_{exit}, view_{vcpu, exit}, nested_{vcpu.nested_},
-      state_{vcpu.nested_.state_}, memory_{vcpu}, information_{MemoryOperandInformation::from_raw(
-                                                      exit.instruction_information)} {
+      state_{vcpu.nested_.state_}, memory_{vcpu},
+      information_{MemoryOperandInformation::from_raw(exit.instruction_information)} {
     memory_.begin(exit);
 }
 

@@ -121,6 +121,10 @@ public:
     [[nodiscard]] bool exits_for_interrupts() const {
         return in_l2() && state_.vmcs12.has(PinControl::external_interrupt_exiting);
     }
+    /// The window is the first of L2's boundaries where an interrupt could be delivered.
+    [[nodiscard]] bool exits_for_window() const {
+        return in_l2() && state_.vmcs12.has(PrimaryControl::interrupt_window_exiting);
+    }
     [[nodiscard]] bool exits_for_nmis() const {
         return in_l2() && state_.vmcs12.has(PinControl::nmi_exiting);
     }
@@ -142,6 +146,8 @@ public:
     /// Bits of a control register that L2 does not own: L1's values in place of those in `value`.
     [[nodiscard]] u64 real_cr0(u64 value) const;
     [[nodiscard]] u64 real_cr4(u64 value) const;
+    /// Likewise what L1 has it read of them.
+    [[nodiscard]] u64 shown_cr0(u64 value) const;
     /// L2, too, keeps the bits that VMX operation fixes. True outside L2.
     [[nodiscard]] bool allows_cr0(u64 value) const;
     [[nodiscard]] bool allows_cr4(u64 value) const;

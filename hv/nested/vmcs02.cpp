@@ -242,6 +242,11 @@ u64 Nested::real_cr0(u64 value) const {
     return (value & ~mask) | (l1<F::guest_cr0>() & mask);
 }
 
+u64 Nested::shown_cr0(u64 value) const {
+    const u64 mask = l1<F::cr0_guest_host_mask>();
+    return (value & ~mask) | (l1<F::cr0_read_shadow>() & mask);
+}
+
 u64 Nested::real_cr4(u64 value) const {
     const u64 mask = l1<F::cr4_guest_host_mask>();
     return (value & ~mask) | (l1<F::guest_cr4>() & mask);

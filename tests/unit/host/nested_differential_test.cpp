@@ -632,6 +632,22 @@ TEST_F(OneEntry, APendingBreakpointGoesBeforeAnInterruptThatWaits) {
     EXPECT_EQ(dr6_of_l1() & 0xf, 1u);
 }
 
+TEST_F(OneEntry, TheWindowThatL1AsksForGoesBeforeAnInterruptThatWaits) {
+    run({0x90}, {set(F::primary_processor_based_controls, 0x8400'6176),
+                 set(F::guest_rflags, 0x202),
+                 {OpCode::poke32, 0xfee0'0300, 0x4'4031}});
+    EXPECT_EQ(reason(), BasicReason::interrupt_window);
+}
+
+TEST_F(OneEntry, AWriteToCr0ThatWeCarryOutLeavesL1sShadowAlone) {
+    // mov rax, cr0; btc rax, 30; mov cr0, rax; smsw eax; cpuid, with ET L1's and shown as 0
+    run({0x0f, 0x20, 0xc0, 0x48, 0x0f, 0xba, 0xf8, 0x1e, 0x0f, 0x22, 0xc0, 0x0f, 0x01, 0xe0, 0x0f,
+         0xa2},
+        {set(F::cr0_guest_host_mask, 0x10), set(F::cr0_read_shadow, 0x8005'0023)});
+    EXPECT_EQ(reason(), BasicReason::cpuid);
+    EXPECT_EQ(rax_of_l2() & Cr0Word{Cr0::et}.to_raw(), 0u);
+}
+
 TEST_F(OneEntry, TheTimeStampCounterIsScaledOnlyWithAnOffset) {
     for (const u64 offsetting : {0u, 1u << 3}) {
         // rdtsc; test eax, eax; setnz al; movzx eax, al; xor edx, edx; cpuid
