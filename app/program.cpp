@@ -91,8 +91,7 @@ private:
         run->add_flag("--bare", o.bare, "No hypervisor: the kernel runs on the bare processors");
         run->add_flag("--nested,!--no-nested", o.nested,
                       "The guest may be a hypervisor itself (the default): it has VMX");
-        run->add_flag("--test-devices", o.test_devices,
-                      "QEMU's pc-testdev, for kvm-unit-tests");
+        run->add_flag("--test-devices", o.test_devices, "QEMU's pc-testdev, for kvm-unit-tests");
         run->add_option("--engine", o.engine, "For tests: no-chaining, one-page")->group("");
         run->add_option("--on-reset", o.on_reset,
                         "What a reset is to a guest: end, or restart (the kernel is loaded again)")

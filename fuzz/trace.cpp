@@ -38,7 +38,7 @@ void show(const std::vector<u8>& bytes) {
     ExitsOptions options;
     options.trace = path();
     show(options);
-    for (bool ExitsOptions::*const format :
+    for (bool ExitsOptions::* const format :
          {&ExitsOptions::list, &ExitsOptions::json, &ExitsOptions::csv, &ExitsOptions::kvm}) {
         ExitsOptions one = options;
         one.*format = true;

@@ -110,7 +110,7 @@ public:
 
     struct State {
         platform::TurnState turns;
-        u64 halted = 0;          // a bit for each processor
+        u64 halted = 0;  // a bit for each processor
         u64 timeless_exits = 0;
         u64 latest_exit = 0;
         u64 restart_at = never;  // no processor runs before; never: the guest is not being reset

@@ -14,8 +14,7 @@ Result<> require_own_address(Cpu& c, u64 linear, u64 alignment) {
 }
 
 bool is_own_page(u64 secs, const EpcmEntry& entry, u64 linear) {
-    return entry.valid && entry.page_type == PageType::reg &&
-           entry.enclave_secs == secs &&
+    return entry.valid && entry.page_type == PageType::reg && entry.enclave_secs == secs &&
            entry.enclave_address == Gva{linear}.page().raw() && !entry.blocked && !entry.pending &&
            !entry.modified;
 }

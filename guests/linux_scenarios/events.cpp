@@ -75,7 +75,7 @@ void watch(u64 aep, u64 tcs) { recorder.watch(orders().events, aep, tcs); }
 
 void set_signal_handler(SignalHandler* new_handler) {
     handler = new_handler;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO;
     for (const int number : {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP})

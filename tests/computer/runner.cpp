@@ -126,10 +126,9 @@ void ComputerTest::TestBody() {
 
 void register_tests() {
     for (const auto& [name, source, binary] : test::computer_programs())
-        testing::RegisterTest("Computer", name.c_str(), nullptr, nullptr, source.c_str(), 1,
-                              [source, binary]() -> testing::Test* {
-                                  return new ComputerTest{source, binary};
-                              });
+        testing::RegisterTest(
+            "Computer", name.c_str(), nullptr, nullptr, source.c_str(), 1,
+            [source, binary]() -> testing::Test* { return new ComputerTest{source, binary}; });
 }
 
 }  // namespace

@@ -210,7 +210,7 @@ void catch_signals() {
     static std::array<u8, 1 << 16> stack;
     const stack_t alternate{.ss_sp = stack.data(), .ss_flags = 0, .ss_size = stack.size()};
     must(sigaltstack(&alternate, nullptr) == 0, "silicon: sigaltstack");
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
     for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP})

@@ -52,8 +52,7 @@ constexpr const EntryCheck<View>* first_violated_of(const View& v) {
     const EntryCheck<View>* found = nullptr;
     [&]<size_t... n>(std::index_sequence<n...>) {
         (void)(is_violated<Checks, View, n>(v, found) || ...);
-    }
-    (std::make_index_sequence<Checks::rows.size()>{});
+    }(std::make_index_sequence<Checks::rows.size()>{});
     return found;
 }
 

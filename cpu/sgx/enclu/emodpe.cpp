@@ -17,7 +17,8 @@ Result<> emodpe(Cpu& c) {
     Secinfo secinfo;
     TRY(load_own_secinfo(c, secinfo_linear, secinfo_offset, secinfo));
     EpcmEntry& entry = c.system->epc->entries[page];
-    if (!is_own_page(c.enclave.secs_page, entry, linear)) return raise_epc_fault(c, linear, Access::read);
+    if (!is_own_page(c.enclave.secs_page, entry, linear))
+        return raise_epc_fault(c, linear, Access::read);
     if (meets_conflict(c, EncluLeaf::emodpe)) return general_protection(c);
     if (!entry.r && is_write_only(secinfo.flags)) return general_protection(c);
 

@@ -21,8 +21,8 @@ constexpr u64 entry = 0x10'0000, program_at = 0x1'0000, program_size = 0x4000;
 
 /// What hosted guests do not have, by the beginning of the program's name: MWAIT, which is hidden
 /// from them, and of VMX what hv/nested does not offer.
-constexpr std::array<std::string_view, 4> left_out{"vmx_posted_", "vmx_virtual_", "ept_with_a_modif",
-                                                   "mwait_"};
+constexpr std::array<std::string_view, 4> left_out{"vmx_posted_", "vmx_virtual_",
+                                                   "ept_with_a_modif", "mwait_"};
 
 /// An ELF file: the way to 32-bit mode at 1 MiB, the program where it expects to be.
 std::vector<u8> kernel_of(const std::vector<u8>& program) {

@@ -309,9 +309,9 @@ TEST_F(Exits, OfAGuestsGuestAreToldFromItsOwn) {
     write_file(options.trace, nested_trace());
     const std::string text = run().out;
     EXPECT_NE(text.find("\n"
-                          "by level       exits  from enclaves  passed on\n"
-                          "L1                 1              0          0\n"
-                          "L2                 2              1          1\n"),
+                        "by level       exits  from enclaves  passed on\n"
+                        "L1                 1              0          0\n"
+                        "L2                 2              1          1\n"),
               std::string::npos)
         << text;
     EXPECT_NE(text.find("\n           1  passed on\n"), std::string::npos) << text;

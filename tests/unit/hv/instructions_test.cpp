@@ -361,8 +361,8 @@ TEST(Ept, RomIsNotWritable) {
 
 TEST(Ept, AnExhaustedPoolStopsTheGuestWithAReport) {
     Config config = default_config();
-    // Root, APIC-access page, three tables for the doorbell, VMCS, MSR bitmap, virtual-APIC page and
-    // its table, SGX's two, one more.
+    // Root, APIC-access page, three tables for the doorbell, VMCS, MSR bitmap, virtual-APIC page
+    // and its table, SGX's two, one more.
     config.pool.pages = 11;
     Machine machine{config};
     EXPECT_EQ(machine.enclave_exits(BasicReason::ept_violation, {.gpa = epc_base}), Next::stop);

@@ -299,27 +299,19 @@ TEST(Ecreate, EachOperandThatIsNoneIsGp) {
          secs_linear + 64,
          {SgxField::operand, secs_linear + 64, 4096}},
         {"source misaligned",
-         [](SgxMachine& m) {
-             m.put(pageinfo_at, Pageinfo{0, source_at + 32, secinfo_at, 0});
-         },
+         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at + 32, secinfo_at, 0}); },
          secs_linear,
          {SgxField::operand, source_at + 32, 4096}},
         {"SECINFO misaligned",
-         [](SgxMachine& m) {
-             m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at + 32, 0});
-         },
+         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at + 32, 0}); },
          secs_linear,
          {SgxField::operand, secinfo_at + 32, 64}},
         {"LINADDR",
-         [](SgxMachine& m) {
-             m.put(pageinfo_at, Pageinfo{8, source_at, secinfo_at, 0});
-         },
+         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{8, source_at, secinfo_at, 0}); },
          secs_linear,
          {SgxField::pageinfo, 8, 0}},
         {"SECS",
-         [](SgxMachine& m) {
-             m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at, 9});
-         },
+         [](SgxMachine& m) { m.put(pageinfo_at, Pageinfo{0, source_at, secinfo_at, 9}); },
          secs_linear,
          {SgxField::pageinfo, 9, 0}},
         {"SECINFO of a TCS",

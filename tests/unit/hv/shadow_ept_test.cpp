@@ -850,8 +850,8 @@ public:
 /// What `answers` counts says that the trials reach every end.
 struct Trial {
     Trial(std::mt19937_64& random, std::array<size_t, 5>& answers, size_t& large_pages)
-        : answers_{answers}, large_pages_{large_pages}, ept_{rig_, random,
-                                                             random() % 2 != 0 ? flags_on : 0} {}
+        : answers_{answers}, large_pages_{large_pages},
+          ept_{rig_, random, random() % 2 != 0 ? flags_on : 0} {}
 
     void access() {
         const u64 l2 = ept_.address();

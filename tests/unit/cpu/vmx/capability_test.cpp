@@ -103,19 +103,19 @@ TEST(VmxCapability, WhatIsNotOfferedFailsEntryWith7) {
 TEST(VmxCapability, FieldsExistWithTheirControls) {
     M m = M::with_guest();
     u64 value = 0;
-    EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());   // ENCLS-exiting bitmap
-    EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());   // preemption timer
-    EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());   // APIC-access address
-    EXPECT_TRUE(vmread(m.c, 0x0812, value).ok());   // PML index
-    EXPECT_TRUE(vmread(m.c, 0x200e, value).ok());   // PML address
-    EXPECT_TRUE(vmread(m.c, 0x2012, value).ok());   // virtual-APIC address
-    EXPECT_TRUE(vmread(m.c, 0x401c, value).ok());   // TPR threshold
-    EXPECT_TRUE(vmread(m.c, 0x0002, value).ok());   // notification vector
-    EXPECT_TRUE(vmread(m.c, 0x0810, value).ok());   // guest interrupt status
-    EXPECT_TRUE(vmread(m.c, 0x2016, value).ok());   // posted-interrupt descriptor
+    EXPECT_TRUE(vmread(m.c, 0x202e, value).ok());  // ENCLS-exiting bitmap
+    EXPECT_TRUE(vmread(m.c, 0x482e, value).ok());  // preemption timer
+    EXPECT_TRUE(vmread(m.c, 0x2014, value).ok());  // APIC-access address
+    EXPECT_TRUE(vmread(m.c, 0x0812, value).ok());  // PML index
+    EXPECT_TRUE(vmread(m.c, 0x200e, value).ok());  // PML address
+    EXPECT_TRUE(vmread(m.c, 0x2012, value).ok());  // virtual-APIC address
+    EXPECT_TRUE(vmread(m.c, 0x401c, value).ok());  // TPR threshold
+    EXPECT_TRUE(vmread(m.c, 0x0002, value).ok());  // notification vector
+    EXPECT_TRUE(vmread(m.c, 0x0810, value).ok());  // guest interrupt status
+    EXPECT_TRUE(vmread(m.c, 0x2016, value).ok());  // posted-interrupt descriptor
     for (const u32 bitmap : {0x201cu, 0x201eu, 0x2020u, 0x2022u})
         EXPECT_TRUE(vmread(m.c, bitmap, value).ok());  // EOI-exit bitmap
-    EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());  // ENCLV-exiting bitmap
+    EXPECT_FALSE(vmread(m.c, 0x2036, value).ok());     // ENCLV-exiting bitmap
     // The highest index of those that exist: 19H of 2032H, the TSC multiplier.
     EXPECT_EQ(capability(0x48a), 0x32u);
 }
