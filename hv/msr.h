@@ -27,7 +27,7 @@ struct VirtualMsrs {
     u64 power_ctl = 0;
     // EPT says what memory is cached how: the guest's ranges change nothing.
     u64 mtrr_def_type = 0;
-    std::array<u64, 2 * mtrr_variable_limit> mtrr_variable{};  // base and mask, alternating
+    std::array<u64, size_t{2} * mtrr_variable_limit> mtrr_variable{};  // base and mask, alternating
     std::array<u64, 11> mtrr_fixed{};
 
     friend constexpr bool operator==(const VirtualMsrs&, const VirtualMsrs&) = default;

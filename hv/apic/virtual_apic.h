@@ -136,8 +136,8 @@ public:
     u8 take_start_up();
 
 private:
-    [[nodiscard]] u32 at(u32 index) const { return registers_[index * 4]; }
-    void put(u32 index, u32 value) { registers_[index * 4] = value; }
+    [[nodiscard]] u32 at(u32 index) const { return registers_[size_t{index} * 4]; }
+    void put(u32 index, u32 value) { registers_[size_t{index} * 4] = value; }
     [[nodiscard]] apic::Vectors vectors(u32 first) const;
     void set_requested(u8 vector, bool on);
     void set_in_service(u8 vector, bool on);
@@ -156,7 +156,7 @@ private:
     void agree_about_identity();
     [[nodiscard]] u64 command() const;
     void put_command(u64 command);
-    void send(u64 command);
+    void send(u64 word);
     void request(u8 vector, bool level);
     void note_request(u8 vector, bool level);
     void raise_error(u32 error);

@@ -50,7 +50,7 @@ public:
 
     [[nodiscard]] unsigned physical_bits() const { return physical_bits_; }
     [[nodiscard]] bool has_sgx() const { return vcpu_.vm_.sgx().capability().present(); }
-    [[nodiscard]] u64 debugctl_reserved() const { return hv::debugctl_reserved; }
+    [[nodiscard]] static u64 debugctl_reserved() { return hv::debugctl_reserved; }
     [[nodiscard]] bool is_in_ia32e_mode() const { return ia32e_; }
 
     [[nodiscard]] u32 read_u32(u64 address) const { return read<u32>(address); }

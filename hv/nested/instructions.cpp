@@ -79,7 +79,8 @@ Next VmxInstruction::finish(VmxStatus status) {
     vcpu_.retries_ = {};
     const bool valid = !status.ok && status.error != none && nested_.has_current();
     if (valid) state_.vmcs12.set<VmcsField::vm_instruction_error>(static_cast<u32>(status.error));
-    view_.set_status_flags(status.ok ? 0 : valid ? zero_flag : carry_flag);
+    const u64 failure = valid ? zero_flag : carry_flag;
+    view_.set_status_flags(status.ok ? 0 : failure);
     return view_.done();
 }
 
@@ -200,6 +201,7 @@ Result<VmxStatus> VmxInstruction::vmxoff() {
 }
 
 /// SDM 3C, "VMCALL": the dual-monitor treatment of SMIs is not offered.
+// NOLINTNEXTLINE(readability-convert-member-functions-to-static): a row's member
 Result<VmxStatus> VmxInstruction::vmcall() { return fail(vmcall_in_root); }
 
 /// SDM 3C, "VMCLEAR".

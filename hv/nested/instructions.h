@@ -78,7 +78,7 @@ private:
     void load_region(u64 region);
     void write_back();
     void clear_launch_state(u64 region);
-    void write_region(u64 region, size_t offset, const void* bytes, size_t size);
+    void write_region(u64 region, size_t at, const void* bytes, size_t size);
 
     Vcpu& vcpu_;
     const Capture& exit_;

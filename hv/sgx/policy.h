@@ -3,6 +3,7 @@
 // processor sees it, as pure functions of a copy of the page, and the record of what was refused.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 
@@ -92,9 +93,7 @@ constexpr SgxVerdict subset(u64 asked, u64 allowed) {
 }
 
 constexpr bool is_zero(const auto& bytes) {
-    for (const u8 byte : bytes)
-        if (byte != 0) return false;
-    return true;
+    return std::ranges::all_of(bytes, [](u8 byte) { return byte == 0; });
 }
 
 constexpr SgxVerdict judge_provision_key(const Secs& secs, const SgxPolicy& policy) {

@@ -3,6 +3,7 @@
 // speak of is not offered: neither by the processor nor to a guest hypervisor.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -146,9 +147,9 @@ static_assert(has_unique_keys(not_offered_rows, [](const NotOffered& row) { retu
 
 /// What `supported` offers has all its rows in the tables.
 constexpr bool are_all_checked(const SupportedControls& supported) {
-    for (const NotOffered& row : not_offered_rows)
-        if (has_control(supported, row.control)) return false;
-    return true;
+    return std::ranges::none_of(not_offered_rows, [&](const NotOffered& row) {
+        return has_control(supported, row.control);
+    });
 }
 
 }  // namespace postern::vm_entry

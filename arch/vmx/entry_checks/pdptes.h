@@ -2,6 +2,7 @@
 // The page-directory-pointer-table entries that VM entry checks and loads.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "arch/paging.h"
@@ -25,15 +26,14 @@ constexpr Pdptes guest_pdptes(const EntryView auto& v) {
                 get<F::guest_pdpte3>(v)};
     Pdptes loaded{};
     const u64 table = get<F::guest_cr3>(v) & bit_mask(31, 5);
-    for (unsigned n = 0; n < loaded.size(); ++n) loaded[n] = v.read_u64(table + 8 * n);
+    for (unsigned n = 0; n < loaded.size(); ++n) loaded[n] = v.read_u64(table + u64{8} * n);
     return loaded;
 }
 
 constexpr bool are_valid_pdptes(const EntryView auto& v, const Pdptes& entries) {
     const u64 reserved = pdpte_reserved_mask(v.physical_bits());
-    for (const u64 entry : entries)
-        if ((entry & 1) != 0 && (entry & reserved) != 0) return false;
-    return true;
+    return std::ranges::none_of(
+        entries, [&](u64 entry) { return (entry & 1) != 0 && (entry & reserved) != 0; });
 }
 
 /// The manual lets a VM entry that changes neither paging mode nor CR3 skip the table in memory;

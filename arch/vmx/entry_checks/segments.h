@@ -4,6 +4,9 @@
 // replace the others.
 #pragma once
 
+#include <algorithm>
+#include <array>
+
 #include "arch/paging.h"
 #include "arch/vmx/entry_checks/check.h"
 #include "arch/vmx/entry_checks/segment.h"
@@ -40,11 +43,10 @@ constexpr bool code_and_data(const EntryView auto& v, Predicate holds) {
 template <class Predicate>
 constexpr bool data_only(const EntryView auto& v, Predicate holds) {
     if (is_v86(v)) return true;
-    for (const unsigned index : {ds, es, fs, gs}) {
+    return std::ranges::all_of(std::array{ds, es, fs, gs}, [&](unsigned index) {
         const Segment s = v.segment(index);
-        if (!s.unusable() && !holds(s)) return false;
-    }
-    return true;
+        return s.unusable() || holds(s);
+    });
 }
 
 constexpr bool is_valid_cs_type(const EntryView auto& v) {
@@ -108,11 +110,10 @@ struct SegmentChecks {
               [](const View& v) { return get<F::guest_cs_base>(v) >> 32 == 0; }},
         Check{title::guest_segments, "usable SS, DS and ES have bases of 32 bits",
               [](const View& v) {
-                  for (const unsigned index : {ss, ds, es}) {
+                  return std::ranges::all_of(std::array{ss, ds, es}, [&](unsigned index) {
                       const Segment s = v.segment(index);
-                      if (!s.unusable() && s.base >> 32 != 0) return false;
-                  }
-                  return true;
+                      return s.unusable() || s.base >> 32 == 0;
+                  });
               }},
 
         Check{title::guest_segments, "virtual-8086 limits are FFFFH",
